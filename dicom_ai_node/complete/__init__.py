@@ -1,0 +1,1 @@
+"""Has it all arrived? Evidence, not a guess."""

@@ -1,0 +1,1 @@
+"""Results on their way to each destination, and what its answer means."""

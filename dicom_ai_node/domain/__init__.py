@@ -1,0 +1,1 @@
+"""What the node talks about: plain frozen types and the ports, no machinery."""

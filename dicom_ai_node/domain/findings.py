@@ -1,0 +1,91 @@
+"""What an AI task can say about its inputs. A task never answers with DICOM."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from dicom_ai_node.domain.image import SourceFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One labelled structure, PS3.3 C.8.20.4. `number` is its voxel value and starts at 1."""
+
+    number: int
+    label: str
+    category: Code
+    type: Code
+    modifier: Code | None = None
+    site: Code | None = None
+    colour_rgb: tuple[int, int, int] = (255, 196, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """Labels on the pixels of the source frames, whatever grid the model worked on.
+
+    Attributes
+    ----------
+    labels
+        (frames, rows, columns) uint8; 0 is background, else a segment's number.
+    sources
+        One per frame, in the order of `labels`.
+    probabilities
+        (segments, frames, rows, columns) float16 in 0..1, in the order of `segments`, or `None`
+        where the route does not ask for a fractional segmentation.
+    """
+
+    labels: NDArray[np.uint8]
+    sources: tuple[SourceFrame, ...]
+    segments: tuple[Segment, ...]
+    probabilities: NDArray[np.float16] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One number with its meaning and its UCUM unit, as TID 300 wants it.
+
+    `of` is the number of the segment that was measured, or `None` for the whole image; `frame`
+    the frame it was measured on, or `None` for all of them; `derivation` is mean, maximum ...
+    """
+
+    concept: Code
+    value: float
+    unit: Code
+    of: int | None = None
+    frame: SourceFrame | None = None
+    derivation: Code | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backdrop:
+    """What the model saw, ready to be shown: the frames that a secondary capture draws on.
+
+    Attributes
+    ----------
+    array
+        (frames, rows, columns) uint8, more is brighter, after the window of the modality. Only
+        the frames of `sources`, which need not be all of the input.
+    times_ms
+        As in `Frames`, for the frames that are here.
+    """
+
+    array: NDArray[np.uint8]
+    sources: tuple[SourceFrame, ...]
+    times_ms: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Everything that one task says about one job's inputs.
+
+    `notes` are sentences for the report and the time line: which repair was allowed, why there
+    are no millimetres, which precision was used. They name no patient.
+    """
+
+    segmentation: Segmentation | None = None
+    measurements: tuple[Measurement, ...] = ()
+    backdrop: Backdrop | None = None
+    notes: tuple[str, ...] = ()

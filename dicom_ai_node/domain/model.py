@@ -1,0 +1,102 @@
+"""What a model says about itself: the facts that the router, the runner and the report need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from dicom_ai_node.domain.findings import Segment
+from dicom_ai_node.domain.rule import Condition
+from dicom_ai_node.domain.uids import Sha256, derive_uid
+
+
+class Sees(StrEnum):
+    """How the input is laid before the model."""
+
+    VOLUME = "volume"  # one evenly spaced, orthogonal volume; anything else is rejected
+    SLICES = "slices"  # the slices of a volume one by one; tilt and uneven gaps are fine
+    FRAMES = "frames"  # projections, ultrasound images, cines: one frame after the other
+
+
+class Scaling(StrEnum):
+    """How intensities are brought to what the network was trained on."""
+
+    WINDOW = "window"  # (value - low) / (high - low), clipped to 0..1
+    PERCENTILE = "percentile"  # the same with low and high as percentiles of the valid pixels
+    ZSCORE = "zscore"  # minus mean, by standard deviation, of the valid pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """Scaling with its two numbers (ignored by ZSCORE)."""
+
+    scaling: Scaling
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The grid a model works on: either a spacing, or a size that the image is fitted into.
+
+    `spacing_mm` is (slice, row, column) for volumes and (row, column) for slices and frames;
+    `size_px` is (rows, columns): the region is scaled into it, keeping its aspect, and padded
+    at the end.  Exactly one is given.
+    """
+
+    spacing_mm: tuple[float, ...] | None = None
+    size_px: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlidingWindow:
+    """Windows of this size over the grid, MONAI `sliding_window_inference`."""
+
+    roi_size: tuple[int, ...]
+    overlap: float = 0.5
+    batch: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """An input whose result must reproduce before the model takes work.
+
+    `file` is an .npz in the model folder with `image` (float32 array on the model's grid, before
+    `Intensity`) and `labels` (uint8, what the model gave when it was released); every segment's
+    Dice must reach `min_dice`.
+    """
+
+    file: str
+    min_dice: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """A model folder as the node understands it. `digest` is the sha256 of its SHA256SUMS."""
+
+    name: str
+    version: str
+    digest: Sha256
+    folder: Path
+    kind: str
+    title: str
+    manufacturer: str
+    modality: tuple[str, ...]
+    sees: Sees
+    intensity: Intensity
+    grid: Grid
+    golden: Golden
+    requires: Mapping[str, Condition] = field(default_factory=dict)
+    max_extent_mm: tuple[float, float, float] | None = None
+    window: SlidingWindow | None = None
+    segments: tuple[Segment, ...] = ()
+    largest_only: bool = False  # keep the largest connected part of every segment
+    fill_holes: bool = False
+    measure: tuple[str, ...] = ()
+    display_window: tuple[float, float] | None = None  # (low, high) for the backdrop
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def device_uid(self) -> str:
+        """Device UID (0018,1002): changes whenever the weights change."""
+        return derive_uid("model", self.name, self.version, self.digest)

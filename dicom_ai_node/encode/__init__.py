@@ -1,0 +1,1 @@
+"""One file per DICOM object that a finding can become."""

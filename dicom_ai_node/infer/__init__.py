@@ -1,0 +1,1 @@
+"""From blobs to an image to findings, on a worker near or far."""

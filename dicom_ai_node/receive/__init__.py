@@ -1,0 +1,1 @@
+"""The front door: who may enter and with what."""

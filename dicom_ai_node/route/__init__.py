@@ -1,0 +1,1 @@
+"""Which model looks at which series?"""
