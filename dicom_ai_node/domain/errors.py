@@ -75,7 +75,7 @@ class NotUnderstood(Refused):
 
 
 class Rejected(NodeError):
-    """This model cannot use this input. Nothing was computed and nothing is lost."""
+    """The model cannot use its input. Nothing was computed and nothing is lost."""
 
     def __init__(self, code: RejectCode, detail: str) -> None:
         super().__init__(code, detail)
