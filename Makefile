@@ -1,0 +1,41 @@
+# Two commands set everything up on a fresh machine:  make demo   and   make test
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+KEEP ?= 0
+
+.PHONY: demo test check docs peers clean
+
+$(VENV)/node: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/test: $(VENV)/node
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,docs]'
+	touch $@
+
+demo: $(VENV)/node ## start a node on loopback, send the sample studies, show every result
+	$(BIN)/dicom-ai-node demo demo $(if $(filter 1,$(KEEP)),--keep)
+
+peers: ## install the peers and validators of the tests, where this account may
+	bash tests/peers/install.sh
+
+test: $(VENV)/test peers ## everything: style, types, structure, unit, contract, journey, peer and fault tests
+	$(MAKE) check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+docs: $(VENV)/test
+	$(BIN)/mkdocs serve
+
+clean:
+	rm -rf $(VENV) demo site
