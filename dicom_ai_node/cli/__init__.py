@@ -1,0 +1,43 @@
+"""The command line: `dicom-ai-node COMMAND --help` says what each command does."""
+
+import sys
+
+import typer
+
+from dicom_ai_node.cli import act, demo, look, run
+from dicom_ai_node.domain.errors import ConfigError, NodeError
+
+EXIT_ATTENTION = 1
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits.h: systemd and people know at once where to look."""
+
+app = typer.Typer(
+    name="dicom-ai-node",
+    help="Receive DICOM studies, run AI models on them, return what they find to the PACS.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its local variables would show data sets
+    rich_markup_mode=None,
+)
+app.command()(run.serve)
+app.command()(run.check)
+app.command()(run.explain)
+app.command()(look.status)
+app.command()(look.jobs)
+app.command()(look.job)
+app.command()(look.quarantine)
+app.command()(look.models)
+app.command()(act.retry)
+app.command()(act.send)
+app.command()(demo.demo)
+
+
+def main() -> None:
+    """Run the command; a mistake of people ends in a sentence, never in a traceback."""
+    try:
+        app()
+    except ConfigError as mistakes:
+        sys.stderr.write(f"{mistakes}\n")
+        sys.exit(EXIT_CONFIG)
+    except NodeError as trouble:
+        sys.stderr.write(f"{trouble} (to act: {trouble.who})\n")
+        sys.exit(EXIT_ATTENTION)

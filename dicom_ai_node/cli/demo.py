@@ -1,0 +1,162 @@
+"""The command that shows everything: a node on loopback, the sample studies, every result."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydicom import dcmread
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from dicom_ai_node import compose
+from dicom_ai_node.cli.show import Row, table
+from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.domain.errors import NeedsAttention
+from dicom_ai_node.domain.job import ENDED, Job, Stage
+from dicom_ai_node.domain.ports import Ledger
+from dicom_ai_node.samples.studies import SAMPLES, write_samples
+from dicom_ai_node.supervise import this_program
+
+READY_SECONDS = 240.0
+DONE_SECONDS = 600.0
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("demo"),
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the node running.")] = False,
+) -> None:
+    """Start a node on loopback, send it the sample studies, and show what comes out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _configuration(folder.resolve())
+    settings = compose.settings(config)
+    console = Console()
+    with _node(config, folder / "node.log", keep=keep) as node, _progress(console) as progress:
+        step = progress.add_task("making the sample studies", total=None)
+        samples = write_samples(folder / "samples")
+        progress.update(step, description="starting the node: the models reproduce their golden results")
+        _wait_for_port(settings, node)
+        for index, sample in enumerate(samples):
+            progress.update(step, description=f"sending study {index + 1} of {len(samples)}")
+            _send(settings, sample)
+        ledger = compose.ledger(settings)
+        jobs = _follow(ledger, node, progress, step)
+    found = _results(ledger, jobs, folder)
+    console.print(table(found))
+    console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
+    if keep:
+        console.print(
+            f"the node listens on 127.0.0.1:{settings.receive.port} as {settings.receive.ae_title}; "
+            f"look around with `dicom-ai-node jobs -c {config}`; "
+            f"stop it with `kill {node.pid}`"
+        )
+    missing = [row for row in found if row["result"] == "MISSING"]
+    if missing:
+        raise NeedsAttention(f"{len(missing)} expected result(s) are missing; see {folder}/node.log")
+
+
+def _configuration(folder: Path) -> Path:
+    """Write the configuration of the demo, the shipped example on loopback, and return its path."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = folder / "ae_config.yaml"
+    config.write_text(compose.demo_configuration(folder, port), encoding="utf-8")
+    return config
+
+
+@contextmanager
+def _node(config: Path, log: Path, *, keep: bool) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        node = subprocess.Popen(  # noqa: S603 - our own command line, no shell
+            this_program("serve", str(config)), stdout=file, stderr=file, start_new_session=True
+        )
+    finished = False
+    try:
+        yield node
+        finished = True
+    finally:
+        if not (keep and finished):
+            node.terminate()
+            node.wait()
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=False) as progress:
+        yield progress
+
+
+def _wait_for_port(settings: NodeConfig, node: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not compose.is_listening(settings):
+        if node.poll() is not None or time.monotonic() > deadline:
+            raise NeedsAttention("the node did not start; its log says why")
+        time.sleep(0.2)
+
+
+def _send(settings: NodeConfig, study: Path) -> None:
+    answers = compose.sender_to(settings, "", "").send(compose.dicom_files(study))
+    for answer in answers:
+        if not isinstance(answer, str):
+            raise answer
+
+
+def _follow(
+    ledger: Ledger, node: subprocess.Popen[bytes], progress: Progress, step: int
+) -> Sequence[Job]:
+    """Show how far the jobs are until all have ended and no series is open any more."""
+    deadline = time.monotonic() + DONE_SECONDS
+    while time.monotonic() < deadline and node.poll() is None:
+        jobs, counts = ledger.jobs(limit=1000), ledger.counts()
+        done = sum(job.stage in ENDED for job in jobs)
+        open_series = counts.get("series.open", 0)
+        progress.update(
+            step, description=f"{done} of {len(jobs)} jobs done, {open_series} series still arriving"
+        )
+        if jobs and done == len(jobs) and not open_series:
+            progress.update(step, description=f"{done} jobs done")
+            return jobs
+        time.sleep(0.5)
+    raise NeedsAttention("the jobs did not end in time; the log of the node says why")
+
+
+def _results(ledger: Ledger, jobs: Sequence[Job], folder: Path) -> list[Row]:
+    """Return one row per sample study and expected object, with where it lies."""
+    found: list[Row] = []
+    routes = {job.study_instance_uid: job for job in jobs}
+    for sample in SAMPLES:
+        job = routes.get(sample.study_instance_uid)
+        row = {"study": sample.title, "modality": sample.modality}
+        if job is None:
+            missing = "MISSING" if sample.expects else "stored; no route takes it"
+            found.append({**row, "route": sample.expects, "model": "", "result": missing, "where": ""})
+            continue
+        made = {result.kind: result for result in ledger.results(job.key)}
+        for kind in compose.written_by(folder / "ae_config.yaml", job.route):
+            result = made.get(kind)
+            where = folder / "results"
+            if result:
+                where /= Path(job.study_instance_uid, result.series_instance_uid)
+                where /= f"{result.sop_instance_uid}.dcm"
+            is_there = job.stage is Stage.DELIVERED and result is not None and where.is_file()
+            found.append({
+                **row, "route": job.route, "model": job.model,
+                "result": kind if is_there else "MISSING", "where": where if is_there else job.note,
+            })  # fmt: skip
+            if is_there and kind == "secondary_capture":
+                _picture(where, folder / "pictures" / f"{sample.name}.png")
+    return found
+
+
+def _picture(capture: Path, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    compose.save_picture(dcmread(capture), path)
+
+

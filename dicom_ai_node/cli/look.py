@@ -1,0 +1,120 @@
+"""Commands that look: status, jobs, job, quarantine, models. They change nothing."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from dicom_ai_node import compose
+from dicom_ai_node.cli.show import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    Row,
+    record,
+    rows,
+)
+from dicom_ai_node.domain.errors import NeedsAttention
+from dicom_ai_node.domain.job import Job, Stage
+
+
+def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
+    """Say how the node is: does it listen, what waits, what needs a person."""
+    settings = compose.settings(config)
+    ledger = compose.ledger(settings)
+    found: dict[str, object] = {
+        "listening": compose.is_listening(settings),
+        "free_gb": round(compose.blobs(settings).free_bytes() / 1e9, 1),
+    }
+    record(found | dict(sorted(ledger.counts().items())), as_json=as_json)
+
+
+def jobs(
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    stage: Annotated[list[Stage] | None, typer.Option(help="Only jobs in this stage.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    ledger = compose.ledger(compose.settings(config))
+    found = [_row(job) for job in ledger.jobs(stage or (), limit)]
+    rows(found, as_json=as_json, nothing="no jobs")
+
+
+def job(
+    name: Annotated[str, typer.Argument(help="The job's name, or the start of it.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one job: its time line, its objects and where they have been delivered."""
+    ledger = compose.ledger(compose.settings(config))
+    found = ledger.job(name)
+    if found is None:
+        raise NeedsAttention(f"no job is called {name}; `dicom-ai-node jobs` lists them")
+    line: list[Row] = [
+        {"at": e.at, "what": e.what, "detail": e.detail} for e in ledger.time_line(found.key)
+    ]
+    sent: list[Row] = [
+        {
+            "object": d.result.kind,
+            "destination": d.destination,
+            "state": d.state,
+            "attempts": d.attempts,
+            "note": d.note,
+        }
+        for d in ledger.deliveries(found.key)
+    ]
+    if as_json:
+        whole = {**_row(found), "instances": len(found.inputs), "time_line": line, "sent": sent}
+        typer.echo(json.dumps(whole, default=str, indent=2))
+        return
+    record({**_row(found), "instances": len(found.inputs)}, as_json=False)
+    for title, part in (("\ntime line", line), ("\ndeliveries", sent)):
+        if part:
+            typer.echo(title)
+            rows(part, as_json=False, nothing="")
+
+
+def quarantine(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
+    """List what was received but not let in, and why."""
+    ledger = compose.ledger(compose.settings(config))
+    found: list[Row] = [
+        {"number": q.number, "at": q.at, "sender": q.sender, "reason": q.reason}
+        for q in ledger.quarantined()
+    ]
+    rows(found, as_json=as_json, nothing="the quarantine is empty")
+
+
+def models(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
+    """List the models, and check that their files are what they were when they were released."""
+    catalog = compose.catalog(compose.settings(config))
+    found: list[Row] = []
+    for name in catalog.names():
+        facts = catalog.facts(name)
+        found.append({
+            "model": name,
+            "version": facts.version,
+            "kind": facts.kind,
+            "modality": ", ".join(facts.modality),
+            "digest": facts.digest[:12],
+            "files": compose.condition_of(catalog, name),
+        })  # fmt: skip
+    rows(found, as_json=as_json, nothing="no models")
+
+
+def _row(found: Job) -> Row:
+    return {
+        "job": found.name,
+        "route": found.route,
+        "model": found.model,
+        "stage": found.stage,
+        "priority": found.priority.name.lower(),
+        "attempts": found.attempts,
+        "created": found.created_at,
+        "to_act": found.who or "",
+        "note": found.note,
+    }
+
+

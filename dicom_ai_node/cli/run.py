@@ -1,0 +1,77 @@
+"""Commands that run the node or tell what it would do: serve, check, explain."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicom_ai_node import compose, log
+from dicom_ai_node.cli.show import (
+    DEFAULT_CONFIG,
+    ConfigArgument,
+    ConfigOption,
+    JsonOption,
+)
+from dicom_ai_node.supervise import Heart, Supervisor, die_with_parent
+
+
+class RoleName(StrEnum):
+    """The roles that `serve` runs, each in a process of its own."""
+
+    RECEIVE = "receive"
+    WORK = "work"
+    DISPATCH = "dispatch"
+
+
+def serve(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    *,
+    role: Annotated[RoleName | None, typer.Option(help="Run this role only.")] = None,
+    socket_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    heart_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    debug: Annotated[bool, typer.Option(help="Say more.")] = False,
+) -> None:
+    """Run the node until it gets SIGTERM."""
+    log.configure(debug=debug)
+    settings = compose.settings(config)
+    if role is None:
+        status = Supervisor(compose.roles(settings, config)).run()
+        raise typer.Exit(status)
+    if heart_fd is not None:
+        die_with_parent()
+    heart = Heart(heart_fd)
+    match role:
+        case RoleName.RECEIVE:
+            compose.receive(settings, socket_fd, heart)
+        case RoleName.WORK:
+            compose.work(settings, config, heart)
+        case RoleName.DISPATCH:
+            compose.dispatch(settings, heart)
+
+
+def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
+    """Say whether a configuration file is right, or everything that is wrong with it at once."""
+    settings = compose.settings(config)
+    if as_json:
+        typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
+    else:
+        typer.echo(f"{config}: {len(settings.routes)} route(s), all right")
+
+
+def explain(
+    folder: Annotated[Path, typer.Argument(exists=True, help="A DICOM file, or a folder of them.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say for each series in FOLDER which routes take it, and why each other does not."""
+    explanations = compose.explanations(compose.settings(config), folder)
+    if as_json:
+        typer.echo(json.dumps(explanations, default=str, indent=2))
+        return
+    for one in explanations:
+        typer.echo(one["title"])
+        for line in one["lines"]:
+            typer.echo(f"    {line}")

@@ -1,0 +1,351 @@
+"""The journey of a study. Read this file first.
+
+    receive -> store -> complete -> route -> infer -> encode -> deliver
+
+Three desks stand along the way, each in a process of its own: `Reception` takes instances in,
+`Work` turns complete series into findings and findings into DICOM objects, `Dispatch` brings the
+objects to their destinations. They share nothing but the ledger and the blobs. A leg reads what
+the leg before it left there, writes its own outcome, and only then moves the job on. If the power
+goes in between, the leg runs again and writes the same thing again, because every UID that it
+makes is derived from the job.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
+from dicom_ai_node.domain.errors import (
+    Ended,
+    ModelUnusable,
+    NodeError,
+    OutOfResources,
+    Rejected,
+    TryAgain,
+)
+from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
+from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.ports import (
+    Attempt,
+    Blobs,
+    EncodingOrder,
+    Executor,
+    InferenceOrder,
+    Ledger,
+    Outcome,
+    Sender,
+)
+from dicom_ai_node.domain.reject import Who
+from dicom_ai_node.domain.rule import Route
+from dicom_ai_node.domain.study import Arrival, Received, Series
+from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, SOPClassUID
+from dicom_ai_node.route.plan import overdue, plan
+
+log = structlog.get_logger()
+
+LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take and how often they are tried.
+
+    `lease` is how long the ledger believes in a worker that has not spoken; `attempt_seconds`
+    how long one attempt may run; `lost_attempts` how many workers a job may take down; `retry`
+    the first wait after a failure that may pass, doubled each time up to `longest_retry`.
+    """
+
+    lease: timedelta = timedelta(seconds=60)
+    attempt_seconds: float = 1800.0
+    lost_attempts: int = 3
+    retry: timedelta = timedelta(seconds=10)
+    longest_retry: timedelta = timedelta(minutes=10)
+    delivery_batch: int = 20
+
+    def wait(self, failures: int) -> timedelta:
+        """Return the wait after so many failures in a row, the first of which counts as 1."""
+        doubled = self.retry * (1 << min(max(failures, 1) - 1, 16))
+        return min(doubled, self.longest_retry)
+
+
+# receive -> store: in every receiver process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """Takes instances in. Returning is the promise on which a sender may delete its copy."""
+
+    blobs: Blobs
+    ledger: Ledger
+    quiet: Callable[[Arrival], timedelta]
+    released_quiet: timedelta
+    keep_free_bytes: int
+    now: Callable[[], datetime]
+
+    def room(self) -> None:
+        """Raise `OutOfResources` if the disk is about to be full; asked before bytes are taken."""
+        if self.blobs.free_bytes() < self.keep_free_bytes:
+            raise OutOfResources("the disk has less room than store.min_free_gb")
+
+    def record(self, arrivals: Sequence[Arrival]) -> Sequence[Received]:
+        """List instances whose bytes are on the disk, all in one transaction."""
+        longest = max(map(self.quiet, arrivals))
+        outcomes = self.ledger.record(arrivals, self.now(), longest)
+        for what in sorted(set(outcomes)):
+            level = log.warning if what is Received.CONFLICT else log.info
+            level("instances_recorded", what=what, instances=outcomes.count(what))
+        return outcomes
+
+    def released(self, series: Sequence[SeriesInstanceUID]) -> None:
+        """Note that the association which brought `series` ended in good order."""
+        now = self.now()
+        self.ledger.release(series, now, now + self.released_quiet)
+
+    def refused(self, spooled: Path, reason: str, sender: str) -> None:
+        """Keep the bytes of an instance that we could not let in, for a person to look at."""
+        number = self.ledger.quarantine(self.blobs.keep(spooled), reason, sender, self.now())
+        log.warning("instance_quarantined", quarantine=number, peer=sender)
+
+
+# complete -> route -> infer -> encode: in the work process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Turns complete series into findings, and findings into DICOM objects."""
+
+    blobs: Blobs
+    ledger: Ledger
+    folder: Path
+    routes: Sequence[Route]
+    models: Mapping[str, ModelFacts]
+    inference: Executor
+    encoding: Executor
+    accepts: Callable[[str, SOPClassUID], bool]
+    patience: Callable[[Series], Patience]
+    limits: Limits
+    now: Callable[[], datetime]
+    _at_work: dict[JobKey, Job] = field(default_factory=dict)
+
+    def settle(self) -> int:
+        """Close every series that is complete, and list the jobs that follow from it."""
+        due = self.ledger.due_series(self.now())
+        for series in due:
+            match verdict(series, self.now(), self.patience(series)):
+                case Wait(until, why):
+                    self.ledger.wait_for(series, until, why)
+                case Complete(because):
+                    self._route(series, because)
+        return len(due)
+
+    def _route(self, series: Series, because: str) -> None:
+        study = self.ledger.study(series.study_instance_uid)
+        planned = plan(study, series, self.routes, self.models, self.now())
+        if self.ledger.complete(series, because, planned.jobs, planned.notes, self.now()):
+            log.info(
+                "series_complete", instances=len(series.instances), jobs=len(planned.jobs)
+            )
+
+    def infer(self) -> int:
+        """Hand due jobs to free workers."""
+        jobs = self._claim(Stage.READY, self.inference)
+        for job in jobs:
+            self.inference.start(self._attempt(job, "findings", self._inference(job)))
+        return len(jobs)
+
+    def encode(self) -> int:
+        """Hand jobs whose findings are on the disk to free encoders."""
+        jobs = self._claim(Stage.INFERRED, self.encoding)
+        for job in jobs:
+            self.encoding.start(self._attempt(job, "objects", self._encoding(job)))
+        return len(jobs)
+
+    def collect(self, executor: Executor, timeout_seconds: float) -> int:
+        """Enter in the ledger what workers have finished."""
+        outcomes = executor.poll(timeout_seconds)
+        for outcome in outcomes:
+            job = self._at_work.pop(outcome.attempt.job)
+            with structlog.contextvars.bound_contextvars(job=job.name, route=job.route):
+                self._enter(job, outcome)
+        return len(outcomes)
+
+    def keep_alive(self) -> None:
+        """Prolong the leases of everything at work, and take back what nobody works on."""
+        self.ledger.renew(list(self._at_work.values()), self.now(), self.limits.lease)
+        for job in self.ledger.reap(self.now(), self.limits.lost_attempts):
+            log.warning("lease_expired", job=job.name, after=job.stage)
+
+    def _claim(self, stage: Stage, executor: Executor) -> Sequence[Job]:
+        free = executor.free()
+        if not free:
+            return ()
+        jobs = self.ledger.claim(stage, self.now(), self.limits.lease, free)
+        self._at_work.update({job.key: job for job in jobs})
+        return jobs
+
+    def _attempt(
+        self, job: Job, product: str, order: InferenceOrder | EncodingOrder
+    ) -> Attempt:
+        # The fence names the folder: a worker that was given up can only write where nobody looks.
+        folder = self.folder / job.key / f"{product}-{job.fence:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Attempt(
+            job=job.key,
+            fence=job.fence,
+            folder=folder,
+            order=order,
+            limit_seconds=self.limits.attempt_seconds,
+        )
+
+    def _inference(self, job: Job) -> InferenceOrder:
+        route = self._route_of(job)
+        inputs: dict[str, list[Path]] = {}
+        for source in job.inputs:
+            inputs.setdefault(source.name, []).append(self.blobs.path(source.sha256))
+        options = dict(route.options)
+        if "segmentation_fractional" in route.write:
+            options["keep_probabilities"] = True
+        return InferenceOrder(
+            kind=route.run,
+            model=job.model,
+            model_digest=job.model_digest,
+            inputs={name: tuple(paths) for name, paths in inputs.items()},
+            options=options,
+        )
+
+    def _encoding(self, job: Job) -> EncodingOrder:
+        route = self._route_of(job)
+        earlier = self.ledger.results(job.supersedes) if job.supersedes else ()
+        return EncodingOrder(
+            # The highest fence is the one that was entered: a claim or a reap raises it, and
+            # only the holder of the highest could move the job to INFERRED.
+            findings=max((self.folder / job.key).glob("findings-*")),
+            model=job.model,
+            model_digest=job.model_digest,
+            sources=tuple(self.blobs.path(source.sha256) for source in job.inputs),
+            write=tuple(self._taken_by_all(kind, route.to) for kind in route.write),
+            created_at=job.created_at,
+            predecessors=tuple(
+                self.blobs.path(result.sha256)
+                for result in earlier
+                if result.kind == "structured_report"
+            ),
+        )
+
+    def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
+        """Return `kind`, or the binary form of a label map that some destination would refuse."""
+        if kind == "segmentation_labelmap" and not all(
+            self.accepts(destination, LABELMAP) for destination in destinations
+        ):
+            return "segmentation"
+        return kind
+
+    def _route_of(self, job: Job) -> Route:
+        return next(route for route in self.routes if route.name == job.route)
+
+    def _enter(self, job: Job, outcome: Outcome) -> None:
+        match outcome:
+            case Outcome(ended=Ended.OK):
+                after = self._done(job, outcome.attempt.folder)
+            case Outcome(ended=Ended.ERROR, error=NodeError() as error):
+                after = self._failed(job, error)
+            case _:
+                after = self._taken_down(job, outcome)
+        log.info(
+            "leg_done",
+            before=job.stage,
+            after=after,
+            attempts=job.attempts,
+            seconds=round(outcome.seconds, 3),
+        )
+
+    def _done(self, job: Job, folder: Path) -> Stage:
+        if job.stage is Stage.INFERRING:
+            self.ledger.move(job, Stage.INFERRED, self.now())
+            return Stage.INFERRED
+        results = [self._kept(result, folder) for result in results_in(folder, job.key)]
+        if self.ledger.commit_results(job, results, self._route_of(job).to, self.now()):
+            shutil.rmtree(self.folder / job.key)
+        return Stage.DELIVERING
+
+    def _kept(self, result: Result, folder: Path) -> Result:
+        spooled = self.blobs.spool()
+        os.replace(folder / f"{result.sop_instance_uid}.dcm", spooled)
+        digest = self.blobs.keep(spooled)
+        if digest != result.sha256:
+            raise OutOfResources(f"object {result.kind} changed on its way to the disk")
+        return result
+
+    def _failed(self, job: Job, error: NodeError) -> Stage:
+        before = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
+        due = None
+        match error:
+            case Rejected():
+                to = Stage.REJECTED if job.stage is Stage.INFERRING else Stage.PARKED
+            case TryAgain():
+                to, due = before, self.now() + self.limits.wait(job.attempts)
+            case ModelUnusable():
+                # The series is fine and nothing is lost: it waits until the operator has mended
+                # the model folder.
+                to, due = before, self.now() + self.limits.longest_retry
+            case _:
+                to = Stage.PARKED
+        self.ledger.move(job, to, self.now(), note=str(error), who=error.who, due_at=due)
+        return to
+
+    def _taken_down(self, job: Job, outcome: Outcome) -> Stage:
+        what = f"the worker was {outcome.ended} ({outcome.detail})"
+        if job.attempts >= self.limits.lost_attempts:
+            note = f"{what}, {job.attempts} times"
+            self.ledger.move(job, Stage.QUARANTINED, self.now(), note=note, who=Who.PERSON)
+            return Stage.QUARANTINED
+        to = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
+        due = self.now() + self.limits.wait(job.attempts)
+        self.ledger.move(job, to, self.now(), note=what, who=Who.NOBODY_YET, due_at=due)
+        return to
+
+
+# deliver: in the dispatch process, one thread per destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """Brings objects to their destinations, each destination at its own pace."""
+
+    blobs: Blobs
+    ledger: Ledger
+    senders: Mapping[str, Sender]
+    limits: Limits
+    now: Callable[[], datetime]
+    jitter: Callable[[], float]
+
+    def deliver(self, destination: str) -> int:
+        """Send what is due to one destination; return how many objects that were."""
+        due = self.ledger.claim_deliveries(
+            destination, self.now(), self.limits.lease * 4, self.limits.delivery_batch
+        )
+        if due:
+            paths = [self.blobs.path(delivery.result.sha256) for delivery in due]
+            answers = self.senders[destination].send(paths)
+            for delivery, answer in zip(due, answers, strict=True):
+                self._enter(delivery, answer)
+        return len(due)
+
+    def _enter(self, delivery: Delivery, answer: NodeError | str) -> None:
+        job, destination = delivery.result.job[:12], delivery.destination
+        match answer:
+            case str(note):
+                self.ledger.delivered(delivery, self.now(), note)
+                log.info("delivered", job=job, destination=destination)
+            case TryAgain():
+                wait = self.limits.wait(delivery.attempts) * (0.75 + self.jitter() / 2)
+                self.ledger.not_delivered(delivery, self.now(), str(answer), self.now() + wait)
+                log.warning("not_delivered", job=job, destination=destination)
+            case _:
+                self.ledger.not_delivered(delivery, self.now(), str(answer), None)
+                log.error("delivery_parked", job=job, destination=destination)

@@ -1,0 +1,179 @@
+"""One process tree: start the roles, watch their hearts, start them again, stop them in order.
+
+Every role is a process of its own that could also be started alone. A role says through a pipe
+that it is ready, and then that it still lives; systemd hears of both (sd_notify(3)).
+"""
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sdnotify import SystemdNotifier
+
+log = structlog.get_logger()
+
+HEART_SECONDS = 5.0
+"""A role speaks at least this often."""
+SILENT_SECONDS = 90.0
+"""A role that has not spoken for so long is taken for hung and killed."""
+START_SECONDS = 240.0
+"""How long a role may take until it is ready: loading and testing models takes its time."""
+LONGEST_PAUSE_SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One process: its name, its command line, and the sockets that it inherits."""
+
+    name: str
+    command: tuple[str, ...]
+    inherits: tuple[int, ...] = ()
+
+
+class Heart:
+    """The role's end of the pipe. Without a pipe (a role started alone) it beats unheard."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        self._last = 0.0
+
+    def beat(self) -> None:
+        """Say `ready`, and from then on `alive`, but not more often than anyone needs."""
+        now = time.monotonic()
+        if self._descriptor is not None and now - self._last > HEART_SECONDS / 2:
+            self._last = now
+            os.write(self._descriptor, b".")
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when the one that started it is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class _Running:
+    role: Role
+    process: subprocess.Popen[bytes]
+    pipe: int
+    started: float
+    heard: float | None = None
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs roles until it is told to stop."""
+
+    roles: Sequence[Role]
+    grace_seconds: float = 45.0
+    notifier: SystemdNotifier = field(default_factory=SystemdNotifier)
+    on_ready: Callable[[], None] = lambda: None
+    _running: dict[str, _Running] = field(default_factory=dict)
+    _resting: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _is_stopping: bool = False
+    _is_ready: bool = False
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return 0 if every role then ended by itself."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        with selectors.DefaultSelector() as ears:
+            for role in self.roles:
+                self._start(role, 0, ears)
+            while not self._is_stopping:
+                self._listen(ears)
+                self._look_after(ears)
+            return self._end()
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._is_stopping = True
+
+    def _start(self, role: Role, failures: int, ears: selectors.BaseSelector) -> None:
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        command = [*role.command, "--heart-fd", str(theirs)]
+        process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
+            command, pass_fds=(theirs, *role.inherits), stdin=subprocess.DEVNULL
+        )
+        os.close(theirs)
+        running = _Running(role, process, ours, time.monotonic(), failures=failures)
+        self._running[role.name] = running
+        ears.register(ours, selectors.EVENT_READ, running)
+        log.info("role_started", role=role.name, pid=process.pid)
+
+    def _listen(self, ears: selectors.BaseSelector) -> None:
+        for key, _events in ears.select(timeout=1.0):
+            running: _Running = key.data
+            if os.read(running.pipe, 4096):
+                running.heard = time.monotonic()
+            else:
+                ears.unregister(running.pipe)
+                os.close(running.pipe)
+                running.pipe = -1
+
+    def _look_after(self, ears: selectors.BaseSelector) -> None:
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            if running.process.poll() is not None:
+                self._bury(running, ears, now)
+            elif self._is_hung(running, now):
+                log.error("role_hung", role=running.role.name, pid=running.process.pid)
+                running.process.kill()
+        for role in self.roles:
+            due, failures = self._resting.get(role.name, (now, 0))
+            if role.name not in self._running and due <= now:
+                self._start(role, failures, ears)
+        if all(role.name in self._running and self._running[role.name].heard for role in self.roles):
+            if not self._is_ready:
+                self._is_ready = True
+                self.notifier.notify("READY=1")
+                log.info("node_ready")
+                self.on_ready()
+            self.notifier.notify("WATCHDOG=1")
+
+    def _bury(self, running: _Running, ears: selectors.BaseSelector, now: float) -> None:
+        name, lived = running.role.name, now - running.started
+        if running.pipe >= 0:
+            ears.unregister(running.pipe)
+            os.close(running.pipe)
+        del self._running[name]
+        failures = 1 if lived > LONGEST_PAUSE_SECONDS else running.failures + 1
+        pause = min(0.25 * 2**failures, LONGEST_PAUSE_SECONDS)
+        self._resting[name] = (now + pause, failures)
+        log.error("role_ended", role=name, status=running.process.returncode, seconds=pause)
+
+    @staticmethod
+    def _is_hung(running: _Running, now: float) -> bool:
+        if running.heard is None:
+            return now - running.started > START_SECONDS
+        return now - running.heard > SILENT_SECONDS
+
+    def _end(self) -> int:
+        """Stop the roles in the order in which a study travels, so that nothing piles up."""
+        self.notifier.notify("STOPPING=1")
+        deadline = time.monotonic() + self.grace_seconds
+        for running in self._running.values():
+            running.process.terminate()
+        clean = True
+        for running in self._running.values():
+            try:
+                status = running.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+                status = running.process.wait()
+            clean = clean and status == 0
+            log.info("role_stopped", role=running.role.name, status=status)
+        return 0 if clean else 1
+
+
+def this_program(*arguments: str) -> tuple[str, ...]:
+    """Return the command line that runs this program again with `arguments`."""
+    return (sys.executable, "-m", "dicom_ai_node", *arguments)
