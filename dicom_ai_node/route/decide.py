@@ -1,0 +1,146 @@
+"""What does one route say to one complete series, given the rest of its study?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.rule import Route
+from dicom_ai_node.domain.study import Series
+from dicom_ai_node.route.inputs import Described, candidates, choose, misfits, shared
+from dicom_ai_node.route.match import objections
+
+
+class Answer(StrEnum):
+    """What a route says to a series."""
+
+    TAKES = "takes it"
+    WAITS = "takes it and waits"
+    REFUSES = "does not take it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer of one route, with its reasons as sentences.
+
+    `chosen` maps the names of the inputs to their series and is empty unless `answer` is TAKES.
+    """
+
+    route: Route
+    answer: Answer
+    reasons: tuple[str, ...]
+    chosen: Mapping[str, Series] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.route.name} {self.answer}: {'; '.join(self.reasons)}"
+
+
+def decide(
+    route: Route,
+    completed: Described,
+    others: Sequence[Described],
+    models: Mapping[str, ModelFacts],
+) -> Decision:
+    """Return what `route` says to `completed`; `others` are the other series of its study."""
+    objected = _refusals(route, completed)
+    if len(objected) == len(route.inputs):
+        return _refusal(route, *_as_inputs(route, objected))
+    model = models.get(route.model)
+    if model is None:
+        return _refusal(route, f"the model {route.model} is not installed")
+    declined = _declines(model, completed)
+    if declined:
+        return _refusal(route, declined)
+    if len(route.inputs) == 1:
+        chosen = {route.inputs[0].name: completed}
+        reasons = [f"{len(completed.series.instances)} instances", *_warnings(model, chosen)]
+        return _taken(route, chosen, reasons)
+    return _together(route, completed, others, model)
+
+
+def _refusals(route: Route, completed: Described) -> dict[str, list[str]]:
+    """Return the reasons against `completed` by input, for inputs that it does not fit."""
+    reasons = {wanted.name: misfits(wanted, completed) for wanted in route.inputs}
+    return {name: why for name, why in reasons.items() if why}
+
+
+def _as_inputs(route: Route, objected: Mapping[str, Sequence[str]]) -> list[str]:
+    if len(route.inputs) == 1:
+        return [reason for reasons in objected.values() for reason in reasons]
+    return [f"as {name}: {', '.join(reasons)}" for name, reasons in objected.items()]
+
+
+def _declines(model: ModelFacts, one: Described) -> str:
+    modality = str(one.values.get("Modality", "absent"))
+    if modality in model.modality:
+        return ""
+    wanted = " or ".join(model.modality)
+    return f"the model {model.name} does not take it: Modality is {modality}, wanted {wanted}"
+
+
+def _together(
+    route: Route, completed: Described, others: Sequence[Described], model: ModelFacts
+) -> Decision:
+    """Decide for a route with several inputs, one of which `completed` fits."""
+    same = shared(route, completed)
+    if same is None:
+        return _refusal(route, f"{' and '.join(route.same)} must be the same, and here is none")
+    related = [completed, *(one for one in others if shared(route, one) == same)]
+    fitting = candidates(route, [one for one in related if not _declines(model, one)])
+    missing = [name for name, series in fitting.items() if not series]
+    if missing:
+        return _waiting(route, [_waits_for(route, name, others) for name in missing])
+    coming = [
+        name
+        for name, series in fitting.items()
+        if not all(one.series.is_complete for one in series)
+    ]
+    if coming:
+        # A better series may still be on its way; when it is complete, it brings us here again.
+        return _waiting(route, [f"until all of {name} has arrived" for name in coming])
+    chosen = choose(fitting)
+    if chosen is None:
+        return _waiting(route, ["for a series of its own for every input"])
+    reasons = [_picked(name, one, len(fitting[name])) for name, one in chosen.items()]
+    return _taken(route, chosen, [*reasons, *_warnings(model, chosen)])
+
+
+def _waits_for(route: Route, name: str, others: Sequence[Described]) -> str:
+    """Say which input is missing, and whether a series would fit but for `same`."""
+    waits = f"for {name}, at most {route.wait_seconds:g} seconds"
+    if candidates(route, others)[name]:
+        return f"{waits} (one is there, but its {' or '.join(route.same)} is another)"
+    return waits
+
+
+def _picked(name: str, one: Described, of: int) -> str:
+    picked = f"{name} with {len(one.series.instances)} instances"
+    if of == 1:
+        return picked
+    return f"{picked}, of {of} series that fit: most instances, then newest"
+
+
+def _warnings(model: ModelFacts, chosen: Mapping[str, Described]) -> list[str]:
+    """Say what the model's own requirements object to; the worker will reject it by code."""
+    return [
+        f"the model {model.name} will probably reject {name}: {reason}"
+        for name, one in chosen.items()
+        for reason in objections(model.requires, one.values)
+    ]
+
+
+def _taken(route: Route, chosen: Mapping[str, Described], reasons: Sequence[str]) -> Decision:
+    return Decision(
+        route=route,
+        answer=Answer.TAKES,
+        reasons=tuple(reasons),
+        chosen={name: one.series for name, one in chosen.items()},
+    )
+
+
+def _waiting(route: Route, reasons: Sequence[str]) -> Decision:
+    return Decision(route=route, answer=Answer.WAITS, reasons=tuple(reasons))
+
+
+def _refusal(route: Route, *reasons: str) -> Decision:
+    return Decision(route=route, answer=Answer.REFUSES, reasons=reasons)
