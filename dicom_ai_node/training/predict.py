@@ -1,0 +1,95 @@
+"""Run a network on a case the way its facts say, at the resolution of the case."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from dicom_ai_node.training.case import Case
+from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
+
+MULTIPLE_PX = 16
+"""A grid without windows is padded to a multiple of this, so that every pooling comes out even."""
+
+
+def on_grid(case: Case, facts: Facts) -> Tensor:
+    """Return the image of a case on the model's grid, in its unit, without padding.
+
+    Returns
+    -------
+    Tensor
+        (rows, columns) or (slices, rows, columns) float32. Slices of a volume keep their number.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(case.image))[None, None]
+    return resize(image, shape_on_grid(facts, case.image.shape, case.spacing_mm))[0, 0]
+
+
+def _padding_value(facts: Facts, values: Tensor) -> float:
+    return float(values.min()) if facts["intensity"]["scaling"] == "zscore" else 0.0
+
+
+def probabilities(network: nn.Module, image: Tensor, facts: Facts) -> Tensor:
+    """Run `network` on an image that `on_grid` returned.
+
+    Returns
+    -------
+    Tensor
+        (1 + segments, *axes) float32 on the same grid.
+    """
+    values = scaled(image, facts)
+    window = facts.get("window")
+    if window:
+        shape = [max(n, roi) for n, roi in zip(image.shape, window["roi_size"], strict=True)]
+    elif "size_px" in facts["grid"]:
+        shape = list(facts["grid"]["size_px"])
+    else:
+        shape = [-(-n // MULTIPLE_PX) * MULTIPLE_PX for n in image.shape]
+    padded = pad_end(values[None, None], shape, _padding_value(facts, values))
+    with torch.inference_mode():
+        if window:
+            logits = sliding_window_inference(
+                padded,
+                roi_size=window["roi_size"],
+                sw_batch_size=window.get("batch", 4),
+                predictor=network,
+                overlap=window.get("overlap", 0.5),
+                mode="gaussian",
+            )
+        else:
+            logits = network(padded)
+    inside = (slice(None), *(slice(0, n) for n in image.shape))
+    return torch.as_tensor(logits).softmax(1)[0][inside]
+
+
+def tidied(labels: NDArray[np.uint8], numbers: Sequence[int], facts: Facts) -> NDArray[np.uint8]:
+    """Keep the largest part of every segment and fill its holes, where the facts ask for it."""
+    result = np.zeros_like(labels)
+    for number in numbers:
+        mask = labels == number
+        if facts.get("largest_only") and mask.any():
+            parts, _ = ndimage.label(mask)
+            mask = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+        if facts.get("fill_holes"):
+            mask = ndimage.binary_fill_holes(mask) & ((labels == number) | (labels == 0))
+        result[mask] = number
+    return result
+
+
+def labels_on_grid(network: nn.Module, image: Tensor, facts: Facts) -> NDArray[np.uint8]:
+    """Return what the network says about an image on the model's grid, nothing tidied."""
+    strongest = probabilities(network, image, facts).argmax(0)
+    numbers = np.array([0, *(s["number"] for s in facts["segments"])], dtype=np.uint8)
+    return np.asarray(numbers[strongest.numpy()])
+
+
+def labels_of(network: nn.Module, case: Case, facts: Facts) -> NDArray[np.uint8]:
+    """Return labels on the pixels of the case, tidied, as the node would report them."""
+    found = probabilities(network, on_grid(case, facts), facts)
+    strongest = resize(found[None], case.image.shape)[0].argmax(0)
+    numbers = [s["number"] for s in facts["segments"]]
+    labels = np.array([0, *numbers], dtype=np.uint8)[strongest.numpy()]
+    return tidied(labels, numbers, facts)

@@ -1,0 +1,148 @@
+"""The command line of every recipe: train, score on what was held out, write the model folder.
+
+python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dicom_ai_node.training import folder as model_folder
+from dicom_ai_node.training.case import Case, Parts
+from dicom_ai_node.training.fit import Example, Plan, fit
+from dicom_ai_node.training.grid import Facts, resize_labels, scaled
+from dicom_ai_node.training.predict import labels_of, labels_on_grid, on_grid
+from dicom_ai_node.training.scores import dice, summaries
+
+
+def _no_numbers(_case: Case, _labels: NDArray[np.uint8]) -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a recipe decides.
+
+    `read` returns the parts of the data in a folder; `also_score` returns further scores of one result;
+    `golden` picks the golden case among the held-out ones.
+    """
+
+    folder: Path
+    read: Callable[[Path], Parts]
+    plan: Plan
+    also_score: Callable[[Case, NDArray[np.uint8]], Mapping[str, float]] = _no_numbers
+    golden: Callable[[Sequence[Case]], Case] = lambda cases: cases[0]
+
+
+def example_of(case: Case, facts: Facts) -> Example:
+    """Bring a case to the model's grid and intensity once, before training."""
+    image = on_grid(case, facts)
+    labels = torch.from_numpy(np.ascontiguousarray(case.labels))
+    return scaled(image, facts), resize_labels(labels, image.shape, 1 + len(facts["segments"]))
+
+
+def scores_of(
+    network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe
+) -> list[dict[str, float]]:
+    """Score every case at the resolution of its own labels; a segment absent on both has none."""
+    rows: list[dict[str, float]] = []
+    for case in cases:
+        result = labels_of(network, case, facts)
+        row = {
+            f"Dice, {segment['label']}": dice(result, case.labels, segment["number"])
+            for segment in facts["segments"]
+            if (case.labels == segment["number"]).any() or (result == segment["number"]).any()
+        }
+        rows.append({**row, **recipe.also_score(case, result)})
+    return rows
+
+
+def _judge(cases: Sequence[Case], facts: Facts, recipe: Recipe) -> Callable[[nn.Module], float]:
+    def judge(network: nn.Module) -> float:
+        found = summaries(scores_of(network, cases, facts, recipe))
+        overlaps = [score["mean"] for name, score in found.items() if name.startswith("Dice")]
+        return sum(overlaps) / len(overlaps)
+
+    return judge
+
+
+def _train(recipe: Recipe, parts: Parts, facts: Facts) -> Mapping[str, Any]:
+    torch.manual_seed(recipe.plan.seed)
+    network = model_folder.new_network(recipe.folder)
+    examples = [example_of(case, facts) for case in parts.training]
+    fitted = fit(network, examples, _judge(parts.validation, facts, recipe), recipe.plan)
+    model_folder.write_weights(recipe.folder, fitted.network)
+    return {
+        "cases": len(parts.training),
+        "steps": fitted.steps,
+        "batch": recipe.plan.batch,
+        "minutes": round(fitted.minutes, 1),
+        "seed": recipe.plan.seed,
+        "torch": torch.__version__,
+    }
+
+
+def _score(
+    recipe: Recipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    network = model_folder.shipped_network(recipe.folder)
+    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
+    return {
+        "model": facts["name"],
+        "version": facts["version"],
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "training": dict(training),
+        "validation": summaries(scores_of(network, parts.validation, facts, recipe)),
+        "test": summaries(scores_of(network, parts.test, facts, recipe)),
+    }
+
+
+def _finish(
+    recipe: Recipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    network = model_folder.shipped_network(recipe.folder)
+    image = on_grid(recipe.golden(parts.test), facts)
+    model_folder.write_golden(recipe.folder, image, labels_on_grid(network, image, facts))
+    score = _score(recipe, parts, facts, training)
+    model_folder.write_score(recipe.folder, score)
+    model_folder.write_checksums(recipe.folder)
+    return score
+
+
+def main(recipe: Recipe, arguments: Sequence[str] | None = None) -> str:
+    """Run a recipe and return its score table.
+
+    Raises
+    ------
+    SystemExit
+        With `--score-only`, if the shipped weights do not give the scores on record.
+    """
+    ask = argparse.ArgumentParser(description=f"Train and score {recipe.folder.name}.")
+    ask.add_argument("--data", type=Path, required=True, help="folder that holds train/ and dicom/")
+    ask.add_argument("--score-only", action="store_true", help="score the shipped weights")
+    ask.add_argument("--minutes", type=float, default=recipe.plan.minutes)
+    ask.add_argument("--threads", type=int, default=1)
+    told = ask.parse_args(arguments)
+    model_folder.torch_threads(told.threads)
+    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
+    facts = model_folder.facts_of(recipe.folder)
+    parts = recipe.read(told.data)
+    if not told.score_only:
+        return model_folder.score_table(
+            _finish(recipe, parts, facts, _train(recipe, parts, facts))["test"]
+        )
+    on_record = json.loads((recipe.folder / "docs/score.json").read_text())
+    score = _score(recipe, parts, facts, on_record["training"])
+    for name, numbers in score["test"].items():
+        if abs(numbers["mean"] - on_record["test"][name]["mean"]) > 1e-3:  # noqa: PLR2004
+            raise SystemExit(f"{name}: {numbers} is not what docs/score.json says")
+    return model_folder.score_table(score["test"])
