@@ -1,0 +1,10 @@
+"""ae_config.yaml: read once, checked in full, frozen.
+
+Nothing below `compose` ever sees these classes, so that pydantic stays at the edge.
+"""
+
+from dicom_ai_node.config.node import NodeConfig
+from dicom_ai_node.config.read import load, model_folders
+from dicom_ai_node.config.translate import destinations, routes
+
+__all__ = ["NodeConfig", "destinations", "load", "model_folders", "routes"]

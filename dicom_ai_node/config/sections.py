@@ -1,0 +1,235 @@
+"""The sections of `ae_config.yaml` but for the routes, in the order in which a study travels."""
+
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from dicom_ai_node.config.values import (
+    Address,
+    AETitleText,
+    Device,
+    Name,
+    PathHere,
+    Port,
+    Seconds,
+    Section,
+)
+
+_GB = 1_000_000_000
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Deadlines(Section):
+    """How long a peer may take."""
+
+    association_seconds: Seconds = Field(
+        10.0, description="from the TCP connection to the end of the association request"
+    )
+    pdu_seconds: Seconds = Field(60.0, description="from the first to the last byte of one PDU")
+    idle_seconds: Seconds = Field(120.0, description="between two messages of an association")
+
+
+class Sender(Section):
+    """An application entity that may send to us."""
+
+    ae_title: AETitleText
+    address: Address | None = Field(
+        None,
+        description="an IP address or a network; without it the AE title may come from anywhere",
+    )
+
+
+def _sender(said: Any) -> Any:  # noqa: ANN401 - anything can stand in a YAML file
+    if not isinstance(said, str | dict | Sender):
+        raise ValueError("must be an AE title in quotes, or {ae_title: ..., address: ...}")  # noqa: TRY004 - pydantic wants ValueError
+    return {"ae_title": said} if isinstance(said, str) else said
+
+
+class Receive(Section):
+    """Who may send to us, under which name, and how much."""
+
+    ae_title: AETitleText
+    host: str = Field("0.0.0.0", description="the address to listen on")  # noqa: S104 - a DICOM node listens on the hospital network
+    port: Port = 11112
+    accept_from: tuple[Annotated[Sender, BeforeValidator(_sender)], ...] = Field(
+        min_length=1, description="AE titles, or {ae_title, address}; everybody else is refused"
+    )
+    processes: int = Field(2, ge=1, le=64, description="receivers that share the port")
+    max_associations: int = Field(64, ge=1, le=4096, description="at the same time, per process")
+    max_pdu_bytes: int = Field(131_072, ge=4_096, le=4_194_304)
+    max_instance_bytes: int = Field(2 * 1024**3, ge=1024**2)
+    deadlines: Deadlines = Deadlines()
+
+
+class Store(Section):
+    """Where things lie, and for how long."""
+
+    folder: PathHere
+    database: str | None = Field(
+        None,
+        pattern=r"^(sqlite|postgresql\+psycopg)://",
+        description="a SQLAlchemy URL; without it a SQLite file in the folder",
+    )
+    keep_days: float = Field(7.0, ge=0, allow_inf_nan=False)
+    min_free_gb: float = Field(
+        5.0, ge=0, allow_inf_nan=False, description="with less room on the disk nothing is taken"
+    )
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the ledger."""
+        return self.database or f"sqlite:///{self.folder / 'node.db'}"
+
+    @property
+    def min_free_bytes(self) -> int:
+        """`min_free_gb` in bytes."""
+        return int(self.min_free_gb * _GB)
+
+
+class Times(NamedTuple):
+    """How long to wait after the last arrival, in seconds; see `complete.evidence.Patience`."""
+
+    quiet_seconds: float
+    released_quiet_seconds: float
+    patience_seconds: float
+
+
+class ModalityTimes(Section):
+    """What is different for one modality."""
+
+    quiet_seconds: Seconds | None = None
+    released_quiet_seconds: Seconds | None = None
+    patience_seconds: Seconds | None = None
+
+
+class Complete(Section):
+    """When a series counts as complete."""
+
+    quiet_seconds: Seconds = Field(30.0, description="of silence, without further evidence")
+    released_quiet_seconds: Seconds = Field(
+        5.0, description="of silence, when every association has ended in good order"
+    )
+    patience_seconds: Seconds = Field(
+        300.0, description="of silence, when slices or announced instances are missing"
+    )
+    modality: dict[str, ModalityTimes] = Field(
+        default_factory=dict, description="other times for a modality, e.g. {US: {...}}"
+    )
+
+    def times(self, modality: str = "") -> Times:
+        """Return the times for a series of `modality`."""
+        other = self.modality.get(modality, ModalityTimes())
+        return Times(
+            other.quiet_seconds or self.quiet_seconds,
+            other.released_quiet_seconds or self.released_quiet_seconds,
+            other.patience_seconds or self.patience_seconds,
+        )
+
+
+class Infer(Section):
+    """Which devices run models, how long, and how often."""
+
+    devices: tuple[Device, ...] = Field(
+        ("cpu",), min_length=1, description="one worker each; a device may be named twice"
+    )
+    limit_seconds: Seconds = Field(900.0, description="for one attempt")
+    attempts: int = Field(3, ge=1, le=20, description="that may take their worker down")
+    models: tuple[PathHere, ...] = Field((), description="more folders with model folders in them")
+    max_pixels_gb: float = Field(4.0, gt=0, allow_inf_nan=False, description="of one job, decoded")
+
+    @property
+    def max_pixels_bytes(self) -> int:
+        """`max_pixels_gb` in bytes."""
+        return int(self.max_pixels_gb * _GB)
+
+
+class Encode(Section):
+    """What every object that we write says about itself."""
+
+    content_qualification: Literal["RESEARCH", "PRODUCT", "SERVICE"] = Field(
+        "RESEARCH", description="(0018,9004); RESEARCH also draws a banner into secondary captures"
+    )
+    contributing_equipment_purpose: tuple[str, str, str] = Field(
+        ("109102", "DCM", "Processing Equipment"),
+        description="code value, scheme and meaning, PS3.16 CID 7005",
+    )
+
+
+class DimseDestination(Section):
+    """A PACS that takes C-STORE."""
+
+    ae_title: AETitleText
+    host: str = Field(min_length=1)
+    port: Port
+    calling_ae_title: AETitleText | None = Field(None, description="instead of receive.ae_title")
+
+
+class Secret(Section):
+    """Where a secret is; it never stands in this file."""
+
+    file: PathHere | None = None
+    env: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> "Secret":
+        if (self.file is None) == (self.env is None):
+            raise ValueError("must be either {file: ...} or {env: ...}")
+        return self
+
+
+def _no_clear_text(said: Any) -> Any:  # noqa: ANN401
+    if not isinstance(said, dict | Secret):
+        raise ValueError("must be {file: ...} or {env: ...}; no secret belongs into this file")  # noqa: TRY004 - pydantic wants ValueError
+    return said
+
+
+class WebDestination(Section):
+    """A DICOMweb service that takes STOW-RS; `url` ends before `/studies`."""
+
+    url: str
+    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, said: str) -> str:
+        parts = urlsplit(said)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must begin with https:// or http:// and name a host")
+        if parts.username or parts.password:
+            raise ValueError("no password belongs into this file; use token: {file: ...}")
+        if parts.path.rstrip("/").endswith("/studies"):
+            raise ValueError("must end before /studies")
+        return said.rstrip("/")
+
+    @model_validator(mode="after")
+    def _token_is_safe(self) -> "WebDestination":
+        parts = urlsplit(self.url)
+        if self.token and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise ValueError("a token goes over https:// only")
+        return self
+
+
+class FolderDestination(Section):
+    """A folder on this machine."""
+
+    folder: PathHere
+
+
+def _kind_of(said: Any) -> str:  # noqa: ANN401
+    if isinstance(said, WebDestination) or (isinstance(said, dict) and "url" in said):
+        return "(dicomweb)"
+    if isinstance(said, FolderDestination) or (isinstance(said, dict) and "folder" in said):
+        return "(folder)"
+    return "(dimse)"
+
+
+AnyDestination = Annotated[
+    Annotated[DimseDestination, Tag("(dimse)")]
+    | Annotated[WebDestination, Tag("(dicomweb)")]
+    | Annotated[FolderDestination, Tag("(folder)")],
+    Discriminator(_kind_of),
+]
+"""The kind follows from the keys: `ae_title`, `url` or `folder`."""
+
+Destinations = dict[Name, AnyDestination]

@@ -1,0 +1,159 @@
+"""From what the file says to what the domain talks about."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+
+from dicom_ai_node.config.node import NodeConfig
+from dicom_ai_node.config.routes import ConditionEntry, RouteEntry
+from dicom_ai_node.config.sections import (
+    AnyDestination,
+    DimseDestination,
+    FolderDestination,
+    Secret,
+    WebDestination,
+)
+from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.domain.rule import (
+    Absent,
+    Between,
+    Condition,
+    Contains,
+    Input,
+    Matches,
+    Not,
+    Priority,
+    Route,
+    one_of,
+)
+from dicom_ai_node.domain.uids import AETitle
+
+ONLY_INPUT = "image"
+"""The name of the input of a route that says `when`."""
+
+_Said = str | tuple[str, ...] | ConditionEntry
+
+
+def routes(config: NodeConfig) -> tuple[Route, ...]:
+    """Return the routes in their order."""
+    return tuple(map(_route, config.routes))
+
+
+def destinations(config: NodeConfig) -> Mapping[str, Destination]:
+    """Return the destinations by name, secrets included.
+
+    Raises
+    ------
+    ConfigError
+        If a secret is not where the file says.
+    """
+    return {name: _destination(name, entry, config) for name, entry in config.destinations.items()}
+
+
+def condition(said: _Said) -> Condition:
+    """Return the condition that an entry of `when` stands for."""
+    match said:
+        case str():
+            return one_of(said)
+        case tuple():
+            return one_of(*said)
+        case ConditionEntry():
+            return _entry(said)
+
+
+def _entry(said: ConditionEntry) -> Condition:
+    match said:
+        case ConditionEntry(contains=tuple() as texts):
+            return Contains(frozenset(texts))
+        case ConditionEntry(matches=str() as pattern):
+            return Matches(pattern)
+        case ConditionEntry(one_of=tuple() as texts):
+            return one_of(*texts)
+        case ConditionEntry(not_=inner) if inner is not None:
+            return Not(condition(inner))
+        case ConditionEntry(absent=None, present=None):
+            return Between(said.min, said.max)
+        case _:
+            return Absent(not said.present if said.absent is None else said.absent)
+
+
+def revision(entry: RouteEntry) -> str:
+    """Return the sha256 of a route as configured; it changes with every change of meaning.
+
+    Over its canonical JSON without what is left at its default, so that neither the layout of
+    the file nor a key that a later version adds makes another revision.
+    """
+    said = entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _route(entry: RouteEntry) -> Route:
+    return Route(
+        name=entry.name,
+        inputs=_inputs(entry),
+        run=entry.run,
+        model=entry.model,
+        write=entry.write,
+        to=entry.to,
+        same=entry.same,
+        options=dict(entry.with_),
+        priority=Priority[entry.priority.upper()],
+        wait_seconds=entry.wait_seconds,
+        revision=revision(entry),
+    )
+
+
+def _inputs(entry: RouteEntry) -> tuple[Input, ...]:
+    if entry.inputs is None:
+        return (_input(ONLY_INPUT, entry.when or {}, entry.if_),)
+    return tuple(
+        _input(name, {k: v for k, v in when.items() if k != "if"}, _text(when.get("if")))
+        for name, when in entry.inputs.items()
+    )
+
+
+def _text(said: _Said | None) -> str | None:
+    return said if isinstance(said, str) else None
+
+
+def _input(name: str, when: Mapping[str, _Said], expression: str | None) -> Input:
+    return Input(
+        name=name,
+        when={key: condition(said) for key, said in when.items()},
+        expression=expression,
+    )
+
+
+def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destination:
+    match entry:
+        case DimseDestination():
+            calling = entry.calling_ae_title or config.receive.ae_title
+            return DimsePeer(
+                ae_title=AETitle(entry.ae_title),
+                host=entry.host,
+                port=entry.port,
+                calling_ae_title=AETitle(calling),
+            )
+        case WebDestination():
+            token = None if entry.token is None else _secret(name, entry.token)
+            return WebPeer(url=entry.url, token=token)
+        case FolderDestination():
+            return FolderPeer(folder=entry.folder)
+
+
+def _secret(name: str, where: Secret) -> str:
+    if where.file is None:
+        found = os.environ.get(where.env or "", "")
+        place = f"the environment variable {where.env}"
+    else:
+        place = f"the file {where.file}"
+        try:
+            found = where.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"destinations.{name}.token: cannot read {place}") from error
+    if not found.strip():
+        raise ConfigError(f"destinations.{name}.token: there is nothing in {place}")
+    return found.strip()
