@@ -36,12 +36,17 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One instance that has just been made durable, and who brought it."""
+    """One instance that has just been made durable, and who brought it.
+
+    `is_ours` says that the data set itself names us as its maker (our Device UID in Contributing
+    Equipment), so that a result is known even to a ledger that has never heard of it.
+    """
 
     instance: Instance
     calling_ae_title: AETitle
     called_ae_title: AETitle
     address: str
+    is_ours: bool = False
 
 
 class Received(StrEnum):

@@ -1,0 +1,204 @@
+"""Connections to the ledger's database, and the one place where its errors are translated."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, QueuePool, Select, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from dicom_ai_node.domain.errors import ConfigError, OutOfResources
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 5
+"""How long to wait for a lock or for a free connection before the answer is "not now"."""
+
+_LOST_A_RACE = frozenset({"40001", "40P01"})  # serialization failure, deadlock detected
+_TRIES = 5
+_POSTGRESQL_OPTIONS = " ".join((
+    f"-c lock_timeout={PATIENCE_SECONDS}s",
+    "-c statement_timeout=60s",
+    "-c idle_in_transaction_session_timeout=30s",
+    "-c timezone=UTC",
+    "-c default_transaction_isolation=read\\ committed",
+))  # fmt: skip
+
+
+class Collision(OutOfResources):
+    """Another process has just written the same row. The same work, begun again, will see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Two ways into one database. Open it in the process that uses it, never before a fork."""
+
+    write: Engine
+    read: Engine
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that may write: on SQLite it waits for its turn at the beginning.
+
+        Raises
+        ------
+        OutOfResources
+            If the database is locked, full or gone. Nothing of the transaction has happened, or,
+            if the connection broke during the commit, all of it; both are safe to repeat.
+        """
+        with _translated(), self.write.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that only reads and waits for no writer.
+
+        Raises
+        ------
+        OutOfResources
+            If the database does not answer.
+        """
+        with _translated(), self.read.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction that may write; begin again where another one was faster."""
+        for _ in range(_TRIES - 1):
+            try:
+                with self.writing() as connection:
+                    return work(connection)
+            except Collision:
+                continue
+        with self.writing() as connection:
+            return work(connection)
+
+    def has_any(self, query: Select[Any]) -> bool:
+        """Return whether `query` finds anything, without waiting for a writer."""
+        with self.reading() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.write.dispose()
+        self.read.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Return the database at `url`: `sqlite:////folder/ledger.db` or `postgresql://...`.
+
+    Raises
+    ------
+    ConfigError
+        If the URL names no database that the ledger can live in.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError("store.database is not a database URL") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed)
+        case "postgresql":
+            return _postgresql(parsed)
+        case other:
+            raise ConfigError(f"store.database: {other} is neither sqlite nor postgresql")
+
+
+def _sqlite(url: URL) -> Database:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("store.database: a ledger in memory would forget; name a file")
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its -wal and -shm files the mode of the database.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ConfigError(f"store.database cannot be opened: {error.strerror}") from error
+
+    def engine(size: int, begin: str, *pragmas: str) -> Engine:
+        made = create_engine(
+            url.set(drivername="sqlite"),
+            poolclass=QueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=PATIENCE_SECONDS,
+            connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False},
+            hide_parameters=True,
+        )
+        event.listen(made, "connect", _prepare(pragmas))
+        event.listen(made, "begin", _begin(begin))
+        return made
+
+    return Database(
+        write=engine(1, "BEGIN IMMEDIATE"), read=engine(8, "BEGIN", "PRAGMA query_only = ON")
+    )
+
+
+def _prepare(pragmas: tuple[str, ...]) -> Callable[[Any, object], None]:
+    def prepare(connection: Any, _: object) -> None:  # noqa: ANN401
+        # We say BEGIN ourselves: the driver's own would wait for the lock in the middle.
+        connection.isolation_level = None
+        for pragma in (
+            f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+            *pragmas,
+        ):
+            connection.execute(pragma).close()
+
+    return prepare
+
+
+def _begin(statement: str) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begin
+
+
+def _postgresql(url: URL) -> Database:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=4,
+        max_overflow=8,
+        pool_timeout=PATIENCE_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": PATIENCE_SECONDS, "options": _POSTGRESQL_OPTIONS},
+        hide_parameters=True,
+    )
+    return Database(write=engine, read=engine)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say "not now" for what the database cannot do now; our own mistakes stay visible."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Collision("another process has just written the same row") from error
+    except (ProgrammingError, DataError, NotSupportedError):
+        raise
+    except (DatabaseError, InterfaceError, PoolTimeoutError) as error:
+        raise _not_now(error) from error
+
+
+def _not_now(error: SQLAlchemyError) -> OutOfResources:
+    # The driver's own message may quote a row, so only the kind of trouble is passed on.
+    cause = getattr(error, "orig", None) or error
+    if getattr(cause, "sqlstate", None) in _LOST_A_RACE:
+        return Collision("another process was faster")
+    return OutOfResources(f"the ledger cannot answer now ({type(cause).__name__})")

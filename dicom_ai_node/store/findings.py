@@ -1,0 +1,132 @@
+"""Findings in a folder: what a worker leaves for the encoder. A pickle would be code; this is not.
+
+`findings.json` holds everything but the arrays, `arrays.npz` the arrays, and `manifest.json`, which
+is written last, the digests of both. A folder without a manifest is an attempt that did not end.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_origin
+
+import cattrs
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.image import SourceFrame
+
+_WORDS, _ARRAYS, _MANIFEST = "findings.json", "arrays.npz", "manifest.json"
+_LEVEL = 1  # label maps shrink a hundredfold at the lowest level; more only costs time
+
+
+def keep_findings(folder: Path, findings: Findings) -> None:
+    """Write findings into a folder, durable when it returns; what was there before is replaced.
+
+    Raises
+    ------
+    OutOfResources
+        If the disk is full or an fsync fails.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    words = _writer(arrays).unstructure(findings)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / _MANIFEST).unlink(missing_ok=True)
+        _write_arrays(folder / _ARRAYS, arrays)
+        (folder / _WORDS).write_text(json.dumps(words, default=_plain), encoding="utf-8")
+        manifest = {name: _digest(folder / name) for name in (_WORDS, _ARRAYS)}
+        draft = folder / f"{_MANIFEST}.part"
+        draft.write_text(json.dumps(manifest), encoding="utf-8")
+        for path in (folder / _WORDS, folder / _ARRAYS, draft):
+            _sync(path)
+        draft.replace(folder / _MANIFEST)
+        _sync(folder)
+    except OSError as error:
+        raise OutOfResources(f"cannot keep findings: {error.strerror}") from error
+
+
+def findings_of(folder: Path) -> Findings:
+    """Return what `keep_findings` has written, to the last bit.
+
+    Raises
+    ------
+    TaskFailed
+        If the folder is absent, incomplete or damaged.
+    """
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        if manifest != {name: _digest(folder / name) for name in (_WORDS, _ARRAYS)}:
+            raise TaskFailed("the findings are damaged: a file has another digest")
+        words = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
+        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return _reader(arrays).structure(words, Findings)
+    except OSError as error:
+        raise TaskFailed(f"the findings are incomplete: {error.strerror}") from error
+    except (ValueError, LookupError, zipfile.BadZipFile, cattrs.BaseValidationError) as error:
+        raise TaskFailed("the findings are damaged: they cannot be read") from error
+
+
+def _writer(arrays: dict[str, NDArray[Any]]) -> cattrs.Converter:
+    """Return a converter that puts arrays aside and leaves a name in their place."""
+
+    def put(array: NDArray[Any]) -> str:
+        name = f"array{len(arrays)}"
+        arrays[name] = array
+        return name
+
+    converter = cattrs.Converter()
+    converter.register_unstructure_hook_func(_is_array, put)
+    converter.register_unstructure_hook(Code, list)
+    converter.register_unstructure_hook(SourceFrame, _frame)
+    return converter
+
+
+def _reader(arrays: Mapping[str, NDArray[Any]]) -> cattrs.Converter:
+    """Return a converter that puts the arrays back where their names are."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_structure_hook_func(_is_array, lambda name, _: arrays[name])
+    converter.register_structure_hook(Code, lambda parts, _: Code(*parts))
+    converter.register_structure_hook(SourceFrame, lambda parts, _: SourceFrame(*parts))
+    return converter
+
+
+def _is_array(kind: object) -> bool:
+    return get_origin(kind) is np.ndarray
+
+
+def _frame(frame: SourceFrame) -> list[str | int]:
+    return [frame.sop_instance_uid, frame.number]
+
+
+def _plain(number: Any) -> object:  # noqa: ANN401 - json's own signature
+    """Return the Python number in a numpy scalar; anything else is a mistake of the task."""
+    if isinstance(number, np.generic):
+        return number.item()
+    raise TaskFailed(f"a task answered with a {type(number).__name__}")
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

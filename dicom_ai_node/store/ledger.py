@@ -1,0 +1,21 @@
+"""The ledger in SQL: SQLite on one machine, PostgreSQL for several; the only queue there is."""
+
+from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.ledger_arrivals import Arrivals
+from dicom_ai_node.store.ledger_deliveries import ResultsUnderWay
+from dicom_ai_node.store.ledger_forget import Forgetting
+from dicom_ai_node.store.ledger_jobs import JobsAtWork
+from dicom_ai_node.store.ledger_people import People
+from dicom_ai_node.store.ledger_series import SeriesInWaiting
+
+
+class SqlLedger(Arrivals, SeriesInWaiting, JobsAtWork, ResultsUnderWay, People, Forgetting):
+    """Everything that `domain.ports.Ledger` asks for, one transaction per method.
+
+    Any number of threads may share one; each process opens its own database. The schema must
+    have been brought up to date by `store.schema.migrate`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.database = database

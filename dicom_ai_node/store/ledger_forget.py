@@ -1,0 +1,155 @@
+"""The last part of the ledger: what is old and done is forgotten; that it was ours is not."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, Select, case, delete, func, select
+
+from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.domain.ports import Forgotten
+from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.store import tables
+from dicom_ai_node.store.engines import Database
+
+_UNDONE = tuple(
+    stage.value
+    for stage in Stage
+    if stage not in {Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED}
+)
+"""Stages in which a job has work to do, objects to deliver or a person to wait for."""
+
+_AT_ONCE = 500
+
+
+class Forgetting:
+    """What retention reads and writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def forget(self, older_than: datetime, limit: int = 20) -> Forgotten:
+        """Remove studies whose last instance came before `older_than`, oldest first.
+
+        Only studies with no open series, no job that still has work to do or needs a person, and
+        no open delivery. Tombstones of our own UIDs stay, so that a late return is recognised.
+        Closed quarantine entries go too.
+        """
+
+        def work(connection: Connection) -> Forgotten:
+            studies = connection.scalars(_forgettable(older_than).limit(limit)).all()
+            uids = _lock(connection, studies, older_than)
+            freed = _Freed(connection)
+            freed.note_closed_quarantine()
+            freed.note(studies=uids)
+            return Forgotten(
+                studies=len(uids), instances=freed.remove(uids), blobs=freed.without_reader()
+            )
+
+        return self._database.transact(work)
+
+    def unread(self, digests: Iterable[Sha256]) -> Sequence[Sha256]:
+        """Return those of `digests` that no row names: files that a crash has left behind."""
+        with self._database.reading() as connection:
+            return sorted(_without_reader(connection, set(digests)))
+
+
+def _forgettable(older_than: datetime) -> Select[Any]:
+    table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
+    undone = jobs.c.stage.in_(_UNDONE)
+    its_own = select(jobs.c.study_instance_uid).where(undone)
+    # A job of today may look at last year's study as its prior.
+    looked_at = (
+        select(table.c.study_instance_uid)
+        .join(inputs, inputs.c.series_instance_uid == table.c.series_instance_uid)
+        .join(jobs, jobs.c.key == inputs.c.job)
+        .where(undone)
+    )
+    return (
+        select(table.c.study_instance_uid)
+        .where(
+            table.c.study_instance_uid.not_in(its_own),
+            table.c.study_instance_uid.not_in(looked_at),
+        )
+        .group_by(table.c.study_instance_uid)
+        .having(
+            func.max(table.c.last_received) < older_than,
+            func.sum(case((table.c.is_open, 1), else_=0)) == 0,
+        )
+        .order_by(func.max(table.c.last_received))
+    )
+
+
+def _lock(connection: Connection, studies: Sequence[str], older_than: datetime) -> list[str]:
+    """Lock the series of these studies and return the studies to which nothing has been added."""
+    table = tables.series
+    rows = connection.execute(
+        select(table)
+        .where(table.c.study_instance_uid.in_(studies))
+        .order_by(table.c.series_instance_uid)
+        .with_for_update()
+    ).all()
+    alive = {
+        row.study_instance_uid for row in rows if row.is_open or row.last_received >= older_than
+    }
+    return [study for study in studies if study not in alive]
+
+
+class _Freed:
+    """The blobs that lose a reader while studies are removed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._digests: set[str] = set()
+
+    def note_closed_quarantine(self) -> None:
+        table = tables.quarantine
+        gone = delete(table).where(~table.c.is_open).returning(table.c.sha256)
+        self._digests.update(self._connection.scalars(gone))
+
+    def note(self, studies: Sequence[str]) -> None:
+        series, instances = tables.series, tables.instances
+        jobs, inputs, results = tables.jobs, tables.job_inputs, tables.results
+        of_study = jobs.c.study_instance_uid.in_(studies)
+        for query in (
+            select(instances.c.sha256)
+            .join(series, series.c.series_instance_uid == instances.c.series_instance_uid)
+            .where(series.c.study_instance_uid.in_(studies)),
+            select(inputs.c.sha256).join(jobs, jobs.c.key == inputs.c.job).where(of_study),
+            select(results.c.sha256).join(jobs, jobs.c.key == results.c.job).where(of_study),
+        ):
+            self._digests.update(self._connection.scalars(query))
+
+    def remove(self, studies: Sequence[str]) -> int:
+        """Remove studies with all that hangs on them; return how many instances there were."""
+        series, instances = tables.series, tables.instances
+        uids = select(series.c.series_instance_uid).where(series.c.study_instance_uid.in_(studies))
+        gone = self._connection.execute(
+            delete(instances).where(instances.c.series_instance_uid.in_(uids))
+        )
+        self._connection.execute(
+            delete(tables.jobs).where(tables.jobs.c.study_instance_uid.in_(studies))
+        )
+        self._connection.execute(delete(series).where(series.c.study_instance_uid.in_(studies)))
+        return gone.rowcount
+
+    def without_reader(self) -> tuple[Sha256, ...]:
+        free = _without_reader(self._connection, {Sha256(each) for each in self._digests})
+        return tuple(sorted(free))
+
+
+def _without_reader(connection: Connection, digests: set[Sha256]) -> set[Sha256]:
+    free = set(digests)
+    readers = (tables.instances, tables.job_inputs, tables.results, tables.quarantine)
+    for some in _batched(sorted(digests)):
+        for table in readers:
+            read = select(table.c.sha256).where(table.c.sha256.in_(some)).distinct()
+            free.difference_update(Sha256(each) for each in connection.scalars(read))
+    return free
+
+
+def _batched(digests: Sequence[Sha256]) -> Iterator[list[Sha256]]:
+    rest = iter(digests)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some

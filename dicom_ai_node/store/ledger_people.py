@@ -1,0 +1,163 @@
+"""The fifth part of the ledger: what people ask it and what they may set going again."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, or_, select, update
+
+from dicom_ai_node.domain.errors import IllegalMove
+from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
+from dicom_ai_node.domain.ports import Quarantined
+from dicom_ai_node.domain.uids import JobKey
+from dicom_ai_node.store import tables
+from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.rows import event_of, job_event, job_of, load_jobs, moved, write_events
+
+_RETRIABLE = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED})
+
+
+class People:
+    """What the console and the command line read and write."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def jobs(self, stages: Sequence[Stage] = (), limit: int = 100) -> Sequence[Job]:
+        """Return jobs, newest first; of all stages if none is named. Inputs are left out."""
+        table = tables.jobs
+        query = select(table).order_by(table.c.number.desc()).limit(limit)
+        if stages:
+            query = query.where(table.c.stage.in_([stage.value for stage in stages]))
+        with self._database.reading() as connection:
+            return [job_of(row) for row in connection.execute(query)]
+
+    def job(self, name: str) -> Job | None:
+        """Return the one job whose key starts with `name`, with its inputs."""
+        table = tables.jobs
+        query = select(table).where(table.c.key.startswith(name, autoescape=True)).limit(2)
+        with self._database.reading() as connection:
+            found = load_jobs(connection, connection.execute(query).all())
+        return found[0] if len(found) == 1 else None
+
+    def time_line(self, key: JobKey) -> Sequence[Event]:
+        """Return everything that happened to a job and, before it, to its series."""
+        table, inputs = tables.events, tables.job_inputs
+        its_series = select(inputs.c.series_instance_uid).where(inputs.c.job == key)
+        query = (
+            select(table)
+            .where(or_(table.c.job == key, table.c.series_instance_uid.in_(its_series)))
+            .order_by(table.c.at, table.c.number)
+        )
+        with self._database.reading() as connection:
+            return [event_of(row) for row in connection.execute(query)]
+
+    def retry(self, job: Job, now: datetime) -> None:
+        """Put a parked, rejected or quarantined job, or its parked deliveries, back to work.
+
+        Where results are committed they are sent again; else the job starts from its inputs,
+        because whatever an attempt has left behind may be the reason why it stopped.
+
+        Raises
+        ------
+        IllegalMove
+            If the job is in another stage by now.
+        """
+
+        def work(connection: Connection) -> None:
+            table = tables.jobs
+            row = connection.execute(
+                select(table).where(table.c.key == job.key).with_for_update(key_share=True)
+            ).first()
+            if row is None or Stage(row.stage) not in _RETRIABLE:
+                raise IllegalMove("only a parked, rejected or quarantined job can be retried")
+            to = _set_going(connection, row)
+            write_events(connection, [job_event(job.key, moved(to, now, "retried by a person"))])
+
+        self._database.transact(work)
+
+    def quarantined(self) -> Sequence[Quarantined]:
+        """Return the open quarantine entries, newest first."""
+        table = tables.quarantine
+        query = select(table).where(table.c.is_open).order_by(table.c.number.desc())
+        with self._database.reading() as connection:
+            return [Quarantined(**row) for row in connection.execute(query).mappings()]
+
+    def close_quarantine(self, number: int) -> None:
+        """Close an entry; its blob goes with the next retention."""
+        table = tables.quarantine
+        closing = update(table).where(table.c.number == number).values(is_open=False)
+        self._database.transact(lambda connection: connection.execute(closing))
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many there are of what.
+
+        `instances`; `series.` open, complete, ours; `jobs.` and each stage; `deliveries.` and
+        each state; `quarantine.open`.
+        """
+        with self._database.reading() as connection:
+            return _counts(connection)
+
+
+def _set_going(connection: Connection, row: Row[Any]) -> Stage:
+    table, sent, made = tables.jobs, tables.deliveries, tables.results
+    has_results = connection.scalar(select(made.c.job).where(made.c.job == row.key).limit(1))
+    to = Stage.READY if has_results is None else Stage.DELIVERING
+    check_move(Stage(row.stage), to)
+    connection.execute(
+        update(table)
+        .where(table.c.key == row.key)
+        .values(
+            stage=to.value,
+            fence=row.fence + 1,
+            attempts=0,
+            note="",
+            who=None,
+            due_at=None,
+            lease_until=None,
+            progress=0.0,
+        )
+    )
+    connection.execute(
+        update(sent)
+        .where(sent.c.job == row.key, sent.c.state == DeliveryState.PARKED.value)
+        .values(
+            state=DeliveryState.DUE.value,
+            fence=sent.c.fence + 1,
+            attempts=0,
+            due_at=None,
+            lease_until=None,
+        )
+    )
+    return to
+
+
+def _counts(connection: Connection) -> dict[str, int]:
+    series, jobs, sent = tables.series, tables.jobs, tables.deliveries
+    counts = dict.fromkeys(
+        [
+            *("instances", "series.open", "series.complete", "series.ours", "quarantine.open"),
+            *(f"jobs.{stage}" for stage in Stage),
+            *(f"deliveries.{state}" for state in DeliveryState),
+        ],
+        0,
+    )
+    # A revision is the number of instances: adding up series is cheaper than counting those.
+    kinds = select(
+        series.c.is_ours, series.c.is_open, func.count(), func.sum(series.c.revision)
+    ).group_by(series.c.is_ours, series.c.is_open)
+    for is_ours, is_open, number, instances in connection.execute(kinds):
+        kind = "ours" if is_ours else "open" if is_open else "complete"
+        counts[f"series.{kind}"] += number
+        counts["instances"] += int(instances)
+    for stage, number in connection.execute(
+        select(jobs.c.stage, func.count()).group_by(jobs.c.stage)
+    ):
+        counts[f"jobs.{stage}"] = number
+    for state, number in connection.execute(
+        select(sent.c.state, func.count()).group_by(sent.c.state)
+    ):
+        counts[f"deliveries.{state}"] = number
+    aside = select(func.count()).where(tables.quarantine.c.is_open)
+    counts["quarantine.open"] = connection.execute(aside).scalar_one()
+    return counts

@@ -1,0 +1,1 @@
+"""One file per step; a file that has been released is never changed."""

@@ -1,0 +1,71 @@
+"""Bring a database to the schema that this version knows."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError
+
+from dicom_ai_node.domain.errors import ConfigError, OutOfResources
+from dicom_ai_node.store.engines import Database
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_ONE_AT_A_TIME = 0x44414E  # any number, the same in every process: PostgreSQL's advisory lock
+
+
+def migrate(database: Database) -> None:
+    """Run the migrations that `database` has not seen; all of them or none.
+
+    Several processes may start at once: one migrates, the others wait and find nothing to do.
+
+    Raises
+    ------
+    ConfigError
+        If a newer version of the node has written this database, or if it is damaged.
+    OutOfResources
+        If the database does not answer.
+    """
+    config = _config()
+    script = ScriptDirectory.from_config(config)
+    try:
+        with database.writing() as connection:
+            _wait_for_turn(connection)
+            present = MigrationContext.configure(connection).get_current_revision()
+            if present is not None and present not in {r.revision for r in script.walk_revisions()}:
+                raise ConfigError(
+                    f"store.database has schema {present}, which a newer version of this node has"
+                    f" made; this version knows {script.get_current_head()}"
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except OutOfResources as error:
+        if _is_damaged(error):
+            raise ConfigError(
+                "store.database is not a usable database: stop the node, put the last backup of"
+                " the ledger in its place and start again; blobs without a row are harmless"
+            ) from error
+        raise
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    """Let one process migrate at a time; on SQLite BEGIN IMMEDIATE has done so already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
+
+
+def _is_damaged(error: OutOfResources) -> bool:
+    """Return whether SQLite says that the file is no database, or a broken one."""
+    cause = error.__cause__
+    if not isinstance(cause, DatabaseError):
+        return False
+    return getattr(cause.orig, "sqlite_errorname", "") in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}

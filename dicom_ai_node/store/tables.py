@@ -1,0 +1,214 @@
+"""The tables of the ledger, as the newest migration leaves them."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC. A time without a zone is a mistake of ours and is not stored."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return `value` in UTC; SQLite keeps text without a zone, which sorts as time does."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the ledger takes no time without a zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment with its zone, UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text that may come from a stranger: NUL and half characters would upset PostgreSQL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return `value` as text that every database takes."""
+        if value is None:
+            return None
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+_MANY = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up INTEGER keys only
+
+metadata = MetaData()
+
+series = Table(
+    "series",
+    metadata,
+    Column("series_instance_uid", Text, primary_key=True),
+    Column("study_instance_uid", Text, nullable=False, index=True),
+    Column("calling_ae_title", Words, nullable=False),
+    # What the first instance said; other instances store only what they say differently.
+    Column("first_attributes", JSON, nullable=False),
+    Column("attributes", JSON, nullable=False),
+    Column("first_received", Instant, nullable=False),
+    Column("last_received", Instant, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("is_ours", Boolean, nullable=False),
+    Column("is_released", Boolean, nullable=False),
+    Column("due_at", Instant),
+    Column("waits_because", Words, nullable=False),
+    Column("complete_because", Words, nullable=False),
+)
+Index(
+    "ix_series_due",
+    series.c.due_at,
+    sqlite_where=text("is_open = 1"),
+    postgresql_where=text("is_open"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("number", _MANY, primary_key=True),
+    Column("sop_instance_uid", Text, nullable=False, unique=True),
+    Column("sop_class_uid", Text, nullable=False),
+    Column(
+        "series_instance_uid",
+        ForeignKey(series.c.series_instance_uid, ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("study_instance_uid", Text, nullable=False),
+    Column("transfer_syntax_uid", Words, nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("differs", JSON, nullable=False),
+    Column("is_ours", Boolean, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("route", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("model_digest", Text, nullable=False),
+    Column("study_instance_uid", Text, nullable=False, index=True),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # Creation plus one hour per step of priority: the order in which jobs that wait grow older.
+    Column("urgent_at", Instant, nullable=False),
+    Column("is_stat", Boolean, nullable=False),
+    # The same route on the same named series has the same signature, whatever has arrived.
+    Column("signature", Text, nullable=False, index=True),
+    Column("stage", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("due_at", Instant),
+    Column("lease_until", Instant),
+    Column("note", Words, nullable=False),
+    Column("who", Text),
+    Column("supersedes", Text),
+    Column("progress", Float, nullable=False),
+)
+Index("ix_jobs_claim", jobs.c.stage, jobs.c.is_stat.desc(), jobs.c.urgent_at)
+
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job", ForeignKey(jobs.c.key, ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("series_instance_uid", Text, nullable=False, index=True),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("sop_instance_uid", Text, primary_key=True),
+    Column("job", ForeignKey(jobs.c.key, ondelete="CASCADE"), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("series_instance_uid", Text, nullable=False),
+    Column("transfer_syntax_uid", Text, nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column(
+        "sop_instance_uid",
+        ForeignKey(results.c.sop_instance_uid, ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("destination", Words, primary_key=True),
+    Column("job", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("due_at", Instant),
+    Column("lease_until", Instant),
+    Column("note", Words, nullable=False),
+    Column("done_at", Instant),
+)
+Index("ix_deliveries_claim", deliveries.c.destination, deliveries.c.state)
+
+own_uids = Table(
+    "own_uids",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("made_at", Instant, nullable=False),
+)
+"""Instance and series UIDs that we made. No retention touches them: they break the loop."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("sender", Words, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", _MANY, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("fields", JSON, nullable=False),
+    Column("job", ForeignKey(jobs.c.key, ondelete="CASCADE"), index=True),
+    Column(
+        "series_instance_uid",
+        ForeignKey(series.c.series_instance_uid, ondelete="CASCADE"),
+        index=True,
+    ),
+)
