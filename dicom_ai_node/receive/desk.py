@@ -1,0 +1,123 @@
+"""What happens to one instance between its last byte and the answer to its C-STORE."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from dicom_ai_node.domain.errors import NodeError, NotUnderstood
+from dicom_ai_node.domain.ports import Blobs
+from dicom_ai_node.domain.study import Arrival, Received
+from dicom_ai_node.domain.uids import SeriesInstanceUID, is_uid
+from dicom_ai_node.receive.commands import Command, Status
+from dicom_ai_node.receive.header import Header, header_of
+from dicom_ai_node.receive.incoming import Incoming
+from dicom_ai_node.receive.negotiation import Accepted
+from dicom_ai_node.receive.part10 import file_head
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """Where instances go. All of these are called from many threads at once.
+
+    Attributes
+    ----------
+    room
+        Raises `OutOfResources` if the node should take nothing now; asked when an association
+        is requested and before each data set.
+    arrive
+        Called when the bytes of an instance are durable. Success is answered when it has
+        returned; what it raises is answered with its `dimse_status`.
+    released
+        Called after an association ended in good order, with the series that it brought.
+    refused
+        Called with a spooled file that cannot be understood, the reason, and the AE title of
+        the sender. It may keep the file; what is left afterwards is removed.
+    """
+
+    room: Callable[[], None]
+    arrive: Callable[[Arrival], Received]
+    released: Callable[[Sequence[SeriesInstanceUID]], None]
+    refused: Callable[[Path, str, str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """Takes in the instances of one association; `series` is what they belong to."""
+
+    blobs: Blobs
+    inbox: Inbox
+    accepted: Accepted
+    address: str
+    longest_bytes: int
+    series: dict[SeriesInstanceUID, None] = field(default_factory=dict)
+
+    def begin(self, command: Command, context: int) -> Incoming:
+        """Return where the data set goes that follows a C-STORE command in this context."""
+        sop_class_uid, transfer_syntax_uid = self.accepted.contexts[context]
+        incoming = Incoming(self.longest_bytes)
+        if command.sop_class_uid != sop_class_uid:
+            incoming.refuse(Status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class agreed upon")
+        elif not is_uid(command.sop_instance_uid):
+            incoming.refuse(Status.INVALID_OBJECT_INSTANCE, "SOP Instance UID is not a UID")
+        else:
+            self._open(incoming, command, transfer_syntax_uid)
+        return incoming
+
+    def finish(self, incoming: Incoming, command: Command, context: int) -> tuple[int, str]:
+        """Return status and comment for a data set that has arrived in full."""
+        try:
+            incoming.close()
+            if incoming.refusal is not None:
+                status, comment = incoming.refusal
+            else:
+                status, comment = self._take_in(incoming, command, context), ""
+        except NodeError as error:
+            status, comment = error.dimse_status, str(error)
+        except Exception:
+            # The peer gets an answer whatever is wrong with us.
+            log.exception("instance_failed")
+            status, comment = Status.PROCESSING_FAILURE, ""
+        finally:
+            incoming.discard()
+        if status != Status.SUCCESS:
+            peer = self.accepted.calling_ae_title
+            log.warning("instance_not_taken", peer=peer, status=f"0x{status:04X}")
+        return status, comment
+
+    def _open(self, incoming: Incoming, command: Command, transfer_syntax_uid: str) -> None:
+        head = file_head(
+            command.sop_class_uid,
+            command.sop_instance_uid,
+            transfer_syntax_uid,
+            self.accepted.calling_ae_title,
+        )
+        try:
+            self.inbox.room()
+            incoming.begin(self.blobs.spool, head)
+        except NodeError as error:
+            incoming.refuse(error.dimse_status, str(error))
+
+    def _take_in(self, incoming: Incoming, command: Command, context: int) -> Status:
+        header = self._header(incoming, context)
+        header.check(command.sop_class_uid, command.sop_instance_uid)
+        arrival = Arrival(
+            instance=header.instance(self.blobs.keep(incoming.path)),
+            calling_ae_title=self.accepted.calling_ae_title,
+            called_ae_title=self.accepted.called_ae_title,
+            address=self.address,
+        )
+        received = self.inbox.arrive(arrival)
+        self.series[header.series_instance_uid] = None
+        return Status.COERCION if received is Received.CONFLICT else Status.SUCCESS
+
+    def _header(self, incoming: Incoming, context: int) -> Header:
+        _, transfer_syntax_uid = self.accepted.contexts[context]
+        try:
+            return header_of(incoming.path, incoming.data_set_at, transfer_syntax_uid)
+        except NotUnderstood as error:
+            self.inbox.refused(incoming.path, str(error), self.accepted.calling_ae_title)
+            raise

@@ -1,0 +1,136 @@
+"""C-STORE and C-ECHO as a provider, PS3.4 Annexes B and A, for one process of the receiver."""
+
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+from functools import partial
+from threading import Event, Thread
+
+import structlog
+from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
+
+from dicom_ai_node.domain.errors import NodeError, OutOfResources
+from dicom_ai_node.domain.ports import Blobs
+from dicom_ai_node.domain.uids import AETitle
+from dicom_ai_node.receive.association import Association
+from dicom_ai_node.receive.desk import Desk, Inbox
+from dicom_ai_node.receive.negotiation import Refusal, Unwelcome, accept
+from dicom_ai_node.receive.peers import AllowedPeer, is_allowed
+from dicom_ai_node.receive.server import Doorway, Guest, HardenedServer, Limits
+from dicom_ai_node.receive.wire import Breach, PeerGone, Wire
+
+log = structlog.get_logger()
+
+_POLL_SECONDS = 0.2
+
+
+class DimseListener:
+    """Accepts associations and hands every instance to `inbox`, its bytes to `blobs`."""
+
+    def __init__(
+        self,
+        *,
+        ae_title: AETitle,
+        accept_from: Sequence[AllowedPeer],
+        blobs: Blobs,
+        inbox: Inbox,
+        limits: Limits | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        _silence_pynetdicom()
+        self._ae_title = ae_title
+        self._accept_from = tuple(accept_from)
+        self._blobs = blobs
+        self._inbox = inbox
+        self._limits = limits or Limits()
+        self._ssl_context = ssl_context
+        self._doorway = Doorway(self._limits)
+        self._closing = Event()
+        self._grace_seconds = 0.0
+
+    def serve(self, listening: socket.socket) -> None:
+        """Accept on a socket that listens already; return when closed and everyone has left.
+
+        The socket may be shared with other processes and is left open.
+        """
+        ae = ApplicationEntity(self._ae_title)
+        server = HardenedServer(listening, ae, self._doorway, self._attend, self._ssl_context)
+        # In a thread of its own, so that a signal handler in this one can call `close`.
+        Thread(
+            target=server.serve_forever, args=(_POLL_SECONDS,), name="accept", daemon=True
+        ).start()
+        self._closing.wait()
+        server.shutdown()
+        self._doorway.close(self._grace_seconds)
+
+    def close(self, grace_seconds: float) -> None:
+        """Make `serve` accept nothing more and return; safe to call from a signal handler.
+
+        Associations go on for `grace_seconds` at most. One that pauses between two instances
+        is ended earlier.
+        """
+        self._grace_seconds = grace_seconds
+        self._closing.set()
+
+    def _attend(self, guest: Guest) -> None:
+        wire = Wire(guest.sock, self._limits.request_seconds)
+        try:
+            self._host(wire, guest)
+        except Unwelcome as unwelcome:
+            refusal = unwelcome.refusal
+            log.warning("association_rejected", peer=guest.address, status=refusal.name)
+            wire.send_if_possible(refusal.encoded())
+        except Breach as breach:
+            log.warning("association_aborted", peer=guest.address, status=str(breach))
+            wire.abort(breach.reason)
+        except PeerGone:
+            log.info("association_lost", peer=guest.address)
+            return
+        self._doorway.dismiss(guest)
+        wire.linger()
+
+    def _host(self, wire: Wire, guest: Guest) -> None:
+        accepted = accept(wire, partial(self._welcome, guest), self._limits.pdu_bytes)
+        desk = Desk(
+            blobs=self._blobs,
+            inbox=self._inbox,
+            accepted=accepted,
+            address=guest.address,
+            longest_bytes=self._limits.instance_bytes,
+        )
+        Association(wire, guest, desk, self._doorway).serve()
+        self._doorway.dismiss(guest)
+        if not desk.series:
+            return
+        try:
+            self._inbox.released(tuple(desk.series))
+        except NodeError:
+            # The series will settle by the clock instead.
+            log.warning("release_not_noted", exc_info=True)
+
+    def _welcome(self, guest: Guest, calling_ae_title: str, called_ae_title: str) -> None:
+        """Raise `Unwelcome` unless the peer may enter now, PS3.8 Table 9-21."""
+        if not is_allowed(self._accept_from, calling_ae_title, guest.address):
+            raise Unwelcome(Refusal.CALLING_AE_TITLE)
+        if called_ae_title != self._ae_title:
+            raise Unwelcome(Refusal.CALLED_AE_TITLE)
+        try:
+            self._inbox.room()
+        except OutOfResources as error:
+            raise Unwelcome(Refusal.CONGESTION) from error
+        if not self._doorway.admit(guest):
+            raise Unwelcome(Refusal.LOCAL_LIMIT)
+
+
+def _silence_pynetdicom() -> None:
+    """Keep what peers write out of the logs: pynetdicom's own handlers print identifiers.
+
+    `ENFORCE_UID_CONFORMANCE` stays off: our own checks are stricter where it matters, and
+    enforcing it would turn away scanners for a leading zero in their implementation class UID.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)

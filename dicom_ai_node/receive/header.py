@@ -1,0 +1,170 @@
+"""What an instance is, read once from its header; pixel data is measured but never touched.
+
+No UID that is read here ever becomes part of a path.
+"""
+
+import hashlib
+import mmap
+import struct
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_ai_node.domain.errors import NotStorable, NotUnderstood
+from dicom_ai_node.domain.study import Instance
+from dicom_ai_node.domain.uids import (
+    SeriesInstanceUID,
+    Sha256,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyInstanceUID,
+    is_uid,
+)
+from dicom_ai_node.receive.attributes import Attributes
+from dicom_ai_node.receive.contexts import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
+from dicom_ai_node.receive.part10 import PREAMBLE
+from dicom_ai_node.receive.walk import Walk
+
+_SHARED_FUNCTIONAL_GROUPS = 0x52009229
+_OF_FUNCTIONAL_GROUPS = {
+    0x00289110: (0x00280030, 0x00180050),  # Pixel Measures: spacing and thickness
+    0x00209116: (0x00200037,),  # Plane Orientation (Patient): orientation
+}
+_TRANSFER_SYNTAX_UID = 0x0010
+_META_GROUP = 0x0002
+_LONG_IN_META = (b"OB", b"UN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """An instance but for its digest. `attributes` are those of `Instance`."""
+
+    sop_instance_uid: SOPInstanceUID
+    sop_class_uid: SOPClassUID
+    series_instance_uid: SeriesInstanceUID
+    study_instance_uid: StudyInstanceUID
+    transfer_syntax_uid: str
+    size_bytes: int
+    attributes: Mapping[str, str]
+
+    def instance(self, sha256: Sha256) -> Instance:
+        """Return the instance whose bytes have this digest."""
+        return Instance(
+            sop_instance_uid=self.sop_instance_uid,
+            sop_class_uid=self.sop_class_uid,
+            series_instance_uid=self.series_instance_uid,
+            study_instance_uid=self.study_instance_uid,
+            transfer_syntax_uid=self.transfer_syntax_uid,
+            sha256=sha256,
+            size_bytes=self.size_bytes,
+            attributes=self.attributes,
+        )
+
+    def check(self, sop_class_uid: str, sop_instance_uid: str) -> None:
+        """Check that the instance is the one that its C-STORE command announced, PS3.4 B.2.3.
+
+        Raises
+        ------
+        NotStorable
+            If it is another one.
+        """
+        if self.sop_class_uid != sop_class_uid:
+            raise NotStorable("SOPClassUID is not that of the command")
+        if self.sop_instance_uid != sop_instance_uid:
+            raise NotStorable("SOPInstanceUID is not that of the command")
+
+
+def header_of(path: Path, data_set_at: int, transfer_syntax_uid: str) -> Header:
+    """Read the header of the Part 10 file `path` whose data set begins at byte `data_set_at`.
+
+    Raises
+    ------
+    NotUnderstood
+        If the bytes are no data set, are cut off, nest too deep, or lack one of the UIDs.
+    NotStorable
+        If one of the UIDs is not a UID.
+    """
+    if transfer_syntax_uid == DEFLATED:
+        raise NotUnderstood("a deflated data set is not read")
+    with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
+        texts = _attributes(data, data_set_at, transfer_syntax_uid)
+        return Header(
+            sop_instance_uid=SOPInstanceUID(_uid(texts, "SOPInstanceUID")),
+            sop_class_uid=SOPClassUID(_uid(texts, "SOPClassUID")),
+            series_instance_uid=SeriesInstanceUID(_uid(texts, "SeriesInstanceUID")),
+            study_instance_uid=StudyInstanceUID(_uid(texts, "StudyInstanceUID")),
+            transfer_syntax_uid=transfer_syntax_uid,
+            size_bytes=len(data),
+            attributes=texts,
+        )
+
+
+def instance_of(path: Path) -> Instance:
+    """Return the instance in a Part 10 file, with the digest of its bytes.
+
+    Raises
+    ------
+    NotUnderstood, NotStorable
+        As `header_of`, and if the file has no file meta information.
+    """
+    with path.open("rb") as file:
+        digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+        with closing(_mapped(file.fileno())) as data:
+            transfer_syntax_uid, data_set_at = _meta(data)
+    return header_of(path, data_set_at, transfer_syntax_uid).instance(digest)
+
+
+def _mapped(file_descriptor: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(file_descriptor, 0, access=mmap.ACCESS_READ)
+    except ValueError as error:
+        raise NotUnderstood("the file is empty") from error
+
+
+def _meta(data: mmap.mmap) -> tuple[str, int]:
+    """Return the transfer syntax and where the data set begins, PS3.10 7.1."""
+    at = len(PREAMBLE)
+    if data[128:at] != PREAMBLE[128:]:
+        raise NotUnderstood("the file has no DICM after a preamble")
+    transfer_syntax_uid = ""
+    while at + 12 <= len(data):
+        group, element, vr, length = struct.unpack_from("<HH2sH", data, at)
+        if group != _META_GROUP:
+            break
+        at += 8
+        if vr in _LONG_IN_META:
+            (length,) = struct.unpack_from("<L", data, at)
+            at += 4
+        if element == _TRANSFER_SYNTAX_UID:
+            transfer_syntax_uid = data[at : at + length].decode("ascii", "replace").strip("\0 ")
+        at += length
+    if not is_uid(transfer_syntax_uid) or at > len(data):
+        raise NotUnderstood("the file meta information names no transfer syntax")
+    return transfer_syntax_uid, at
+
+
+def _attributes(data: mmap.mmap, start: int, transfer_syntax_uid: str) -> dict[str, str]:
+    is_little = transfer_syntax_uid != EXPLICIT_BIG
+    walk = Walk(
+        data, start, is_implicit=transfer_syntax_uid == IMPLICIT_LITTLE, is_little=is_little
+    )
+    collected = Attributes(is_little=is_little)
+    for element in walk.elements(within=_SHARED_FUNCTIONAL_GROUPS):
+        if element.parent and element.tag not in _OF_FUNCTIONAL_GROUPS.get(element.parent, ()):
+            continue
+        if not collected.wants(element.tag, element.length):
+            continue
+        value = data[element.at : element.at + element.length]
+        # Whoever reads the file next may believe the other one.
+        if not collected.add(element.tag, value) and not element.parent:
+            raise NotUnderstood("an attribute is there twice")
+    return collected.texts
+
+
+def _uid(texts: Mapping[str, str], keyword: str) -> str:
+    if keyword not in texts:
+        raise NotUnderstood(f"{keyword} is absent")
+    if not is_uid(texts[keyword]):
+        raise NotStorable(f"{keyword} is not a UID")
+    return texts[keyword]

@@ -1,0 +1,84 @@
+"""A data set on its way from the wire to the disk, exactly as it came."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from dicom_ai_node.domain.errors import OutOfResources
+
+_NO_ROOM = OutOfResources.dimse_status
+
+
+class Incoming:
+    """A spooled Part 10 file in the making.
+
+    A data set that we cannot take is still read to its end, because a peer hears no answer
+    before it has said everything; its bytes are thrown away and `refusal`, a status and a
+    comment, says why.
+    """
+
+    def __init__(self, longest_bytes: int) -> None:
+        self.refusal: tuple[int, str] | None = None
+        self.data_set_at = 0
+        self._path: Path | None = None
+        self._file: int | None = None
+        self._room_bytes = longest_bytes
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, until somebody keeps it or `discard` removes it."""
+        if self._path is None:
+            raise OutOfResources("there is no file")
+        return self._path
+
+    def begin(self, spool: Callable[[], Path], head: bytes) -> None:
+        """Open the file and write what goes before the data set."""
+        try:
+            self._path = spool()
+            self._file = os.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            self._put(memoryview(head))
+        except OSError:
+            self.refuse(_NO_ROOM, "no room on the disk")
+        self.data_set_at = len(head)
+
+    def refuse(self, status: int, comment: str) -> None:
+        """Take nothing more, and answer so in the end. The first refusal stands."""
+        self.refusal = self.refusal or (status, comment)
+        self.discard()
+
+    def write(self, fragment: memoryview) -> None:
+        """Append a fragment of the data set."""
+        if self.refusal is not None:
+            return
+        self._room_bytes -= len(fragment)
+        if self._room_bytes < 0:
+            self.refuse(_NO_ROOM, "the instance is too large")
+            return
+        try:
+            self._put(fragment)
+        except OSError:
+            self.refuse(_NO_ROOM, "no room on the disk")
+
+    def close(self) -> None:
+        """Have all of it written, though not yet durable."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                os.close(file)
+            except OSError:
+                self.refuse(_NO_ROOM, "no room on the disk")
+
+    def discard(self) -> None:
+        """Remove the file, if it is still there."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = None
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _put(self, data: memoryview) -> None:
+        assert self._file is not None  # noqa: S101 - opened in `begin`
+        while data:
+            data = data[os.write(self._file, data) :]
