@@ -9,6 +9,7 @@ from dicom_ai_node.config.values import (
     Address,
     AETitleText,
     Device,
+    Modality,
     Name,
     PathHere,
     Port,
@@ -58,7 +59,7 @@ class Receive(Section):
     processes: int = Field(2, ge=1, le=64, description="receivers that share the port")
     max_associations: int = Field(64, ge=1, le=4096, description="at the same time, per process")
     max_pdu_bytes: int = Field(131_072, ge=4_096, le=4_194_304)
-    max_instance_bytes: int = Field(2 * 1024**3, ge=1024**2)
+    max_instance_bytes: int = Field(4 * 1024**3, ge=1024**2)
     deadlines: Deadlines = Deadlines()
 
 
@@ -113,7 +114,7 @@ class Complete(Section):
     patience_seconds: Seconds = Field(
         300.0, description="of silence, when slices or announced instances are missing"
     )
-    modality: dict[str, ModalityTimes] = Field(
+    modality: dict[Modality, ModalityTimes] = Field(
         default_factory=dict, description="other times for a modality, e.g. {US: {...}}"
     )
 
@@ -134,7 +135,13 @@ class Infer(Section):
         ("cpu",), min_length=1, description="one worker each; a device may be named twice"
     )
     limit_seconds: Seconds = Field(900.0, description="for one attempt")
+    lease_seconds: Seconds = Field(
+        60.0, description="without a sign of life after which a job goes to another worker"
+    )
     attempts: int = Field(3, ge=1, le=20, description="that may take their worker down")
+    lease_seconds: Seconds = Field(
+        60.0, description="for how long the ledger believes in a worker that has not spoken"
+    )
     models: tuple[PathHere, ...] = Field((), description="more folders with model folders in them")
     max_pixels_gb: float = Field(4.0, gt=0, allow_inf_nan=False, description="of one job, decoded")
 

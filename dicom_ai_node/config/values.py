@@ -14,6 +14,7 @@ from dicom_ai_node.config import words
 _AE_TITLE = re.compile(r"[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*")
 _LONGEST_AE_TITLE = 16
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
 _DEVICE = re.compile(r"cpu|cuda:[0-9]+")
 
 
@@ -54,6 +55,14 @@ def _name(said: str) -> str:
     if _NAME.fullmatch(said) is None:
         raise ValueError(
             f"{said} is no name: a letter, then letters, digits, _ and -, at most 40 together"
+        )
+    return said
+
+
+def _modality(said: str) -> str:
+    if _MODALITY.fullmatch(said) is None:
+        raise ValueError(
+            f"{said} is no Modality: capitals and digits such as MR, PS3.3 C.7.3.1.1.1"
         )
     return said
 
@@ -133,6 +142,7 @@ AETitleText = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
 """An IP address or a network, in the form of `ipaddress.ip_network`."""
+Modality = Annotated[str, AfterValidator(_modality)]
 Name = Annotated[str, AfterValidator(_name)]
 RouteName = Annotated[Name, AfterValidator(_route_name)]
 Device = Annotated[str, AfterValidator(_device)]

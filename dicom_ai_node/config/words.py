@@ -65,7 +65,9 @@ def routable(said: str) -> str:
     if word(said) is not None:
         return said
     if said in keyword_dict:
-        raise ValueError("a route cannot look at names of people, sequences, or long values")
+        raise ValueError(
+            "a route cannot look at what identifies people, at sequences, or at long values"
+        )
     hint = did_you_mean(said, (*FACTS, *keyword_dict))
     raise ValueError(f"{said} is neither a DICOM keyword nor a derived fact{hint}")
 

@@ -1,5 +1,6 @@
 """The words that a route may use: derived facts of a series, and PS3.6 keywords."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -128,7 +129,16 @@ FACTS: Mapping[str, Word] = MappingProxyType(
 )
 """Facts that no single attribute tells. A fact that cannot be derived is absent."""
 
-_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "SH", "ST", "TM", "UC", "UI"})
+_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "SH", "ST", "TM", "UC", "UI"})
+_OF_A_PATIENT = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
+"""All of group 0010 that a route may look at."""
+_PERSONAL_GROUPS = frozenset({0x0010, 0x0038, 0x4008})
+"""Patient, visit, and the interpretation of results."""
+_PERSONAL = re.compile(
+    "Address|Telephone|Phone|Institution|Physician|Operator|Person|Request(er|ing)|Reviewer"
+    "|Subject|Organization|Recipient|Contact|AccessionNumber|OrderNumber|Admitting|Reason"
+    "|^StudyID$|OtherStudyNumbers|Procedure(Step)?ID$|Barcode|Issuer"
+)
 _NUMBER_VRS = frozenset({"DS", "FD", "FL"})
 _WHOLE_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
 
@@ -136,18 +146,29 @@ _WHOLE_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
 def word(name: str) -> Word | None:
     """Return the word called `name`, or `None` if a route cannot look at such a thing.
 
-    Keywords of sequences, names of people, binary values and long texts are no words: the ledger
-    does not keep them.
+    Keywords of sequences, binary values and long texts are no words, nor is anything that
+    identifies a patient or another person: the ledger does not keep them.
     """
     if name in FACTS:
         return FACTS[name]
     if name not in keyword_dict:
         return None
     kind = _kind(dictionary_VR(keyword_dict[name]))
-    if kind is None:
+    if kind is None or identifies(name):
         return None
     is_list = dictionary_VM(keyword_dict[name]) != "1"
     return Word(name=name, kind=kind, meaning=f"PS3.6 {name}", is_list=is_list)
+
+
+def identifies(keyword: str) -> bool:
+    """Return whether a PS3.6 keyword identifies the patient or another person.
+
+    After PS3.15 Table E.1-1. The ledger keeps no such attribute, and no route can ask for one.
+    """
+    if keyword in _OF_A_PATIENT:
+        return False
+    is_personal_group = keyword_dict[keyword] >> 16 in _PERSONAL_GROUPS
+    return is_personal_group or _PERSONAL.search(keyword) is not None
 
 
 def _kind(vr: str) -> Kind | None:
