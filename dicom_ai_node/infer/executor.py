@@ -1,0 +1,284 @@
+"""Workers on this machine: one spawned process per slot, warm between attempts.
+
+The executor knows nothing of models or of DICOM, and nothing of CUDA but the name of a device;
+the same class runs inference slots and encoding slots.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from threading import RLock
+
+import structlog
+
+from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed
+from dicom_ai_node.domain.ports import Attempt, Outcome
+from dicom_ai_node.infer.slot import run_slot, unpacked
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_SECONDS = 60.0
+"""A worker that keeps dying while it loads is tried again this often, and not more often."""
+LONGEST_MESSAGE_BYTES = 1 << 20
+"""A worker that says more than this at once has gone mad."""
+BREATH_SECONDS = 0.2
+"""How long at most until a death is seen that left the pipe open in a grandchild."""
+
+Factory = Callable[[str], Callable[[Attempt], None]]
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A living process of a slot."""
+
+    process: SpawnProcess
+    pipe: Connection
+    started: float
+    is_ready: bool = False
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place for one worker; survives its workers."""
+
+    name: str
+    worker: _Worker | None = None
+    attempt: Attempt | None = None
+    attempt_started: float = 0.0
+    failures: int = 0
+    not_before: float = 0.0
+    unusable: Mapping[str, str] = field(default_factory=dict)
+
+
+class LocalProcesses:
+    """Implements `domain.ports.Executor` with one spawned process per slot.
+
+    Parameters
+    ----------
+    slots
+        Names of devices, one per worker: `cpu`, `cuda:0`; a name may occur several times.
+    factory
+        Called in the worker with the device, returns what runs an attempt. Must be picklable. If
+        what it returns has a mapping `unusable`, model to reason, it shows in `unusable()`.
+    start_seconds
+        How long a worker may load until it counts as failed.
+    pause_seconds
+        The first pause after a worker died while it loaded; doubled each time up to a minute.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[str],
+        factory: Factory,
+        start_seconds: float = 120.0,
+        pause_seconds: float = 1.0,
+    ) -> None:
+        self._factory = factory
+        self._start_seconds = start_seconds
+        self._pause_seconds = pause_seconds
+        self._lock = RLock()
+        self._is_closed = False
+        # The kernel ties a death signal to the *thread* that started the process, so one thread
+        # that lives as long as the executor starts them all.
+        self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+        self._slots = [_Slot(name) for name in slots]
+        for slot in self._slots:
+            self._spawn(slot)
+
+    def free(self) -> int:
+        """Return how many attempts can start now; none while workers load or rest."""
+        with self._lock:
+            return len(self._free())
+
+    def start(self, attempt: Attempt) -> None:
+        """Start `attempt` on a free worker.
+
+        Raises
+        ------
+        OutOfResources
+            If no worker is free; ask `free()` first.
+        """
+        with self._lock:
+            free = self._free()
+            if not free:
+                raise OutOfResources("no worker is free")
+            slot, worker = free[0]
+            message = pickle.dumps(attempt)
+            slot.attempt, slot.attempt_started = attempt, time.monotonic()
+            # If it has died in this moment, the next poll finds it lost.
+            with contextlib.suppress(OSError):
+                worker.pipe.send_bytes(message)
+
+    def poll(self, timeout_seconds: float) -> Sequence[Outcome]:
+        """Return what has ended, waiting up to `timeout_seconds` for the first.
+
+        Comes back earlier with nothing when a worker has become ready, so that it gets work.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            with self._lock:
+                if self._is_closed:
+                    return ()
+                ready_before = len(self._free())
+                ended = [outcome for slot in self._slots for outcome in self._looked_after(slot)]
+                if ended or len(self._free()) > ready_before:
+                    return ended
+                pipes = [slot.worker.pipe for slot in self._slots if slot.worker]
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return ()
+            self._listen(pipes, min(left, BREATH_SECONDS))
+
+    def running(self) -> Sequence[Attempt]:
+        """Return what runs now."""
+        with self._lock:
+            return [slot.attempt for slot in self._slots if slot.attempt]
+
+    def unusable(self) -> Mapping[str, str]:
+        """Return models that failed their golden test on this machine, and why."""
+        with self._lock:
+            return {model: why for slot in self._slots for model, why in slot.unusable.items()}
+
+    def close(self) -> None:
+        """End all workers and everything that they have started."""
+        with self._lock:
+            self._is_closed = True
+            for slot in self._slots:
+                self._end(slot)
+        self._spawner.shutdown()
+
+    def _free(self) -> list[tuple[_Slot, _Worker]]:
+        return [
+            (slot, slot.worker)
+            for slot in self._slots
+            if slot.worker and slot.worker.is_ready and slot.attempt is None
+        ]
+
+    def _spawn(self, slot: _Slot) -> None:
+        ours, theirs = get_context("spawn").Pipe()
+        process = get_context("spawn").Process(
+            target=run_slot, args=(theirs, os.getpid(), slot.name, self._factory), daemon=False
+        )
+        self._spawner.submit(process.start).result()
+        theirs.close()
+        slot.worker = _Worker(process, ours, time.monotonic())
+
+    @staticmethod
+    def _listen(pipes: Sequence[Connection], seconds: float) -> None:
+        try:
+            if pipes:
+                wait(pipes, seconds)  # the pipe of a dead worker is readable too
+            else:
+                time.sleep(seconds)
+        except (OSError, ValueError):  # closed by another thread; the next round sees it
+            time.sleep(min(seconds, 0.01))
+
+    def _looked_after(self, slot: _Slot) -> list[Outcome]:
+        now = time.monotonic()
+        worker = slot.worker
+        if worker is None:
+            if now >= slot.not_before:
+                self._spawn(slot)
+            return []
+        heard = self._heard(slot, worker)
+        if heard:
+            return heard
+        if not _lives(worker.process):
+            return self._lost(slot, worker)
+        if slot.attempt and now - slot.attempt_started > slot.attempt.limit_seconds:
+            outcome = self._outcome(slot, Ended.TIMEOUT, detail="still running at its limit")
+            self._replace(slot)
+            return [outcome]
+        if not worker.is_ready and now - worker.started > self._start_seconds:
+            self._rest(slot, "slow")
+        return []
+
+    def _heard(self, slot: _Slot, worker: _Worker) -> list[Outcome]:
+        try:
+            if not worker.pipe.poll():
+                return []
+            what, error, unusable = unpacked(worker.pipe.recv_bytes(LONGEST_MESSAGE_BYTES))
+        except (EOFError, OSError):
+            # The pipe is gone, so the worker is dead or about to be.
+            return self._lost(slot, worker)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            what, error, unusable = "done", TaskFailed("the worker spoke nonsense"), {}
+        slot.unusable = unusable
+        match what:
+            case "ready":
+                worker.is_ready, slot.failures = True, 0
+            case "done" if slot.attempt:
+                ended = Ended.OK if error is None else Ended.ERROR
+                return [self._outcome(slot, ended, error)]
+            case _:
+                self._rest(slot, str(error))
+        return []
+
+    def _lost(self, slot: _Slot, worker: _Worker) -> list[Outcome]:
+        _kill(worker.process)
+        status = worker.process.exitcode
+        if not worker.is_ready:
+            self._rest(slot, status)
+            return []
+        log.error("worker_lost", device=slot.name, status=status)
+        lost = [self._outcome(slot, Ended.LOST, detail=f"exit {status}")] if slot.attempt else []
+        self._replace(slot)
+        return lost
+
+    def _outcome(
+        self, slot: _Slot, ended: Ended, error: NodeError | None = None, detail: str = ""
+    ) -> Outcome:
+        attempt, slot.attempt = slot.attempt, None
+        assert attempt is not None  # noqa: S101 - only called for a slot that has one
+        seconds = time.monotonic() - slot.attempt_started
+        return Outcome(attempt=attempt, ended=ended, error=error, detail=detail, seconds=seconds)
+
+    def _replace(self, slot: _Slot) -> None:
+        self._end(slot)
+        self._spawn(slot)
+
+    def _rest(self, slot: _Slot, status: object) -> None:
+        """Let a slot whose worker could not load rest, so that a crash loop does not spin."""
+        self._end(slot)
+        pause = min(self._pause_seconds * 2**slot.failures, LONGEST_PAUSE_SECONDS)
+        slot.failures += 1
+        slot.not_before = time.monotonic() + pause
+        log.error("worker_not_ready", device=slot.name, status=status, seconds=pause)
+
+    @staticmethod
+    def _end(slot: _Slot) -> None:
+        if slot.worker:
+            _kill(slot.worker.process)
+            slot.worker.pipe.close()
+            slot.worker = None
+
+
+def _lives(process: SpawnProcess) -> bool:
+    """Return whether the process runs, without reaping it: its number must stay its own."""
+    assert process.pid is not None  # noqa: S101 - it has been started
+    try:
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # reaped already
+        return False
+    return ended is None
+
+
+def _kill(process: SpawnProcess) -> None:
+    """End a worker and what it has started, then reap it."""
+    assert process.pid is not None  # noqa: S101 - it has been started
+    # Multiprocessing itself reaps dead children whenever it starts another; the number of one
+    # that is gone may belong to somebody else by now. Before the worker has made its own group
+    # there is none to kill.
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
