@@ -1,0 +1,141 @@
+"""Cross-sections, CT, MR and PET: from headers to one stack in real units."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.errors import Rejected
+from dicom_ai_node.domain.image import Frames, Volume
+from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.geometry import Slice, locate, oddities, orthogonal, thickness_mm
+from dicom_ai_node.infer.pixels import check_size, decoded_frames
+from dicom_ai_node.infer.planes import planes_of
+from dicom_ai_node.infer.stacks import Stack, choose, eligible
+from dicom_ai_node.infer.units import NO_UNIT, calibrate, padding, rescaled, unusual
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """The values of a stack; `valid` is `None` where all are."""
+
+    array: NDArray[np.float32]
+    valid: NDArray[np.bool_] | None
+    unit: str
+    notes: tuple[str, ...]
+
+
+def read_volume(
+    headers: Sequence[Dataset], options: Mapping[str, Option], max_pixels_bytes: int
+) -> Volume:
+    """Return the one evenly spaced, orthogonal volume of a series; see `read.read_series`."""
+    stack = _stack(headers, options, max_pixels_bytes)
+    try:
+        geometry = orthogonal(stack.slices)
+    except Rejected as reason:
+        if reason.code is RejectCode.GEO_MISSING_SLICE and stack.left_out:
+            # it is not missing, it is there with another orientation, size or kind
+            raise Rejected(RejectCode.GEO_MIXED, "; ".join(stack.notes)) from reason
+        raise
+    filled = _filled(stack.slices, options)
+    return Volume(
+        array=filled.array,
+        geometry=geometry,
+        unit=filled.unit,
+        sources=tuple(item.plane.source for item in stack.slices),
+        valid=filled.valid,
+        notes=stack.notes + filled.notes,
+    )
+
+
+def read_slices(
+    headers: Sequence[Dataset], options: Mapping[str, Option], max_pixels_bytes: int
+) -> Frames:
+    """Return the slices of a series one by one, in order; see `read.read_series`."""
+    stack = _stack(headers, options, max_pixels_bytes)
+    filled = _filled(stack.slices, options)
+    rows, columns = stack.slices[0].size
+    return Frames(
+        array=filled.array,
+        unit=filled.unit,
+        sources=tuple(item.plane.source for item in stack.slices),
+        spacing_mm=stack.slices[0].spacing_mm,
+        region=(0, rows, 0, columns),
+        thickness_mm=thickness_mm(stack.slices),
+        valid=filled.valid,
+        notes=stack.notes + oddities(stack.slices) + filled.notes,
+    )
+
+
+def _stack(
+    headers: Sequence[Dataset], options: Mapping[str, Option], max_pixels_bytes: int
+) -> Stack:
+    planes, notes = eligible(planes_of(headers), options)
+    check_size(list({id(plane.ds): plane.ds for plane in planes}.values()), max_pixels_bytes)
+    stack = choose([locate(plane) for plane in planes], options, _show_the_same)
+    return replace(stack, notes=notes + stack.notes)
+
+
+def _show_the_same(one: Slice, other: Slice) -> bool:
+    """Return whether two slices have the same values after the modality LUT."""
+    values = [_single(item) for item in (one, other)]
+    return np.array_equal(values[0], values[1])
+
+
+def _single(item: Slice) -> NDArray[np.float32]:
+    for number, decoded in enumerate(decoded_frames(item.plane.ds), start=1):
+        if number == item.plane.number:
+            return rescaled(item.plane, decoded.values)
+    raise Rejected(RejectCode.PIX_CORRUPT, "a frame is absent")
+
+
+def _filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> _Filled:
+    """Decode every slice into its place; one slice at a time is in memory beside the array."""
+    calibration = calibrate([item.plane for item in slices], options)
+    shape = (len(slices), *slices[0].size)
+    array = np.empty(shape, np.float32)
+    padded: NDArray[np.bool_] | None = None
+    places = {(id(item.plane.ds), item.plane.number): at for at, item in enumerate(slices)}
+    for ds in {id(item.plane.ds): item.plane.ds for item in slices}.values():
+        for number, decoded in enumerate(decoded_frames(ds), start=1):
+            at = places.get((id(ds), number))
+            if at is None:
+                continue
+            if decoded.values.ndim != 2:  # noqa: PLR2004 (rows, columns)
+                raise Rejected(RejectCode.PIX_UNSUPPORTED, "a cross-section in colour")
+            plane = slices[at].plane
+            array[at] = rescaled(plane, decoded.values)
+            if calibration.factors[at] != 1:
+                array[at] *= np.float32(calibration.factors[at])
+            outside = padding(plane, decoded.values)
+            if outside is not None and outside.any():
+                padded = np.zeros(shape, np.bool_) if padded is None else padded
+                padded[at] = outside
+    _set_padding(array, padded, calibration.fill)
+    _make_more_brighter(slices, array, calibration.unit)
+    return _Filled(
+        array,
+        None if padded is None else ~padded,
+        calibration.unit,
+        calibration.notes + unusual(calibration, array),
+    )
+
+
+def _set_padding(
+    array: NDArray[np.float32], padded: NDArray[np.bool_] | None, fill: float | None
+) -> None:
+    if padded is None:
+        return
+    if padded.all():
+        raise Rejected(RejectCode.PIX_CORRUPT, "all pixels are padding")
+    array[padded] = array[~padded].min() if fill is None else fill
+
+
+def _make_more_brighter(slices: Sequence[Slice], array: NDArray[np.float32], unit: str) -> None:
+    """Invert MONOCHROME1 where values have no unit; real units mean the same either way."""
+    kinds = {item.plane.ds.get("PhotometricInterpretation") for item in slices}
+    if unit == NO_UNIT and kinds == {"MONOCHROME1"}:
+        np.subtract(array.max() + array.min(), array, out=array)
