@@ -223,7 +223,7 @@ def test_a_worker_that_cannot_load_takes_no_work(
         deadline = time.monotonic() + 30
         while "worker_not_ready" not in said and time.monotonic() < deadline:
             assert not executor.poll(0.2)
-            said += capsys.readouterr().err
+            said += "".join(capsys.readouterr())
         assert '"device": "cpu"' in said
         assert "ZZCANARY" not in said
         assert executor.free() == 0
