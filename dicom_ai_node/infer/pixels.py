@@ -4,7 +4,6 @@ Nothing is decoded before its size is known, and what cannot be decoded entirely
 """
 
 import struct
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -87,12 +86,9 @@ def decoded_frames(header: Dataset) -> Iterator[Decoded]:
     """
     decoder, plugin = _decoder(header)
     try:
-        with warnings.catch_warnings():
-            # what pydicom warns of is checked here, and its words may quote the data set
-            warnings.simplefilter("ignore")
-            ds = pydicom.dcmread(header.filename, specific_tags=list(_PIXEL_KEYWORDS))
-            _check_codestreams(ds, decoder)
-            yield from _frames(ds, decoder, plugin)
+        ds = pydicom.dcmread(header.filename, specific_tags=list(_PIXEL_KEYWORDS))
+        _check_codestreams(ds, decoder)
+        yield from _frames(ds, decoder, plugin)
     except Rejected:
         raise
     except _BROKEN as error:

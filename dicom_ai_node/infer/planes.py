@@ -69,11 +69,20 @@ class Plane:
     shared: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def value(self, keyword: str) -> Any:  # noqa: ANN401 (it is what the element holds)
-        """Return the value nearest to the frame, or `None` if absent or empty."""
+        """Return the value nearest to the frame, or `None` if absent or empty.
+
+        Raises
+        ------
+        Rejected
+            With GEO_MISSING_ATTRIBUTE if it is there and does not match its VR.
+        """
         for place in (self.own, self.shared):
             if keyword in place:
                 return place[keyword]
-        value = self.ds.get(keyword)
+        try:
+            value = self.ds.get(keyword)
+        except (ValueError, TypeError) as error:
+            raise Rejected(RejectCode.GEO_MISSING_ATTRIBUTE, f"{keyword} is malformed") from error
         return None if _is_empty(value) else value
 
     def texts(self, keyword: str) -> tuple[str, ...]:
@@ -143,8 +152,8 @@ def frame_count(ds: Dataset) -> int:
     Rejected
         With PIX_CORRUPT if it is no positive number.
     """
-    value = ds.get("NumberOfFrames")
     try:
+        value = ds.get("NumberOfFrames")
         count = 1 if _is_empty(value) else int(value)
     except (TypeError, ValueError) as error:
         raise Rejected(RejectCode.PIX_CORRUPT, "NumberOfFrames is no number") from error
@@ -187,7 +196,10 @@ def _attributes(group: Dataset) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for macro in _MACROS:
         for item in list(group.get(macro) or ())[:1]:
-            found |= {e.keyword: e.value for e in item if e.keyword and not _is_empty(e.value)}
+            try:
+                found |= {e.keyword: e.value for e in item if e.keyword and not _is_empty(e.value)}
+            except (ValueError, TypeError) as error:
+                raise Rejected(RejectCode.GEO_MULTIFRAME, f"{macro} is malformed") from error
     return found
 
 

@@ -1,9 +1,12 @@
 """From the files of one series to one image: the door that the runner uses."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import Sees
@@ -56,7 +59,18 @@ def read_series(
     Rejected
         With the code of the cause; see `domain.reject`.
     """
-    headers = read_headers(paths)
+    with warnings.catch_warnings():
+        # pydicom warns of odd values and quotes them; what matters of it is checked on the way
+        warnings.simplefilter("ignore")
+        return _read(read_headers(paths), sees, options, max_pixels_bytes)
+
+
+def _read(
+    headers: Sequence[Dataset],
+    sees: Sees,
+    options: Mapping[str, Option],
+    max_pixels_bytes: int,
+) -> Image:
     if sees is Sees.VOLUME:
         return read_volume(headers, options, max_pixels_bytes)
     if sees is Sees.SLICES or headers[0].get("Modality") in _CROSS_SECTIONS:

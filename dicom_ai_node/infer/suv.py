@@ -222,8 +222,8 @@ def _parsed(kind: Any, ds: Dataset, keyword: str) -> Any:  # noqa: ANN401 (DA an
 
 
 def _positive(ds: Dataset, keyword: str) -> float:
-    value = ds.get(keyword)
     try:
+        value = ds.get(keyword)
         number = math.nan if value is None or value == "" else float(value)
     except (TypeError, ValueError) as error:
         raise Rejected(RejectCode.SUV_MISSING, keyword) from error
