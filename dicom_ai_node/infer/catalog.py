@@ -1,0 +1,105 @@
+"""The models that this node has: one folder each, in the layout of a MONAI bundle."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
+from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.infer.facts import facts_in
+from dicom_ai_node.infer.sealed import SealedFolder
+
+FACTS = "configs/dicom.yaml"
+NEEDED = (
+    "configs/metadata.json",
+    "configs/inference.json",
+    FACTS,
+    "models/model.safetensors",
+)
+"""Without these, and the golden input that the facts name, a folder is no model."""
+
+
+class Catalog:
+    """Finds models by name in several folders of model folders.
+
+    Nothing is loaded but YAML; the catalogue is as cheap in the dispatcher as in a worker. It is
+    read once: a folder that changes later is another model, and a worker will refuse it.
+
+    Parameters
+    ----------
+    folders
+        Each holds model folders; a folder without `configs/dicom.yaml` is none.
+
+    Raises
+    ------
+    ConfigError
+        If two folders have a model of the same name.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        found: dict[str, Path] = {}
+        for path in (path for folder in folders for path in sorted(folder.glob(f"*/{FACTS}"))):
+            model = path.parents[1]
+            if model.name in found:
+                raise ConfigError(f"{model.name}: there are two models of this name")
+            found[model.name] = model
+        self._found: Mapping[str, Path] = MappingProxyType(found)
+        self._read: dict[str, ModelFacts] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all models."""
+        return tuple(sorted(self._found))
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a model.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of this name.
+        """
+        if name not in self._found:
+            raise ConfigError(f"{name}: no such model; there are {', '.join(self.names())}")
+        return self._found[name]
+
+    def facts(self, name: str) -> ModelFacts:
+        """Return what a model says about itself.
+
+        Raises
+        ------
+        ConfigError
+            With every mistake in its folder, one a line; see `facts_in`.
+        """
+        if name not in self._read:
+            self._read[name] = _facts(self.folder(name))
+        return self._read[name]
+
+    def verify(self, name: str) -> None:
+        """Compare every file of a model with its SHA256SUMS.
+
+        Raises
+        ------
+        ModelUnusable
+            Naming the first file that differs and the sha256 that was expected.
+        """
+        SealedFolder(self.folder(name)).verify()
+
+
+def _facts(folder: Path) -> ModelFacts:
+    try:
+        sealed = SealedFolder(folder)
+        content = (folder / FACTS).read_bytes()
+    except (ModelUnusable, OSError) as wrong:
+        raise ConfigError(f"{folder.name}: SHA256SUMS or {FACTS} cannot be read") from wrong
+    mistakes = [
+        f"{folder.name}: {name} is missing"
+        for name in sorted({*sealed.sums, *NEEDED})
+        if not (folder / name).is_file()
+    ]
+    mistakes += [
+        f"{folder.name}: {name} is not in SHA256SUMS" for name in NEEDED if name not in sealed.sums
+    ]
+    facts = facts_in(content, folder, sealed.digest, mistakes)
+    if facts.golden.file not in sealed.sums:
+        raise ConfigError(f"{folder.name}.golden.file: {facts.golden.file} is not in SHA256SUMS")
+    return facts

@@ -1,0 +1,224 @@
+"""`configs/dicom.yaml` of a model folder, field for field `domain.model.ModelFacts`."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydicom.sr.coding import Code
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from dicom_ai_node.domain.findings import Segment
+from dicom_ai_node.domain.model import (
+    Golden,
+    Grid,
+    Intensity,
+    ModelFacts,
+    Scaling,
+    Sees,
+    SlidingWindow,
+)
+from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.infer.codes import code
+from dicom_ai_node.infer.measure import MEASURES
+from dicom_ai_node.infer.requires import conditions
+from dicom_ai_node.infer.wording import Wording, is_number
+
+LONGEST_LABEL = 64
+"""Characters of Segment Label (0062,0005), LO."""
+MOST_SEGMENTS = 255
+"""Labels are uint8 and 0 is the background."""
+
+_CHOICE = TypeVar("_CHOICE", Scaling, Sees)
+
+
+def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) -> ModelFacts:
+    """Return the facts that the YAML `content` of the model in `folder` states.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake, one a line, those already in `mistakes` first: unknown keys, missing
+        keys, values of another type, codes that cannot be codes.
+    """
+    w = Wording(_yaml(content, folder.name, mistakes), folder.name, mistakes)
+    sees = _choice(w, "sees", Sees)
+    axes = 3 if sees is Sees.VOLUME else 2
+    facts = ModelFacts(
+        name=w.text("name"),
+        version=w.text("version"),
+        digest=digest,
+        folder=folder,
+        kind=w.text("kind"),
+        title=w.text("title"),
+        manufacturer=w.text("manufacturer"),
+        modality=w.texts("modality"),
+        sees=sees,
+        intensity=_intensity(w.part("intensity")),
+        grid=_grid(w.part("grid"), axes),
+        golden=_golden(w.part("golden")),
+        requires=conditions(w.part("requires")) if w.has("requires") else {},
+        max_extent_mm=_extent(w),
+        window=_window(w.part("window"), axes) if w.has("window") else None,
+        segments=_segments(w),
+        largest_only=w.yes("largest_only"),
+        fill_holes=w.yes("fill_holes"),
+        measure=w.texts("measure"),
+        display_window=_display_window(w),
+        parameters=_parameters(w),
+    )
+    _check(w, facts)
+    w.no_more()
+    w.raise_if_wrong()
+    return facts
+
+
+def _yaml(content: bytes, name: str, mistakes: list[str]) -> object:
+    try:
+        loaded: object = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
+    except (YAMLError, UnicodeDecodeError) as wrong:
+        mistakes.append(f"{name}: configs/dicom.yaml is not YAML: {str(wrong).splitlines()[0]}")
+        return {}
+    return loaded
+
+
+def _check(w: Wording, facts: ModelFacts) -> None:
+    """Note what is wrong only when several values are seen together."""
+    if facts.name not in {"?", facts.folder.name}:
+        w.wrong("name", f"must be the name of the folder, {facts.folder.name}")
+    if not facts.modality:
+        w.wrong("modality", "must name at least one modality")
+    for name in facts.measure:
+        if name not in MEASURES:
+            w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(MEASURES))}")
+    if facts.sees is Sees.VOLUME and facts.grid.size_px:
+        w.wrong("grid.size_px", "a volume needs spacing_mm")
+    if not 0 < facts.golden.min_dice <= 1:
+        w.wrong("golden.min_dice", "must be above 0 and at most 1")
+
+
+def _choice(w: Wording, key: str, kind: type[_CHOICE]) -> _CHOICE:
+    text = w.text(key)
+    for choice in kind:
+        if choice.value == text:
+            return choice
+    if text != "?":
+        w.wrong(key, f"must be one of {', '.join(kind)}")
+    return next(iter(kind))
+
+
+def _intensity(w: Wording) -> Intensity:
+    scaling = _choice(w, "scaling", Scaling)
+    if scaling is Scaling.ZSCORE:
+        low, high = w.number("low", 0.0), w.number("high", 1.0)
+    else:
+        low, high = w.number("low"), w.number("high")
+    if low >= high:
+        w.wrong("high", "must be larger than low")
+    if scaling is Scaling.PERCENTILE and (low < 0 or high > 100):  # noqa: PLR2004
+        w.wrong("low", "percentiles lie between 0 and 100")
+    w.no_more()
+    return Intensity(scaling=scaling, low=low, high=high)
+
+
+def _grid(w: Wording, axes: int) -> Grid:
+    has_spacing, has_size = w.has("spacing_mm"), w.has("size_px")
+    if has_spacing == has_size:
+        w.wrong("", "exactly one of spacing_mm and size_px must be given")
+    w.no_more()
+    if has_size:
+        rows, columns = map(int, w.numbers("size_px", (2,), above=0))
+        return Grid(size_px=(rows, columns))
+    if has_spacing:
+        return Grid(spacing_mm=w.numbers("spacing_mm", (axes,), above=0))
+    return Grid(spacing_mm=(1.0,) * axes)
+
+
+def _golden(w: Wording) -> Golden:
+    golden = Golden(file=w.text("file"), min_dice=w.number("min_dice"))
+    w.no_more()
+    return golden
+
+
+def _extent(w: Wording) -> tuple[float, float, float] | None:
+    if not w.has("max_extent_mm"):
+        return None
+    slices, rows, columns = w.numbers("max_extent_mm", (3,), above=0)
+    return slices, rows, columns
+
+
+def _window(w: Wording, axes: int) -> SlidingWindow:
+    window = SlidingWindow(
+        roi_size=tuple(map(int, w.numbers("roi_size", (axes,), above=0))),
+        overlap=w.number("overlap", 0.5),
+        batch=w.whole("batch", 4),
+    )
+    if not 0 <= window.overlap < 1:
+        w.wrong("overlap", "must be at least 0 and below 1")
+    w.no_more()
+    return window
+
+
+def _display_window(w: Wording) -> tuple[float, float] | None:
+    if not w.has("display_window"):
+        return None
+    low, high = w.numbers("display_window", (2,), above=-1e9)
+    if low >= high:
+        w.wrong("display_window", "must be [low, high]")
+    return low, high
+
+
+def _parameters(w: Wording) -> dict[str, str]:
+    if not w.has("parameters"):
+        return {}
+    return {key: str(value) for key, value in w.part("parameters").items().items()}
+
+
+def _segments(w: Wording) -> tuple[Segment, ...]:
+    segments = tuple(map(_segment, w.parts("segments"))) if w.has("segments") else ()
+    if [segment.number for segment in segments] != list(range(1, len(segments) + 1)):
+        w.wrong("segments", "numbers must run from 1 without a gap: they are the channels")
+    if len(segments) > MOST_SEGMENTS:
+        w.wrong("segments", f"there can be at most {MOST_SEGMENTS}")
+    meanings = {(segment.type, segment.modifier, segment.site) for segment in segments}
+    if len(meanings) < len(segments):
+        w.wrong("segments", "two have the same type and modifier, so nobody could tell them apart")
+    return segments
+
+
+def _segment(w: Wording) -> Segment:
+    label = w.text("label")
+    if len(label) > LONGEST_LABEL:
+        w.wrong("label", f"has more than {LONGEST_LABEL} characters")
+    segment = Segment(
+        number=w.whole("number"),
+        label=label,
+        category=_code(w, "category"),
+        type=_code(w, "type"),
+        modifier=_code(w, "modifier") if w.has("modifier") else None,
+        site=_code(w, "site") if w.has("site") else None,
+        colour_rgb=_colour(w) if w.has("colour_rgb") else (255, 196, 0),
+    )
+    w.no_more()
+    return segment
+
+
+def _code(w: Wording, key: str) -> Code:
+    value: Any = w.raw(key)
+    try:
+        return code(value)
+    except ValueError as wrong:
+        if value is not None:
+            w.wrong(key, str(wrong))
+        return Code("0", "99WRONG", "wrong")
+
+
+def _colour(w: Wording) -> tuple[int, int, int]:
+    value = w.raw("colour_rgb")
+    if (
+        isinstance(value, list)
+        and len(value) == 3  # noqa: PLR2004 - red, green, blue
+        and all(is_number(part) and part in range(256) for part in value)
+    ):
+        return int(value[0]), int(value[1]), int(value[2])
+    w.wrong("colour_rgb", "must be three whole numbers from 0 to 255")
+    return 0, 0, 0
