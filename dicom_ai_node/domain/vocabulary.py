@@ -151,7 +151,7 @@ def word(name: str) -> Word | None:
     """
     if name in FACTS:
         return FACTS[name]
-    if name not in keyword_dict:
+    if not name or name not in keyword_dict:  # retired elements have the empty keyword
         return None
     kind = _kind(dictionary_VR(keyword_dict[name]))
     if kind is None or identifies(name):
