@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import Ended, NodeError
 from dicom_ai_node.domain.findings import Findings
@@ -21,6 +22,8 @@ from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.study import Arrival, Received, Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256, StudyInstanceUID
+
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
 
 class Blobs(Protocol):
@@ -331,6 +334,8 @@ class Origin:
     encoded
         What the encoders before this one in `write` have made, by kind: a report refers to the
         segmentation, never the other way round.
+    equipment_purpose
+        What the model did, for its item of Contributing Equipment Sequence, PS3.16 CID 7005.
     """
 
     job: JobKey
@@ -342,6 +347,7 @@ class Origin:
     content_qualification: str = "RESEARCH"
     predecessors: Sequence[Dataset] = ()
     encoded: Mapping[str, Sequence[Dataset]]
+    equipment_purpose: Code = PROCESSING_EQUIPMENT
 
 
 class Encoder(Protocol):

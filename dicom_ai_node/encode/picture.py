@@ -1,0 +1,186 @@
+"""A frame with its findings drawn on it, made to be read by a person at any size.
+
+Nothing is written over the image itself: the banner stands above it and the legend below. No text
+comes from the source, so that no patient is named in the pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from dicom_ai_node.domain.findings import Measurement
+
+SHORT_SIDE_PX = 512
+"""Smaller images are enlarged until their shorter side has this length."""
+LONG_SIDE_PX = 2048
+"""No picture is larger: the original is what one measures on."""
+TINT = 0.16
+"""How much of the colour lies over what it covers; the rest must still be seen."""
+
+_BACKGROUND = (0, 0, 0)
+_BANNER_TEXT, _BANNER_GROUND = (0, 0, 0), (255, 176, 0)
+_TEXT, _QUIET_TEXT = (255, 255, 255), (170, 170, 170)
+_UNITS: Mapping[str, str] = {
+    "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{ratio}": "",
+}  # fmt: skip
+_WHOLE_FROM = 1000
+"""Larger numbers are shown without decimals."""
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the legend: the colour of the outline, or `None` for plain text."""
+
+    text: str
+    colour_rgb: tuple[int, int, int] | None = None
+    is_quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """How a picture is laid out; the same for all frames of a cine.
+
+    Attributes
+    ----------
+    size
+        (width, height) of the image alone in pixels, after correction of its aspect.
+    legend_lines
+        How many lines of legend there is room for.
+    """
+
+    size: tuple[int, int]
+    banner: str
+    legend_lines: int
+
+    @property
+    def text_px(self) -> int:
+        """Height of the legend's font."""
+        return max(16, self.size[0] // 34)
+
+
+def displayed_size(rows: int, columns: int, aspect: float) -> tuple[int, int]:
+    """Return (width, height) for an image whose pixels are `aspect` times as high as wide."""
+    width, height = columns / min(aspect, 1), rows * max(aspect, 1)
+    larger = max(1.0, SHORT_SIDE_PX / min(width, height))
+    scale = min(larger, LONG_SIDE_PX / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def draw(
+    sheet: Sheet,
+    frame: NDArray[np.uint8],
+    masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
+    legend: Sequence[Entry],
+) -> NDArray[np.uint8]:
+    """Return (height, width, 3) uint8: banner, image with tinted outlines, legend.
+
+    Parameters
+    ----------
+    frame
+        (rows, columns) uint8, more is brighter.
+    masks
+        (rows, columns) bool and a colour each, drawn in this order.
+    """
+    width, height = sheet.size
+    grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
+    shown = np.repeat(np.asarray(grey)[..., None], 3, axis=-1).astype(np.float32)
+    line_px = max(2, width // 300)
+    for mask, colour in masks:
+        large = _enlarged(mask, sheet.size)
+        shown[large] += TINT * (np.asarray(colour, np.float32) - shown[large])
+        inner = ndimage.binary_erosion(large, iterations=line_px, border_value=1)
+        shown[large & ~inner] = colour
+    banner, text = _banner(sheet), _legend(sheet, legend)
+    canvas = Image.new("RGB", (width, banner.height + height + text.height), _BACKGROUND)
+    canvas.paste(banner, (0, 0))
+    canvas.paste(Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), (0, banner.height))
+    canvas.paste(text, (0, banner.height + height))
+    picture: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
+    return picture
+
+
+def lines_of(size: tuple[int, int], entries: Sequence[Entry]) -> int:
+    """Return how many lines a legend takes below an image of this size."""
+    sheet = Sheet(size=size, banner="", legend_lines=0)
+    return sum(len(_wrapped(sheet, entry)) for entry in entries)
+
+
+def measured(item: Measurement) -> str:
+    """Return a measurement as a person reads it: `Volume 12.4 cm3`."""
+    unit = _UNITS.get(item.unit.value, item.unit.value)
+    words = [] if item.derivation is None else [item.derivation.meaning]
+    number = f"{item.value:.0f}" if abs(item.value) >= _WHOLE_FROM else f"{item.value:.4g}"
+    return " ".join([*words, item.concept.meaning, number, unit]).strip()
+
+
+def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask at another size, its border smooth instead of in steps."""
+    grey = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+    large: NDArray[np.bool_] = np.asarray(grey) >= 128  # noqa: PLR2004  half covered
+    return large
+
+
+def _banner(sheet: Sheet) -> Image.Image:
+    width = sheet.size[0]
+    font = _fitting(sheet.banner, int(width * 0.96), width // 18)
+    left, top, right, bottom = font.getbbox(sheet.banner)
+    high = int((bottom - top) * 2)
+    strip = Image.new("RGB", (width, high), _BANNER_GROUND)
+    where = ((width - (right - left)) / 2 - left, (high - (bottom - top)) / 2 - top)
+    ImageDraw.Draw(strip).text(where, sheet.banner, fill=_BANNER_TEXT, font=font)
+    return strip
+
+
+def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
+    step, font = int(sheet.text_px * 1.4), _font(sheet.text_px)
+    strip = Image.new("RGB", (sheet.size[0], step * sheet.legend_lines + step // 2), _BACKGROUND)
+    pen, line = ImageDraw.Draw(strip), 0
+    for entry in entries:
+        for number, text in enumerate(_wrapped(sheet, entry)):
+            top = step // 4 + line * step
+            if number == 0 and entry.colour_rgb is not None:
+                edge = (step // 3, top + step // 6, step, top + step // 6 + step * 2 // 3)
+                pen.rectangle(edge, fill=entry.colour_rgb)
+            colour = _QUIET_TEXT if entry.is_quiet else _TEXT
+            pen.text((_indent(sheet, entry), top), text, fill=colour, font=font)
+            line += 1
+    return strip
+
+
+def _indent(sheet: Sheet, entry: Entry) -> int:
+    step = int(sheet.text_px * 1.4)
+    return step // 3 if entry.colour_rgb is None else step * 4 // 3
+
+
+def _wrapped(sheet: Sheet, entry: Entry) -> list[str]:
+    """Break an entry at its spaces into lines that fit."""
+    font = _font(sheet.text_px)
+    room = sheet.size[0] - _indent(sheet, entry) - sheet.text_px // 2
+    lines = [""]
+    for word in entry.text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _fitting(text: str, room_px: int, largest_px: int) -> _Font:
+    for size in range(largest_px, 8, -1):
+        if _font(size).getlength(text) <= room_px:
+            return _font(size)
+    return _font(8)
+
+
+@lru_cache(maxsize=64)
+def _font(size_px: int) -> _Font:
+    """Return Pillow's own font: the same pixels on every machine."""
+    return ImageFont.load_default(size_px)

@@ -1,0 +1,277 @@
+"""Findings as colour pictures that any viewer can show, PS3.3 A.8: for readers without SEG.
+
+A volume becomes one picture of the image on which most was found, X-rays and single images one
+each, a cine a cine (Multi-frame True Color).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import (
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from dicom_ai_node.domain.findings import Backdrop, Findings
+from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.encode.identity import add_requests, local_time, result_header
+from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of, measured
+from dicom_ai_node.encode.planes import Plane, are_placed, planes
+from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
+
+KIND = "secondary_capture"
+MOST_BYTES = 256 * 2**20
+"""A longer cine is thinned out to every second, third ... frame."""
+MOST_STILLS = 16
+"""Of a series of single images no more than these become pictures."""
+MOST_ENTRIES = 12
+"""The legend names no more segments."""
+MOST_MEASUREMENTS = 4
+
+_UNPAIRED = frozenset({
+    "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CHEST",
+    "CHESTABDOMEN", "CHESTABDPELVIS", "CIRCLEOFWILLIS", "COCCYX", "COLON", "CSPINE", "CTSPINE",
+    "DUODENUM", "ESOPHAGUS", "FACE", "GALLBLADDER", "HEAD", "HEADNECK", "HEART", "ILEUM",
+    "ILIUM", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE", "MAXILLA", "MEDIASTINUM", "MOUTH",
+    "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PENIS", "PROSTATE", "RECTUM", "SKULL",
+    "SPINE", "SPLEEN", "STERNUM", "STOMACH", "THYMUS", "THYROID", "TONGUE", "TRACHEA",
+    "TLSPINE", "TSPINE", "UTERUS", "VAGINA", "WHOLEBODY",
+})  # fmt: skip
+"""Body parts of which there is one: only for others must the side be told, PS3.3 C.7.3.1.1.2."""
+_EVEN_WITHIN_MS = 0.5
+_DIRECTIONS = ("RL", "AP", "FH")
+_NOTICEABLE = 0.2
+"""Cosine from which a direction is named in Patient Orientation, PS3.3 C.7.6.1.1.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """All that is needed to draw any frame."""
+
+    findings: Findings
+    origin: Origin
+    backdrop: Backdrop
+    label_index: dict[SourceFrame, int]
+    size: tuple[int, int]
+
+
+def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
+    """Return pictures of the findings, also of none: then the legend says that nothing was found.
+
+    No picture at all if the task gave no backdrop. Raises `TaskFailed` if the findings name a
+    frame that is none of the sources.
+    """
+    backdrop = findings.backdrop
+    if backdrop is None or not len(backdrop.sources):
+        return []
+    where = planes(backdrop.sources, origin.sources)
+    found = findings.segmentation
+    index = {} if found is None else {frame: at for at, frame in enumerate(found.sources)}
+    _, rows, columns = backdrop.array.shape
+    size = displayed_size(rows, columns, _aspect(where[0]))
+    scene = _Scene(findings, origin, backdrop, index, size)
+    if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
+        return [_cine(scene, where)]
+    chosen = [_fullest(scene)] if are_placed(where) else list(range(min(len(where), MOST_STILLS)))
+    return [_still(scene, where[at], at, number) for number, at in enumerate(chosen)]
+
+
+def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
+    caption = f"Image {plane.header.get('InstanceNumber') or 1}"
+    if is_multiframe(plane.header):
+        caption += f", frame {plane.frame.number}"
+    legend = _legend(scene, plane.frame, caption)
+    sheet = _sheet(scene, lines_of(scene.size, legend))
+    picture = draw(sheet, scene.backdrop.array[at], _masks(scene, plane.frame), legend)
+    image = _image(scene, plane, SecondaryCaptureImageStorage, number)
+    image.PatientOrientation = _patient_orientation(plane)
+    image.SourceImageSequence = source_images([plane.header])
+    if is_multiframe(plane.header):
+        image.SourceImageSequence[0].ReferencedFrameNumber = plane.frame.number
+    _add_pixels(image, picture[None])
+    return image
+
+
+def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
+    total = len(where)
+    legends = [
+        _legend(scene, plane.frame, f"Frame {plane.frame.number} of {total}") for plane in where
+    ]
+    sheet = _sheet(scene, max(lines_of(scene.size, legend) for legend in legends))
+    pictures = [draw(sheet, scene.backdrop.array[0], [], legends[0])]
+    every = -(-total * pictures[0].nbytes // MOST_BYTES)
+    kept = range(0, total, every)
+    pictures = [
+        draw(sheet, scene.backdrop.array[at], _masks(scene, where[at].frame), legends[at])
+        for at in kept
+    ]
+    image = _image(scene, where[0], MultiFrameTrueColorSecondaryCaptureImageStorage, 0)
+    image.PatientOrientation = where[0].header.get("PatientOrientation") or None
+    image.SourceImageSequence = source_images([where[0].header])
+    if every > 1:
+        image.DerivationDescription += f"; every {every}th frame"
+    image.NumberOfFrames = len(pictures)
+    times = scene.backdrop.times_ms
+    _add_times(image, None if times is None else [times[at] for at in kept])
+    _add_pixels(image, np.stack(pictures))
+    return image
+
+
+def _image(scene: _Scene, plane: Plane, sop_class_uid: str, number: int) -> Dataset:
+    origin, source = scene.origin, plane.header
+    image = result_header(origin, source, sop_class_uid, KIND, number)
+    add_requests(image, source)
+    if source.get("BodyPartExamined") not in _UNPAIRED:
+        known = source.get("Laterality") in {"L", "R"}
+        image.Laterality = source.Laterality if known else None
+    image.ConversionType = "WSD"
+    image.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+    now = local_time(origin, source)
+    image.DateOfSecondaryCapture = now.strftime("%Y%m%d")
+    image.TimeOfSecondaryCapture = now.strftime("%H%M%S")
+    image.BurnedInAnnotation = "YES"
+    image.DerivationDescription = "AI result drawn on the image, not for measurement"
+    add_loss(image, [source])
+    return image
+
+
+def _add_pixels(image: Dataset, pictures: NDArray[np.uint8]) -> None:
+    _, image.Rows, image.Columns, image.SamplesPerPixel = pictures.shape
+    image.PhotometricInterpretation, image.PlanarConfiguration = "RGB", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+    pixels = pictures.tobytes()
+    image.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    image["PixelData"].VR = "OB"
+
+
+def _add_times(image: Dataset, times_ms: Sequence[float] | None) -> None:
+    """Keep the time of every frame, PS3.3 C.7.6.5 and C.7.6.6."""
+    steps = [] if times_ms is None else [float(step) for step in np.diff(times_ms)]
+    if not steps:
+        image.FrameIncrementPointer = Tag("PageNumberVector")
+        image.PageNumberVector = list(range(1, image.NumberOfFrames + 1))
+    elif max(steps) - min(steps) <= _EVEN_WITHIN_MS:
+        image.FrameIncrementPointer = Tag("FrameTime")
+        image.FrameTime = f"{sum(steps) / len(steps):.6g}"
+    else:
+        image.FrameIncrementPointer = Tag("FrameTimeVector")
+        image.FrameTimeVector = ["0", *(f"{step:.6g}" for step in steps)]
+
+
+def _sheet(scene: _Scene, legend_lines: int) -> Sheet:
+    qualification = scene.origin.content_qualification
+    banner = (
+        "AI RESULT"
+        if qualification == "PRODUCT"
+        else f"AI RESULT - {qualification} - NOT FOR DIAGNOSIS"
+    )
+    return Sheet(size=scene.size, banner=banner, legend_lines=legend_lines)
+
+
+def _legend(scene: _Scene, frame: SourceFrame, caption: str) -> list[Entry]:
+    findings, model = scene.findings, scene.origin.model
+    segments = model.segments if findings.segmentation is None else findings.segmentation.segments
+    everywhere = _labels(scene, None)
+    entries = []
+    for segment in segments[:MOST_ENTRIES]:
+        if findings.segmentation is not None and segment.number not in everywhere:
+            entries.append(Entry(f"{segment.label}: not found", is_quiet=True))
+            continue
+        values = _values(findings, segment.number, frame)
+        entries.append(Entry(f"{segment.label}: {values or 'found'}", segment.colour_rgb))
+    if len(segments) > MOST_ENTRIES:
+        entries.append(Entry(f"and {len(segments) - MOST_ENTRIES} more", is_quiet=True))
+    whole = _values(findings, None, frame)
+    if whole:
+        entries.append(Entry(whole))
+    entries.append(
+        Entry(f"{model.title} ({model.name} {model.version}) - {caption}", is_quiet=True)
+    )
+    return entries
+
+
+def _values(findings: Findings, of: int | None, frame: SourceFrame) -> str:
+    values = [
+        measured(item)
+        for item in findings.measurements
+        if item.of == of and item.frame in {None, frame}
+    ]
+    return ", ".join(values[:MOST_MEASUREMENTS])
+
+
+def _labels(scene: _Scene, frame: SourceFrame | None) -> set[int]:
+    """Return the values that are labelled on a frame, or on any."""
+    found = scene.findings.segmentation
+    if found is None:
+        return set()
+    labels = found.labels if frame is None else found.labels[scene.label_index[frame]]
+    return {int(value) for value in np.flatnonzero(np.bincount(labels.ravel()))} - {0}
+
+
+def _masks(
+    scene: _Scene, frame: SourceFrame
+) -> list[tuple[NDArray[np.bool_], tuple[int, int, int]]]:
+    found = scene.findings.segmentation
+    if found is None or frame not in scene.label_index:
+        return []
+    labels, present = found.labels[scene.label_index[frame]], _labels(scene, frame)
+    return [
+        (labels == segment.number, segment.colour_rgb)
+        for segment in found.segments
+        if segment.number in present
+    ]
+
+
+def _fullest(scene: _Scene) -> int:
+    """Return the index of the backdrop's frame with most labels, the middle one if none has."""
+    found = scene.findings.segmentation
+    areas = [
+        0
+        if found is None or frame not in scene.label_index
+        else int(np.count_nonzero(found.labels[scene.label_index[frame]]))
+        for frame in scene.backdrop.sources
+    ]
+    return areas.index(max(areas)) if any(areas) else len(areas) // 2
+
+
+def _aspect(plane: Plane) -> float:
+    """Return how many times as high as wide a pixel is, 1 if the source does not say."""
+    header = plane.header
+    regions = header.get("SequenceOfUltrasoundRegions") or ()
+    candidates = [
+        plane.spacing,
+        header.get("ImagerPixelSpacing"),
+        [regions[0].get("PhysicalDeltaY"), regions[0].get("PhysicalDeltaX")] if regions else None,
+        header.get("PixelAspectRatio"),
+    ]
+    for pair in candidates:
+        if pair is None or isinstance(pair, str) or len(pair) != 2 or None in pair:  # noqa: PLR2004
+            continue
+        vertical, horizontal = (abs(float(value)) for value in pair)
+        if vertical > 0 and horizontal > 0:
+            return min(max(vertical / horizontal, 0.1), 10.0)
+    return 1.0
+
+
+def _patient_orientation(plane: Plane) -> list[str] | None:
+    """Return where rows and columns run to, as letters of PS3.3 C.7.6.1.1.1."""
+    if plane.orientation is None:
+        received: list[str] | None = plane.header.get("PatientOrientation") or None
+        return received
+    cosines = np.asarray(plane.orientation, np.float64).reshape(2, 3)
+    return ["".join(_letters(direction)) for direction in cosines]
+
+
+def _letters(direction: NDArray[np.float64]) -> list[str]:
+    """Return the letters of one direction, the strongest first."""
+    axes = [int(axis) for axis in np.argsort(-np.abs(direction))]
+    return [
+        _DIRECTIONS[axis][int(direction[axis] > 0)]
+        for axis in axes
+        if abs(direction[axis]) > _NOTICEABLE
+    ]

@@ -1,0 +1,43 @@
+"""Findings as a binary segmentation, PS3.3 A.51: what every viewer of segmentations shows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.encode.segments import found_segments, planes_with, segmentation_header, split
+
+
+def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
+    """Return one BINARY segmentation, several if it grows too large, none if nothing was found.
+
+    Raises
+    ------
+    TaskFailed
+        If the findings name a frame that is none of the sources.
+    """
+    found = findings.segmentation
+    if found is None:
+        return []
+    wanted = [
+        (segment, planes_with(found.labels == segment.number))
+        for segment in found_segments(findings)
+    ]
+    objects = []
+    for index, part in enumerate(split(wanted)):
+        seg = segmentation_header(origin, found, part, "segmentation", index)
+        seg.SegmentationType = "BINARY"
+        seg.SegmentsOverlap = "NO"
+        seg.BitsAllocated, seg.BitsStored, seg.HighBit = 1, 1, 0
+        frames = (
+            found.labels[plane] == part.segments[segment or 0].number
+            for segment, plane in part.frames
+        )
+        # Frames follow each other without a gap, bit after bit, PS3.5 8.2 and annex D.
+        bits = np.packbits(np.concatenate([frame.ravel() for frame in frames]), bitorder="little")
+        seg.PixelData = bits.tobytes() + b"\0" * (bits.size % 2)
+        seg["PixelData"].VR = "OB"
+        objects.append(seg)
+    return objects

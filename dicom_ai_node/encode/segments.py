@@ -1,0 +1,262 @@
+"""What all segmentations share: segments, frames and where they lie, PS3.3 A.51 and C.8.20.
+
+One writer for every source: slices that are tilted or unevenly spaced, enhanced multi-frame
+images, single images without a frame of reference and cines. Frames are always those of the
+source, in the source's own geometry; nothing is resampled here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
+from pydicom.uid import SegmentationStorage
+
+from dicom_ai_node.domain.findings import Findings, Segment, Segmentation
+from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.uids import derive_uid
+from dicom_ai_node.encode.identity import add_requests, result_header, tracking_id, tracking_uid
+from dicom_ai_node.encode.planes import Plane, are_placed, even_spacing_mm, order, planes
+from dicom_ai_node.encode.provenance import (
+    add_loss,
+    add_references,
+    concept,
+    derived_from,
+    source_images,
+)
+
+MOST_SEGMENTS = 20
+"""More segments than this go into another instance of the series: viewers choke on one."""
+MOST_FRAMES = 4000
+"""The same for frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one instance holds: frames, each as (index of a segment or `None`, index of a plane)."""
+
+    segments: tuple[Segment, ...]
+    frames: tuple[tuple[int | None, int], ...]
+
+
+def found_segments(findings: Findings) -> tuple[Segment, ...]:
+    """Return the segments of which at least one pixel is labelled; none if nothing was found."""
+    if findings.segmentation is None:
+        return ()
+    present = np.bincount(findings.segmentation.labels.ravel(), minlength=256)
+    return tuple(item for item in findings.segmentation.segments if present[item.number])
+
+
+def split(wanted: Sequence[tuple[Segment, Sequence[int]]]) -> Iterator[Part]:
+    """Deal segments and the planes each is on into parts that a viewer can open."""
+    segments: list[Segment] = []
+    frames: list[tuple[int | None, int]] = []
+    for segment, where in wanted:
+        for start in range(0, len(where), MOST_FRAMES):
+            chunk = where[start : start + MOST_FRAMES]
+            if segments and (
+                len(segments) == MOST_SEGMENTS or len(frames) + len(chunk) > MOST_FRAMES
+            ):
+                yield Part(tuple(segments), tuple(frames))
+                segments, frames = [], []
+            segments.append(segment)
+            frames.extend((len(segments) - 1, plane) for plane in chunk)
+    if segments:
+        yield Part(tuple(segments), tuple(frames))
+
+
+def segmentation_header(
+    origin: Origin, found: Segmentation, part: Part, kind: str, index: int
+) -> Dataset:
+    """Return everything of a segmentation but its type, its segments' pixels and their format.
+
+    Parameters
+    ----------
+    part
+        The segments and frames of this instance. A segment is numbered by its place in it, unless
+        the frames name no segment: then its number is its value.
+    """
+    where = planes([found.sources[plane] for _, plane in part.frames], origin.sources)
+    source = where[0].header
+    seg = result_header(origin, source, SegmentationStorage, kind, index)
+    add_requests(seg, source)
+    _add_image(seg, origin, found, source)
+    if are_placed(where):
+        seg.FrameOfReferenceUID = source.FrameOfReferenceUID
+        seg.PositionReferenceIndicator = source.get("PositionReferenceIndicator") or None
+    else:
+        seg.PatientOrientation = source.get("PatientOrientation") or None
+    inputs = _primary_first(origin.sources, source)
+    seg.SourceImageSequence = source_images(inputs)
+    add_references(seg, inputs)
+    add_loss(seg, inputs)
+    is_numbered = part.frames[0][0] is not None
+    seg.SegmentSequence = [
+        _described(origin, segment, place if is_numbered else segment.number)
+        for place, segment in enumerate(part.segments, start=1)
+    ]
+    seg.NumberOfFrames = len(part.frames)
+    _add_groups(seg, origin, part, where)
+    return seg
+
+
+def _add_image(seg: Dataset, origin: Origin, found: Segmentation, source: Dataset) -> None:
+    seg.ImageType = ["DERIVED", "PRIMARY"]
+    seg.ContentLabel = "SEGMENTATION"
+    seg.ContentDescription = origin.model.title[:64]
+    seg.ContentCreatorName = "AI^dicom_ai_node"
+    seg.SamplesPerPixel = 1
+    seg.PhotometricInterpretation = "MONOCHROME2"
+    seg.PixelRepresentation = 0
+    _, seg.Rows, seg.Columns = found.labels.shape
+    if source.get("BurnedInAnnotation") in {"YES", "NO"}:
+        seg.BurnedInAnnotation = "NO"  # labels show no text, whatever the source shows
+
+
+def _primary_first(sources: Sequence[Dataset], source: Dataset) -> list[Dataset]:
+    """Return all inputs, those of the segmented series first: viewers look at the first only."""
+    series = source.SeriesInstanceUID
+    return sorted(sources, key=lambda item: bool(item.SeriesInstanceUID != series))
+
+
+def _described(origin: Origin, segment: Segment, number: int) -> Dataset:
+    """Return the item of Segment Sequence (0062,0002)."""
+    item = SegmentDescription(
+        segment_number=number,
+        segment_label=segment.label[:64],
+        segmented_property_category=segment.category,
+        segmented_property_type=segment.type,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name=origin.model.name[:64],
+            version=origin.model.version,
+            family=codes.DCM.ArtificialIntelligence,
+            source=origin.model.manufacturer or None,
+            parameters={"model digest": origin.model.digest},
+        ),
+        tracking_uid=tracking_uid(origin, segment),
+        tracking_id=tracking_id(segment),
+        anatomic_regions=None if segment.site is None else [segment.site],
+        display_color=CIELabColor.from_rgb(*segment.colour_rgb),
+    )
+    if segment.modifier is not None:
+        item.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
+            concept(segment.modifier)
+        ]
+    return item
+
+
+def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]) -> None:
+    """Add dimensions and functional groups, PS3.3 C.7.6.16 and C.7.6.17."""
+    is_placed = are_placed(where)
+    distinct = list(dict.fromkeys(plane.frame for plane in where))
+    first = {plane.frame: plane for plane in reversed(where)}
+    ranks = dict(zip(distinct, order([first[frame] for frame in distinct]), strict=True))
+    is_timed = any(time > 1 for time, _ in ranks.values())
+    is_numbered = part.frames[0][0] is not None
+    dimensions = _Dimensions(is_numbered, is_timed, is_placed, derive_uid(origin.job, "dimensions"))
+    dimensions.describe(seg)
+    shared = _common_geometry(where) if is_placed else Dataset()
+    seg.SharedFunctionalGroupsSequence = [shared]
+    groups = []
+    for (segment, _), plane in zip(part.frames, where, strict=True):
+        item = Dataset()
+        number = None if segment is None else segment + 1
+        item.FrameContentSequence = [dimensions.values(number, *ranks[plane.frame])]
+        if is_placed:
+            _place(item, plane, shared)
+        if number is not None:
+            identification = Dataset()
+            identification.ReferencedSegmentNumber = number
+            item.SegmentIdentificationSequence = [identification]
+        item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
+        groups.append(item)
+    seg.PerFrameFunctionalGroupsSequence = groups
+
+
+@dataclass(frozen=True, slots=True)
+class _Dimensions:
+    """By what the frames are told apart: segment, time, and place or order."""
+
+    by_segment: bool
+    by_time: bool
+    by_place: bool
+    uid: str
+
+    def describe(self, seg: Dataset) -> None:
+        pointers = [("ReferencedSegmentNumber", "SegmentIdentificationSequence")] * self.by_segment
+        pointers += [("TemporalPositionIndex", "FrameContentSequence")] * (
+            self.by_time or not self.by_place
+        )
+        pointers += [("ImagePositionPatient", "PlanePositionSequence")] * self.by_place
+        organization = Dataset()
+        organization.DimensionOrganizationUID = self.uid
+        seg.DimensionOrganizationSequence = [organization]
+        seg.DimensionIndexSequence = []
+        for keyword, group in pointers:
+            item = Dataset()
+            item.DimensionIndexPointer = Tag(keyword)
+            item.FunctionalGroupPointer = Tag(group)
+            item.DimensionOrganizationUID = self.uid
+            item.DimensionDescriptionLabel = keyword
+            seg.DimensionIndexSequence.append(item)
+
+    def values(self, segment: int | None, time: int, place: int) -> Dataset:
+        content = Dataset()
+        values = [] if segment is None else [segment]
+        if self.by_time or not self.by_place:
+            # Frames without a place are told apart by their order alone.
+            content.TemporalPositionIndex = time if self.by_place else place
+            values.append(content.TemporalPositionIndex)
+        if self.by_place:
+            values.append(place)
+        content.DimensionIndexValues = values
+        return content
+
+
+def _common_geometry(where: Sequence[Plane]) -> Dataset:
+    """Return the shared group: pixel measures and orientation where all frames agree."""
+    shared = Dataset()
+    if len({(plane.spacing, plane.thickness) for plane in where}) == 1:
+        shared.PixelMeasuresSequence = [_measures(where[0], even_spacing_mm(where))]
+    if len({plane.orientation for plane in where}) == 1:
+        shared.PlaneOrientationSequence = [_orientation(where[0])]
+    return shared
+
+
+def _place(item: Dataset, plane: Plane, shared: Dataset) -> None:
+    position = Dataset()
+    position.ImagePositionPatient = list(plane.position or ())
+    item.PlanePositionSequence = [position]
+    if "PixelMeasuresSequence" not in shared:
+        item.PixelMeasuresSequence = [_measures(plane, None)]
+    if "PlaneOrientationSequence" not in shared:
+        item.PlaneOrientationSequence = [_orientation(plane)]
+
+
+def _measures(plane: Plane, between_mm: float | None) -> Dataset:
+    measures = Dataset()
+    measures.PixelSpacing = list(plane.spacing or ())
+    if between_mm is not None:
+        measures.SpacingBetweenSlices = f"{between_mm:.10g}"
+    thickness = plane.thickness or (None if between_mm is None else f"{between_mm:.10g}")
+    if thickness is not None:
+        measures.SliceThickness = thickness
+    return measures
+
+
+def _orientation(plane: Plane) -> Dataset:
+    orientation = Dataset()
+    orientation.ImageOrientationPatient = list(plane.orientation or ())
+    return orientation
+
+
+def planes_with(mask: NDArray[np.bool_]) -> list[int]:
+    """Return the indices of the frames of (frames, rows, columns) that are not empty."""
+    return [int(index) for index in np.flatnonzero(mask.any(axis=(1, 2)))]

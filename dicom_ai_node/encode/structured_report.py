@@ -1,0 +1,181 @@
+"""Findings as a Comprehensive 3D SR after TID 1500, PS3.3 A.35.13 and IHE AI Results."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from highdicom import sr
+from highdicom.sr.utils import collect_evidence
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage
+
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.encode.identity import NODE_NAME, result_header
+from dicom_ai_node.encode.planes import planes
+from dicom_ai_node.encode.provenance import reference, request_attributes
+from dicom_ai_node.encode.report_groups import groups
+
+KIND = "structured_report"
+COMMENT = Code("121106", "DCM", "Comment")
+_PROCEDURES: Mapping[str, Code] = {
+    "CT": Code("25045-6", "LN", "CT unspecified body region"),
+    "PT": Code("44136-0", "LN", "PET unspecified body region"),
+    "MR": Code("25056-3", "LN", "MRI unspecified body region"),
+}
+_ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+"""CID 100 has no code for X-ray or ultrasound that all validators know."""
+_REQUEST = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
+
+
+def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
+    """Return one report. It is made even if nothing was found: then it says just that.
+
+    COMPLETE, because the model said all that it says; PRELIMINARY and UNVERIFIED, because no
+    person has looked at it.
+
+    Raises
+    ------
+    TaskFailed
+        If a measurement is not a number, measures a segment that nobody knows, or the findings
+        name a frame that is none of the sources.
+    """
+    source = _primary(findings, origin)
+    report = _header(origin, source)
+    measured = groups(findings, origin)
+    _add_notes(measured[0][0], findings.notes)
+    content = sr.MeasurementReport(
+        observation_context=_observer(origin),
+        procedure_reported=_procedures(origin.sources),
+        imaging_measurements=measured,
+        title=codes.DCM.ImagingMeasurementReport,
+        referenced_images=_library(origin),
+    )[0]
+    for element in content:
+        report.add(element)
+    objects = [item for made in origin.encoded.values() for item in made]
+    here, elsewhere = collect_evidence(
+        [*origin.sources, *objects], content, study_instance_uid=report.StudyInstanceUID
+    )
+    report.CurrentRequestedProcedureEvidenceSequence = here
+    if elsewhere:
+        report.PertinentOtherEvidenceSequence = elsewhere
+    if origin.predecessors:
+        report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)
+    return [report]
+
+
+def _primary(findings: Findings, origin: Origin) -> Dataset:
+    """Return the header of what was segmented, or of the first input."""
+    if findings.segmentation is None or not findings.segmentation.sources:
+        return origin.sources[0]
+    return planes(findings.segmentation.sources[:1], origin.sources)[0].header
+
+
+def _header(origin: Origin, source: Dataset) -> Dataset:
+    report = result_header(origin, source, Comprehensive3DSRStorage, KIND)
+    for keyword in ("BodyPartExamined", "Laterality"):  # a document shows no body part
+        if keyword in report:
+            delattr(report, keyword)
+    report.CompletionFlag = "COMPLETE"
+    report.VerificationFlag = "UNVERIFIED"
+    report.PreliminaryFlag = "PRELIMINARY"
+    report.PerformedProcedureCodeSequence = []
+    report.ReferencedPerformedProcedureStepSequence = []
+    requests = _requests(source)
+    if requests:
+        report.ReferencedRequestSequence = requests
+    return report
+
+
+def _requests(source: Dataset) -> list[Dataset]:
+    """Return the items of Referenced Request Sequence (0040,A370)."""
+    items = []
+    for received in request_attributes(source):
+        item = Dataset()
+        item.StudyInstanceUID = received.get("StudyInstanceUID") or source.StudyInstanceUID
+        item.ReferencedStudySequence = []
+        item.AccessionNumber = received.get("AccessionNumber") or source.get("AccessionNumber")
+        item.RequestedProcedureID = received.RequestedProcedureID
+        item.RequestedProcedureDescription = received.get("RequestedProcedureDescription")
+        item.RequestedProcedureCodeSequence = []
+        for keyword in _REQUEST:
+            setattr(item, keyword, None)
+        items.append(item)
+    return items
+
+
+def _observer(origin: Origin) -> sr.ObservationContext:
+    model = origin.model
+    return sr.ObservationContext(
+        observer_device_context=sr.ObserverContext(
+            codes.DCM.Device,
+            sr.DeviceObserverIdentifyingAttributes(
+                uid=model.device_uid,
+                name=NODE_NAME,
+                manufacturer_name=model.manufacturer or NODE_NAME,
+                model_name=model.name,
+                serial_number=origin.node_serial,
+            ),
+        )
+    )
+
+
+def _procedures(sources: Sequence[Dataset]) -> list[Code]:
+    """Return the imaging procedures that were reported on, not what the model did with them."""
+    modalities = dict.fromkeys(str(source.get("Modality")) for source in sources)
+    return list(dict.fromkeys(_PROCEDURES.get(item, _ANY_PROCEDURE) for item in modalities))
+
+
+def _library(origin: Origin) -> list[Dataset]:
+    """Return one card per input series for the image library: its middle instance.
+
+    A card says what highdicom's library asks for; a source that does not know its geometry is
+    described as an image of its class and size.
+    """
+    cards = []
+    by_series: dict[str, list[Dataset]] = {}
+    for source in origin.sources:
+        by_series.setdefault(str(source.SeriesInstanceUID), []).append(source)
+    for series in by_series.values():
+        source = series[len(series) // 2]
+        plane = planes([SourceFrame(source.SOPInstanceUID)], [source])[0]
+        card = Dataset()
+        for keyword in ("SOPClassUID", "SOPInstanceUID", "Rows", "Columns", "FrameOfReferenceUID"):
+            if source.get(keyword):
+                setattr(card, keyword, source.get(keyword))
+        card.Modality = "OT"
+        if plane.is_placed and plane.thickness:
+            card.Modality = "CT"  # what the library calls cross-sectional
+            card.PixelSpacing, card.SliceThickness = list(plane.spacing or ()), plane.thickness
+            card.ImagePositionPatient = list(plane.position or ())
+            card.ImageOrientationPatient = list(plane.orientation or ())
+        cards.append(card)
+    return cards
+
+
+def _add_notes(group: Dataset, notes: Sequence[str]) -> None:
+    """Add the sentences of the task to the first group; they hold for all."""
+    for note in notes:
+        group.ContentSequence.append(
+            sr.TextContentItem(COMMENT, note, sr.RelationshipTypeValues.CONTAINS)
+        )
+
+
+def _predecessors(documents: Sequence[Dataset]) -> list[Dataset]:
+    """Return the reports that this one replaces, by study and series."""
+    items = []
+    ordered = sorted(documents, key=lambda one: (one.StudyInstanceUID, one.SeriesInstanceUID))
+    for study, in_study in groupby(ordered, key=lambda one: one.StudyInstanceUID):
+        item = Dataset()
+        item.StudyInstanceUID = study
+        item.ReferencedSeriesSequence = []
+        for series, in_series in groupby(in_study, key=lambda one: one.SeriesInstanceUID):
+            inner = Dataset()
+            inner.SeriesInstanceUID = series
+            inner.ReferencedSOPSequence = [reference(document) for document in in_series]
+            item.ReferencedSeriesSequence.append(inner)
+        items.append(item)
+    return items

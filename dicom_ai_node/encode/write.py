@@ -1,0 +1,90 @@
+"""From findings to files: the encoders in their order, and bytes that are always the same."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.ports import Encoder, Origin
+from dicom_ai_node.encode import (
+    secondary_capture,
+    segmentation,
+    segmentation_fractional,
+    segmentation_labelmap,
+    structured_report,
+)
+from dicom_ai_node.encode.headers import unvalidated
+
+ENCODERS: Mapping[str, Encoder] = {
+    "segmentation": segmentation.encode,
+    "segmentation_fractional": segmentation_fractional.encode,
+    "segmentation_labelmap": segmentation_labelmap.encode,
+    "structured_report": structured_report.encode,
+    "secondary_capture": secondary_capture.encode,
+}
+"""What a route's `write` may name, in the order in which they are made."""
+
+
+def encode_job(
+    findings: Findings, origin: Origin, encoders: Mapping[str, Encoder]
+) -> list[tuple[str, Dataset]]:
+    """Return (kind, object) for everything that `encoders` make of the findings.
+
+    Segmentations come before reports whatever the order in which they were asked for: a report
+    refers to what is there. Encoders of other names come last, as given.
+
+    Raises
+    ------
+    TaskFailed
+        If the findings do not fit the sources, or lack what an encoder was asked to write.
+    """
+    known = {kind: place for place, kind in enumerate(ENCODERS)}
+    encoded: dict[str, Sequence[Dataset]] = dict(origin.encoded)
+    objects: list[tuple[str, Dataset]] = []
+    with unvalidated():
+        for kind in sorted(encoders, key=lambda name: known.get(name, len(known))):
+            encoded[kind] = encoders[kind](findings, replace(origin, encoded=dict(encoded)))
+            objects.extend((kind, item) for item in encoded[kind])
+    return objects
+
+
+def encoders_for(write: Iterable[str]) -> Mapping[str, Encoder]:
+    """Return the encoders that a route's `write` names.
+
+    Raises
+    ------
+    ConfigError
+        If one is not known; one mistake a line.
+    """
+    asked = list(write)
+    unknown = [kind for kind in asked if kind not in ENCODERS]
+    if unknown:
+        known = ", ".join(ENCODERS)
+        raise ConfigError("\n".join(f"write: {kind} is none of {known}" for kind in unknown))
+    return {kind: ENCODERS[kind] for kind in asked}
+
+
+def write_objects(folder: Path, objects: Sequence[tuple[str, Dataset]]) -> list[Path]:
+    """Write each object as a Part 10 file that is on the disk when this returns.
+
+    Named `NUMBER-KIND.dcm` in the order in which they are to be sent. The same findings of the
+    same job give the same bytes, in any process and at any time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, (kind, item) in enumerate(objects, start=1):
+        paths.append(folder / f"{number:03d}-{kind}.dcm")
+        with unvalidated(), paths[-1].open("wb") as file:
+            item.save_as(file, enforce_file_format=True)
+            file.flush()
+            os.fsync(file.fileno())
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return paths

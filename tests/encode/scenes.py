@@ -1,0 +1,269 @@
+"""Sources of every kind with findings on them, and a model that made them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from dicom_ai_node.domain.findings import (
+    Backdrop,
+    Findings,
+    Measurement,
+    Segment,
+    Segmentation,
+)
+from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
+from dicom_ai_node.encode.headers import normalised, read_sources
+from tests import phantoms
+
+MATERIAL = Path(__file__).parents[2] / "../shared/material"
+
+ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
+LIVER = Segment(
+    number=1, label="Liver", category=ANATOMY, type=codes.SCT.Liver, colour_rgb=(255, 196, 0)
+)
+KIDNEY = Segment(
+    number=2,
+    label="Left kidney",
+    category=ANATOMY,
+    type=codes.SCT.Kidney,
+    modifier=codes.SCT.Left,
+    site=codes.SCT.Abdomen,
+    colour_rgb=(0, 200, 255),
+)
+SPLEEN = Segment(
+    number=3, label="Spleen", category=ANATOMY, type=codes.SCT.Spleen, colour_rgb=(255, 64, 160)
+)
+MODEL = ModelFacts(
+    name="organs",
+    version="1.2.0",
+    digest=Sha256("ab" * 32),
+    folder=Path("organs"),
+    kind="segment",
+    title="Abdominal organs",
+    manufacturer="dicom_ai_node",
+    modality=("CT",),
+    sees=Sees.SLICES,
+    intensity=Intensity(scaling=Scaling.WINDOW, low=-160, high=240),
+    grid=Grid(size_px=(256, 256)),
+    golden=Golden(file="golden/golden.npz", min_dice=0.98),
+    segments=(LIVER, KIDNEY, SPLEEN),
+    parameters={"threshold": "0.5"},
+)
+VOLUME = codes.SCT.Volume
+AREA = codes.SCT.Area
+MEAN = codes.SCT.Mean
+MM2, CM3 = codes.UCUM.SquareMillimeter, codes.UCUM.CubicCentimeter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Inputs and what was found on them."""
+
+    findings: Findings
+    origin: Origin
+
+
+def origin(sources: Sequence[Dataset], **changes: object) -> Origin:
+    """Return where a result on these headers comes from."""
+    given = Origin(
+        job=JobKey("5e" * 32),
+        model=MODEL,
+        sources=list(sources),
+        created_at=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+        node_version="0.1.0",
+        node_serial="node-1",
+        encoded={},
+    )
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def frames_of(headers: Sequence[Dataset]) -> tuple[SourceFrame, ...]:
+    """Return all frames of instances, in order."""
+    return tuple(
+        SourceFrame(SOPInstanceUID(str(header.SOPInstanceUID)), number + 1)
+        for header in headers
+        for number in range(int(header.get("NumberOfFrames") or 1))
+    )
+
+
+def scene(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return findings on received images: two segments in some frames, a third in none."""
+    headers = [normalised(image) for image in received]
+    return scene_of(headers, **changes)
+
+
+def scene_of(headers: Sequence[Dataset], **changes: object) -> Scene:
+    """Return findings on normalised headers."""
+    frames = frames_of(headers)
+    shape = (len(frames), int(headers[0].Rows), int(headers[0].Columns))
+    labels = labels_on(shape)
+    probabilities = np.zeros((3, *shape), np.float16)
+    for index in range(2):
+        probabilities[index] = (labels == index + 1) * np.float16(0.8)
+        probabilities[index][:, 1, 1] = 0.25
+    found = Segmentation(
+        labels=labels,
+        sources=frames,
+        segments=(LIVER, KIDNEY, SPLEEN),
+        probabilities=probabilities,
+    )
+    findings = Findings(
+        segmentation=found,
+        measurements=measurements_on(found),
+        backdrop=_backdrop(found, headers),
+        notes=("Measured on the source pixels.",),
+    )
+    return Scene(findings=findings, origin=origin(headers, **changes))
+
+
+def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a liver on all but the first frame of several and a kidney on every second."""
+    frames, rows, columns = shape
+    y, x = np.mgrid[:rows, :columns]
+    labels = np.zeros(shape, np.uint8)
+    for frame in range(frames):
+        if frame or frames == 1:
+            reach = rows / 4 - abs(frame - frames / 2) * rows / 8 / frames
+            labels[frame][np.hypot(y - rows / 2, x - columns / 3) < reach] = 1
+        if frame % 2 or frames == 1:
+            labels[frame, rows // 2 : rows // 2 + rows // 5, columns * 2 // 3 : -3 - frame % 3] = 2
+    return labels
+
+
+def measurements_on(found: Segmentation) -> tuple[Measurement, ...]:
+    """Return a volume of each, a mean of one, and an area on every second frame of the first."""
+    counts = [int((found.labels == number).sum()) for number in (1, 2)]
+    items = [
+        Measurement(concept=VOLUME, value=count / 1000, unit=CM3, of=number)
+        for number, count in enumerate(counts, start=1)
+    ]
+    items.append(
+        Measurement(
+            concept=codes.DCM.AttenuationCoefficient,
+            value=41.25,
+            unit=codes.UCUM.HounsfieldUnit,
+            of=1,
+            derivation=MEAN,
+        )
+    )
+    for index, frame in enumerate(found.sources):
+        area = int((found.labels[index] == 1).sum())
+        if area and index % 2 == 0:
+            items.append(Measurement(concept=AREA, value=float(area), unit=MM2, of=1, frame=frame))
+    return tuple(items)
+
+
+def _backdrop(found: Segmentation, headers: Sequence[Dataset]) -> Backdrop:
+    count, rows, columns = found.labels.shape
+    step = float(headers[0].get("FrameTime") or 0)
+    y, x = np.mgrid[:rows, :columns]
+    grey = ((y * 200 // rows + x * 40 // columns) % 256).astype(np.uint8)
+    return Backdrop(
+        array=np.repeat(grey[None], count, axis=0),
+        sources=found.sources,
+        times_ms=tuple(step * index for index in range(count)) if step else None,
+    )
+
+
+def nothing(received: Sequence[Dataset]) -> Scene:
+    """Return a scene in which the model looked and found nothing."""
+    full = scene(received)
+    found = full.findings.segmentation
+    assert found is not None
+    empty = replace(found, labels=np.zeros_like(found.labels))
+    return replace(full, findings=replace(full.findings, segmentation=empty, measurements=()))
+
+
+def enhanced(slices: int = 6) -> Dataset:
+    """Return an enhanced MR whose frames lie where those of the phantom MR lie."""
+    single = phantoms.mr(slices=slices)
+    image = single[0].copy()
+    image.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+    image.SOPInstanceUID = derive_uid("phantom", "enhanced")
+    image.SeriesInstanceUID = derive_uid("phantom", "enhanced series")
+    image.NumberOfFrames = slices
+    image.PixelData = b"".join(one.PixelData for one in single)
+    measures, orientation, shared = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = image.PixelSpacing, image.SliceThickness
+    orientation.ImageOrientationPatient = image.ImageOrientationPatient
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [orientation]
+    image.SharedFunctionalGroupsSequence = [shared]
+    image.PerFrameFunctionalGroupsSequence = []
+    for one in single:
+        position, group = Dataset(), Dataset()
+        position.ImagePositionPatient = one.ImagePositionPatient
+        group.PlanePositionSequence = [position]
+        image.PerFrameFunctionalGroupsSequence.append(group)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(image, keyword)
+    return image
+
+
+def tilted(slices: int = 10) -> list[Dataset]:
+    """Return a CT whose slices lean against the table's way, with gaps that change."""
+    series = phantoms.ct(slices=slices)
+    for index, image in enumerate(series):
+        image.ImageOrientationPatient = [1, 0, 0, 0, 0.951057, -0.309017]
+        gap = 2.5 * index if index < slices // 2 else 2.5 * index + 1.5 * (index - slices // 2)
+        image.ImagePositionPatient = [-20, -20, round(gap, 4)]
+        image.GantryDetectorTilt = 18
+    return list(series)
+
+
+def head_ct() -> list[Dataset] | None:
+    """Return the headers of a real head CT with tilt and two spacings, or `None` without it."""
+    files = sorted((MATERIAL / "dicom/ct-head-ge-28").glob("*.dcm"))
+    return read_sources(files) if files else None
+
+
+def bare(images: Sequence[Dataset]) -> list[Dataset]:
+    """Return images without any Type 2 attribute of patient and study, with odd values."""
+    for image in images:
+        for keyword in ("PatientBirthDate", "StudyID", "AccessionNumber", "StudyTime",
+                        "ReferringPhysicianName", "BodyPartExamined"):  # fmt: skip
+            if keyword in image:
+                delattr(image, keyword)
+    return list(images)
+
+
+def named(images: Sequence[Dataset], character_set: str | list[str], name: str) -> list[Dataset]:
+    """Return images of a patient whose name is in this character set."""
+    for image in images:
+        image.SpecificCharacterSet = character_set
+        image.PatientName = name
+    return list(images)
+
+
+SOURCES: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    "CT": lambda: phantoms.ct(),
+    "CT tilted, uneven": tilted,
+    "MR": lambda: phantoms.mr(),
+    "PET": lambda: phantoms.pet(),
+    "enhanced MR": lambda: [enhanced()],
+    "DX": lambda: [phantoms.dx()],
+    "CR": lambda: [phantoms.cr()],
+    "US": lambda: [phantoms.us()],
+    "US cine": lambda: [phantoms.us_cine()],
+    "two CR": lambda: [
+        phantoms.cr(),
+        phantoms.cr(InstanceNumber=2, SOPInstanceUID=derive_uid("phantom", "second CR")),
+    ],
+    "name in UTF-8": lambda: named(phantoms.ct(4), "ISO_IR 192", "Wang^XiaoDong=王^小东"),
+    "name in ISO 2022": lambda: named(
+        phantoms.ct(4), ["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    ),
+    "no Type 2": lambda: bare(phantoms.ct(4)),
+}
+"""Every kind of source, by the name that the table of the validators shows."""
