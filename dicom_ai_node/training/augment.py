@@ -17,7 +17,8 @@ from torch.nn import functional
 class Warp:
     """How far an image may be moved, the same for all of its axes.
 
-    `shift` is a part of the image's size, `mirror` names axes that may be reversed (-1 is
+    `shift` is a part of the image's size, `stretch` the largest factor between its axes (its
+    inverse the smallest), `mirror` names axes that may be reversed (-1 is
     columns), `background` is what comes in from outside; `None` draws it for every image between
     its lowest value and 0, for z-scores have no lowest value that all share.
     """
@@ -25,6 +26,7 @@ class Warp:
     degrees: float = 15.0
     zoom: tuple[float, float] = (0.8, 1.25)
     shift: float = 0.05
+    stretch: float = 1.0
     mirror: tuple[int, ...] = ()
     background: float | None = 0.0
 
@@ -85,6 +87,10 @@ def warp(
     matrix = _rotations(count, axes, limits.degrees, generator)
     zoom = _uniform(count, math.log(limits.zoom[0]), math.log(limits.zoom[1]), generator).exp()
     matrix = matrix / zoom[:, None, None]
+    if limits.stretch > 1:
+        end = math.log(limits.stretch) / 2
+        factors = _uniform(count * axes, -end, end, generator).exp()
+        matrix = matrix * factors.reshape(count, 1, axes)
     matrix = matrix * lengths[None, None, :] / lengths[None, :, None]
     for axis in limits.mirror:
         flip = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)  # noqa: PLR2004

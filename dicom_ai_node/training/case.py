@@ -25,6 +25,10 @@ class Case:
         Distance between pixel centres along the axes of `image`.
     reference
         Numbers that somebody measured on this case, by name.
+    scored
+        The segments that `labels` speak about, or `None` for all of them.
+    where
+        Words for the score table, such as "in the head", if kinds of cases are told apart there.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Case:
     labels: NDArray[np.uint8]
     spacing_mm: tuple[float, ...]
     reference: Mapping[str, float] = field(default_factory=dict)
+    scored: tuple[int, ...] | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

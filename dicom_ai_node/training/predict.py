@@ -1,13 +1,12 @@
 """Run a network on a case the way its facts say, at the resolution of the case."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
@@ -65,31 +64,40 @@ def probabilities(network: nn.Module, image: Tensor, facts: Facts) -> Tensor:
     return torch.as_tensor(logits).softmax(1)[0][inside]
 
 
-def tidied(labels: NDArray[np.uint8], numbers: Sequence[int], facts: Facts) -> NDArray[np.uint8]:
+def tidied(labels: NDArray[np.uint8], facts: Facts) -> NDArray[np.uint8]:
     """Keep the largest part of every segment and fill its holes, where the facts ask for it."""
     result = np.zeros_like(labels)
-    for number in numbers:
+    for number in (s["number"] for s in facts["segments"]):
         mask = labels == number
         if facts.get("largest_only") and mask.any():
             parts, _ = ndimage.label(mask)
             mask = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
         if facts.get("fill_holes"):
+            # A hole that another segment fills is none.
             mask = ndimage.binary_fill_holes(mask) & ((labels == number) | (labels == 0))
         result[mask] = number
     return result
 
 
 def labels_on_grid(network: nn.Module, image: Tensor, facts: Facts) -> NDArray[np.uint8]:
-    """Return what the network says about an image on the model's grid, nothing tidied."""
-    strongest = probabilities(network, image, facts).argmax(0)
-    numbers = np.array([0, *(s["number"] for s in facts["segments"])], dtype=np.uint8)
-    return np.asarray(numbers[strongest.numpy()])
+    """Return the tidied labels of an image on the model's grid, where the task works."""
+    return _tidy(probabilities(network, image, facts), facts)[0]
 
 
 def labels_of(network: nn.Module, case: Case, facts: Facts) -> NDArray[np.uint8]:
-    """Return labels on the pixels of the case, tidied, as the node would report them."""
-    found = probabilities(network, on_grid(case, facts), facts)
+    """Return labels on the pixels of the case, as the node reports them.
+
+    Tidied on the grid; then probabilities are interpolated and the strongest class wins.
+    """
+    _, found = _tidy(probabilities(network, on_grid(case, facts), facts), facts)
     strongest = resize(found[None], case.image.shape)[0].argmax(0)
-    numbers = [s["number"] for s in facts["segments"]]
-    labels = np.array([0, *numbers], dtype=np.uint8)[strongest.numpy()]
-    return tidied(labels, numbers, facts)
+    return np.asarray(strongest.numpy().astype(np.uint8))
+
+
+def _tidy(found: Tensor, facts: Facts) -> tuple[NDArray[np.uint8], Tensor]:
+    """Return tidied labels, and probabilities in which what was taken away cannot come back."""
+    before = found.argmax(0).numpy().astype(np.uint8)
+    after = tidied(before, facts)
+    changed = torch.from_numpy(before != after)
+    certain = functional.one_hot(torch.from_numpy(after).long(), len(found)).movedim(-1, 0)
+    return after, torch.where(changed, certain.to(found.dtype), found)

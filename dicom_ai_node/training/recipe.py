@@ -6,6 +6,7 @@ python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [
 import argparse
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.fit import Example, Plan, fit
-from dicom_ai_node.training.grid import Facts, resize_labels, scaled
+from dicom_ai_node.training.grid import Facts, pad_end, resize_labels, scaled
 from dicom_ai_node.training.predict import labels_of, labels_on_grid, on_grid
 from dicom_ai_node.training.scores import dice, summaries
 
@@ -32,15 +33,15 @@ def _no_numbers(_case: Case, _labels: NDArray[np.uint8]) -> Mapping[str, float]:
 class Recipe:
     """What a recipe decides.
 
-    `read` returns the parts of the data in a folder; `also_score` returns further scores of one result;
-    `golden` picks the golden case among the held-out ones.
+    `read` returns the parts of the data in a folder, `also_score` further scores of one result,
+    `golden` the golden case among the held-out ones, or several slices or frames.
     """
 
     folder: Path
     read: Callable[[Path], Parts]
     plan: Plan
     also_score: Callable[[Case, NDArray[np.uint8]], Mapping[str, float]] = _no_numbers
-    golden: Callable[[Sequence[Case]], Case] = lambda cases: cases[0]
+    golden: Callable[[Sequence[Case]], Sequence[Case]] = lambda cases: cases[:1]
 
 
 def example_of(case: Case, facts: Facts) -> Example:
@@ -57,11 +58,13 @@ def scores_of(
     rows: list[dict[str, float]] = []
     for case in cases:
         result = labels_of(network, case, facts)
-        row = {
-            f"Dice, {segment['label']}": dice(result, case.labels, segment["number"])
-            for segment in facts["segments"]
-            if (case.labels == segment["number"]).any() or (result == segment["number"]).any()
-        }
+        row: dict[str, float] = {}
+        for segment in facts["segments"]:
+            number = segment["number"]
+            there = (case.labels == number).any() or (result == number).any()
+            if there and (case.scored is None or number in case.scored):
+                name = " ".join(filter(None, ("Dice,", segment["label"], case.where)))
+                row[name] = dice(result, case.labels, number)
         rows.append({**row, **recipe.also_score(case, result)})
     return rows
 
@@ -69,7 +72,7 @@ def scores_of(
 def _judge(cases: Sequence[Case], facts: Facts, recipe: Recipe) -> Callable[[nn.Module], float]:
     def judge(network: nn.Module) -> float:
         found = summaries(scores_of(network, cases, facts, recipe))
-        overlaps = [score["mean"] for name, score in found.items() if name.startswith("Dice")]
+        overlaps = [score["mean"] for name, score in found.items() if name.startswith("Dice, ")]
         return sum(overlaps) / len(overlaps)
 
     return judge
@@ -106,12 +109,27 @@ def _score(
     }
 
 
+def golden_of(
+    network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe
+) -> tuple[Tensor, NDArray[np.uint8]]:
+    """Return the golden image on the model's grid and its labels, (items, *axes) if several."""
+    images = [on_grid(case, facts) for case in recipe.golden(cases)]
+    # Whole steps of a 4096th of the range: nobody sees them, and the file is a third of the size.
+    span = max(float(image.max() - image.min()) for image in images)
+    step = 2.0 ** math.floor(math.log2(max(span, 1e-6) / 4096))
+    shape = [max(lengths) for lengths in zip(*(image.shape for image in images), strict=True)]
+    images = [pad_end((i / step).round() * step, shape, float(i.min())) for i in images]
+    labels = [labels_on_grid(network, image, facts) for image in images]
+    if len(images) == 1:
+        return images[0], labels[0]
+    return torch.stack(images), np.stack(labels)
+
+
 def _finish(
     recipe: Recipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
 ) -> dict[str, Any]:
     network = model_folder.shipped_network(recipe.folder)
-    image = on_grid(recipe.golden(parts.test), facts)
-    model_folder.write_golden(recipe.folder, image, labels_on_grid(network, image, facts))
+    model_folder.write_golden(recipe.folder, *golden_of(network, parts.test, facts, recipe))
     score = _score(recipe, parts, facts, training)
     model_folder.write_score(recipe.folder, score)
     model_folder.write_checksums(recipe.folder)

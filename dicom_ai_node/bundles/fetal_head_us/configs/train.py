@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.measure import regionprops
 
+from dicom_ai_node.infer.ellipse import ellipse_around
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.case import Case, Parts, part_of_block
 from dicom_ai_node.training.fit import Plan
@@ -89,8 +90,9 @@ def read(data: Path) -> Parts:
 
 
 def head_circumference(case: Case, result: NDArray[np.uint8]) -> Mapping[str, float]:
-    """Compare with the circumference that HC18's sonographer annotated."""
-    ours = circumference_mm(result == 1, (case.spacing_mm[0], case.spacing_mm[1]))
+    """Compare what the node would report with what HC18's sonographer annotated."""
+    outline = ellipse_around(result == 1, (case.spacing_mm[0], case.spacing_mm[1]))
+    ours = 0.0 if outline is None else outline.perimeter
     error = ours - case.reference["head_circumference_mm"]
     return {
         "head circumference, absolute error (mm)": abs(error),
@@ -98,10 +100,10 @@ def head_circumference(case: Case, result: NDArray[np.uint8]) -> Mapping[str, fl
     }
 
 
-def typical(cases: Sequence[Case]) -> Case:
+def typical(cases: Sequence[Case]) -> Sequence[Case]:
     """Pick the head of median circumference as the golden case."""
     ordered = sorted(cases, key=lambda case: case.reference["head_circumference_mm"])
-    return ordered[len(ordered) // 2]
+    return [ordered[len(ordered) // 2]]
 
 
 RECIPE = Recipe(

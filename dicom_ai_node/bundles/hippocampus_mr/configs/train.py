@@ -56,9 +56,9 @@ def volume_error(case: Case, result: NDArray[np.uint8]) -> Mapping[str, float]:
     }
 
 
-def smallest(cases: Sequence[Case]) -> Case:
+def smallest(cases: Sequence[Case]) -> Sequence[Case]:
     """Pick the case with the fewest voxels as the golden one, so that the folder stays small."""
-    return min(cases, key=lambda case: case.image.size)
+    return [min(cases, key=lambda case: case.image.size)]
 
 
 RECIPE = Recipe(
