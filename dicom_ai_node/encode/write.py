@@ -10,21 +10,19 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
-from dicom_ai_node.encode import (
-    secondary_capture,
-    segmentation,
-    segmentation_fractional,
-    segmentation_labelmap,
-    structured_report,
-)
 from dicom_ai_node.encode.headers import unvalidated
+from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
+from dicom_ai_node.encode.segmentation import encode as segmentation
+from dicom_ai_node.encode.segmentation_fractional import encode as segmentation_fractional
+from dicom_ai_node.encode.segmentation_labelmap import encode as segmentation_labelmap
+from dicom_ai_node.encode.structured_report import encode as structured_report
 
 ENCODERS: Mapping[str, Encoder] = {
-    "segmentation": segmentation.encode,
-    "segmentation_fractional": segmentation_fractional.encode,
-    "segmentation_labelmap": segmentation_labelmap.encode,
-    "structured_report": structured_report.encode,
-    "secondary_capture": secondary_capture.encode,
+    "segmentation": segmentation,
+    "segmentation_fractional": segmentation_fractional,
+    "segmentation_labelmap": segmentation_labelmap,
+    "structured_report": structured_report,
+    "secondary_capture": secondary_capture,
 }
 """What a route's `write` may name, in the order in which they are made."""
 

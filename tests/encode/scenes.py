@@ -247,10 +247,10 @@ def named(images: Sequence[Dataset], character_set: str | list[str], name: str) 
 
 
 SOURCES: Mapping[str, Callable[[], Sequence[Dataset]]] = {
-    "CT": lambda: phantoms.ct(),
+    "CT": phantoms.ct,
     "CT tilted, uneven": tilted,
-    "MR": lambda: phantoms.mr(),
-    "PET": lambda: phantoms.pet(),
+    "MR": phantoms.mr,
+    "PET": phantoms.pet,
     "enhanced MR": lambda: [enhanced()],
     "DX": lambda: [phantoms.dx()],
     "CR": lambda: [phantoms.cr()],
