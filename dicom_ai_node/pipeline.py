@@ -10,16 +10,16 @@ goes in between, the leg runs again and writes the same thing again, because eve
 makes is derived from the job.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
+from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.errors import (
     Ended,
     ModelUnusable,
@@ -29,7 +29,9 @@ from dicom_ai_node.domain.errors import (
     TryAgain,
 )
 from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
+from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.orders import encoding_order, inference_order
 from dicom_ai_node.domain.ports import (
     Attempt,
     Blobs,
@@ -44,33 +46,11 @@ from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, SOPClassUID
-from dicom_ai_node.route.plan import overdue, plan
+from dicom_ai_node.route.plan import plan
 
 log = structlog.get_logger()
 
 LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long things may take and how often they are tried.
-
-    `lease` is how long the ledger believes in a worker that has not spoken; `attempt_seconds`
-    how long one attempt may run; `lost_attempts` how many workers a job may take down; `retry`
-    the first wait after a failure that may pass, doubled each time up to `longest_retry`.
-    """
-
-    lease: timedelta = timedelta(seconds=60)
-    attempt_seconds: float = 1800.0
-    lost_attempts: int = 3
-    retry: timedelta = timedelta(seconds=10)
-    longest_retry: timedelta = timedelta(minutes=10)
-    delivery_batch: int = 20
-
-    def wait(self, failures: int) -> timedelta:
-        """Return the wait after so many failures in a row, the first of which counts as 1."""
-        doubled = self.retry * (1 << min(max(failures, 1) - 1, 16))
-        return min(doubled, self.longest_retry)
 
 
 # receive -> store: in every receiver process
@@ -126,11 +106,12 @@ class Work:
     models: Mapping[str, ModelFacts]
     inference: Executor
     encoding: Executor
+    objects_in: Callable[[Path, JobKey], Sequence[tuple[Path, Result]]]
     accepts: Callable[[str, SOPClassUID], bool]
     patience: Callable[[Series], Patience]
     limits: Limits
     now: Callable[[], datetime]
-    _at_work: dict[JobKey, Job] = field(default_factory=dict)
+    _at_work: dict[tuple[JobKey, int], Job] = field(default_factory=dict)
 
     def settle(self) -> int:
         """Close every series that is complete, and list the jobs that follow from it."""
@@ -147,9 +128,7 @@ class Work:
         study = self.ledger.study(series.study_instance_uid)
         planned = plan(study, series, self.routes, self.models, self.now())
         if self.ledger.complete(series, because, planned.jobs, planned.notes, self.now()):
-            log.info(
-                "series_complete", instances=len(series.instances), jobs=len(planned.jobs)
-            )
+            log.info("series_complete", instances=len(series.instances), jobs=len(planned.jobs))
 
     def infer(self) -> int:
         """Hand due jobs to free workers."""
@@ -169,7 +148,7 @@ class Work:
         """Enter in the ledger what workers have finished."""
         outcomes = executor.poll(timeout_seconds)
         for outcome in outcomes:
-            job = self._at_work.pop(outcome.attempt.job)
+            job = self._at_work.pop((outcome.attempt.job, outcome.attempt.fence))
             with structlog.contextvars.bound_contextvars(job=job.name, route=job.route):
                 self._enter(job, outcome)
         return len(outcomes)
@@ -180,17 +159,22 @@ class Work:
         for job in self.ledger.reap(self.now(), self.limits.lost_attempts):
             log.warning("lease_expired", job=job.name, after=job.stage)
 
+    def give_back(self) -> None:
+        """Put everything at work back to where it was claimed, to be done again at once."""
+        for job in list(self._at_work.values()):
+            before = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
+            self.ledger.move(job, before, self.now(), note="the node was stopped")
+        self._at_work.clear()
+
     def _claim(self, stage: Stage, executor: Executor) -> Sequence[Job]:
         free = executor.free()
         if not free:
             return ()
         jobs = self.ledger.claim(stage, self.now(), self.limits.lease, free)
-        self._at_work.update({job.key: job for job in jobs})
+        self._at_work.update({(job.key, job.fence): job for job in jobs})
         return jobs
 
-    def _attempt(
-        self, job: Job, product: str, order: InferenceOrder | EncodingOrder
-    ) -> Attempt:
+    def _attempt(self, job: Job, product: str, order: InferenceOrder | EncodingOrder) -> Attempt:
         # The fence names the folder: a worker that was given up can only write where nobody looks.
         folder = self.folder / job.key / f"{product}-{job.fence:06d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,39 +187,16 @@ class Work:
         )
 
     def _inference(self, job: Job) -> InferenceOrder:
-        route = self._route_of(job)
-        inputs: dict[str, list[Path]] = {}
-        for source in job.inputs:
-            inputs.setdefault(source.name, []).append(self.blobs.path(source.sha256))
-        options = dict(route.options)
-        if "segmentation_fractional" in route.write:
-            options["keep_probabilities"] = True
-        return InferenceOrder(
-            kind=route.run,
-            model=job.model,
-            model_digest=job.model_digest,
-            inputs={name: tuple(paths) for name, paths in inputs.items()},
-            options=options,
-        )
+        return inference_order(job, self._route_of(job), self.blobs.path)
 
     def _encoding(self, job: Job) -> EncodingOrder:
         route = self._route_of(job)
+        # The highest fence is the one that was entered: a claim or a reap raises it, and only
+        # the holder of the highest could move the job to INFERRED.
+        findings = max((self.folder / job.key).glob("findings-*"))
+        write = tuple(self._taken_by_all(kind, route.to) for kind in route.write)
         earlier = self.ledger.results(job.supersedes) if job.supersedes else ()
-        return EncodingOrder(
-            # The highest fence is the one that was entered: a claim or a reap raises it, and
-            # only the holder of the highest could move the job to INFERRED.
-            findings=max((self.folder / job.key).glob("findings-*")),
-            model=job.model,
-            model_digest=job.model_digest,
-            sources=tuple(self.blobs.path(source.sha256) for source in job.inputs),
-            write=tuple(self._taken_by_all(kind, route.to) for kind in route.write),
-            created_at=job.created_at,
-            predecessors=tuple(
-                self.blobs.path(result.sha256)
-                for result in earlier
-                if result.kind == "structured_report"
-            ),
-        )
+        return encoding_order(job, findings, write, earlier, self.blobs.path)
 
     def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
         """Return `kind`, or the binary form of a label map that some destination would refuse."""
@@ -249,13 +210,16 @@ class Work:
         return next(route for route in self.routes if route.name == job.route)
 
     def _enter(self, job: Job, outcome: Outcome) -> None:
-        match outcome:
-            case Outcome(ended=Ended.OK):
-                after = self._done(job, outcome.attempt.folder)
-            case Outcome(ended=Ended.ERROR, error=NodeError() as error):
-                after = self._failed(job, error)
-            case _:
-                after = self._taken_down(job, outcome)
+        try:
+            match outcome:
+                case Outcome(ended=Ended.OK):
+                    after = self._done(job, outcome.attempt.folder)
+                case Outcome(ended=Ended.ERROR, error=NodeError() as error):
+                    after = self._failed(job, error)
+                case _:
+                    after = self._taken_down(job, outcome)
+        except NodeError as trouble:  # the disk is full, or the ledger is busy
+            after = self._failed(job, trouble)
         log.info(
             "leg_done",
             before=job.stage,
@@ -268,18 +232,15 @@ class Work:
         if job.stage is Stage.INFERRING:
             self.ledger.move(job, Stage.INFERRED, self.now())
             return Stage.INFERRED
-        results = [self._kept(result, folder) for result in results_in(folder, job.key)]
+        results = [self._kept(*made) for made in self.objects_in(folder, job.key)]
         if self.ledger.commit_results(job, results, self._route_of(job).to, self.now()):
             shutil.rmtree(self.folder / job.key)
         return Stage.DELIVERING
 
-    def _kept(self, result: Result, folder: Path) -> Result:
+    def _kept(self, path: Path, result: Result) -> Result:
         spooled = self.blobs.spool()
-        os.replace(folder / f"{result.sop_instance_uid}.dcm", spooled)
-        digest = self.blobs.keep(spooled)
-        if digest != result.sha256:
-            raise OutOfResources(f"object {result.kind} changed on its way to the disk")
-        return result
+        shutil.copyfile(path, spooled)
+        return replace(result, sha256=self.blobs.keep(spooled))
 
     def _failed(self, job: Job, error: NodeError) -> Stage:
         before = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
@@ -342,9 +303,9 @@ class Dispatch:
             case str(note):
                 self.ledger.delivered(delivery, self.now(), note)
                 log.info("delivered", job=job, destination=destination)
-            case TryAgain():
-                wait = self.limits.wait(delivery.attempts) * (0.75 + self.jitter() / 2)
-                self.ledger.not_delivered(delivery, self.now(), str(answer), self.now() + wait)
+            case TryAgain() as hitch:
+                due = next_try(delivery.attempts, self.now(), self.jitter(), hitch.after_seconds)
+                self.ledger.not_delivered(delivery, self.now(), str(answer), due)
                 log.warning("not_delivered", job=job, destination=destination)
             case _:
                 self.ledger.not_delivered(delivery, self.now(), str(answer), None)

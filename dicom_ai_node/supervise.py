@@ -131,7 +131,9 @@ class Supervisor:
             due, failures = self._resting.get(role.name, (now, 0))
             if role.name not in self._running and due <= now:
                 self._start(role, failures, ears)
-        if all(role.name in self._running and self._running[role.name].heard for role in self.roles):
+        if all(
+            role.name in self._running and self._running[role.name].heard for role in self.roles
+        ):
             if not self._is_ready:
                 self._is_ready = True
                 self.notifier.notify("READY=1")

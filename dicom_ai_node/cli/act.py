@@ -8,6 +8,8 @@ import typer
 from rich.progress import track
 
 from dicom_ai_node import compose
+from dicom_ai_node.cli.files import dicom_files
+from dicom_ai_node.cli.reach import sender_to
 from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, record
 from dicom_ai_node.domain.errors import NeedsAttention, NodeError, PeerRejected
 
@@ -38,10 +40,10 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Send DICOM files by C-STORE: to this node, to try it, or to any other."""
-    paths = compose.dicom_files(folder)
+    paths = dicom_files(folder)
     if not paths:
         raise NeedsAttention(f"no DICOM files in {folder}")
-    sender = compose.sender_to(compose.settings(config), to, calling)
+    sender = sender_to(compose.settings(config), to, calling)
     batches = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     answers: list[NodeError | str] = []
     for batch in track(batches, "sending", disable=as_json or len(batches) == 1):

@@ -3,25 +3,30 @@
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from PIL import Image
 from pydicom import dcmread
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from dicom_ai_node import compose
+from dicom_ai_node.cli.files import dicom_files
+from dicom_ai_node.cli.reach import sender_to
 from dicom_ai_node.cli.show import Row, table
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import ENDED, Job, Stage
 from dicom_ai_node.domain.ports import Ledger
-from dicom_ai_node.samples.studies import SAMPLES, write_samples
+
 from dicom_ai_node.supervise import this_program
 
+DEMO = Path(__file__).with_name("demo.yaml")
+COLOUR_FRAMES_NDIM = 4
 READY_SECONDS = 240.0
 DONE_SECONDS = 600.0
 
@@ -32,6 +37,8 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the node running.")] = False,
 ) -> None:
     """Start a node on loopback, send it the sample studies, and show what comes out."""
+    from dicom_ai_node.samples.studies import SAMPLES, write_samples  # noqa: PLC0415 - pixels
+
     folder.mkdir(parents=True, exist_ok=True)
     config = _configuration(folder.resolve())
     settings = compose.settings(config)
@@ -39,14 +46,17 @@ def demo(
     with _node(config, folder / "node.log", keep=keep) as node, _progress(console) as progress:
         step = progress.add_task("making the sample studies", total=None)
         samples = write_samples(folder / "samples")
-        progress.update(step, description="starting the node: the models reproduce their golden results")
-        _wait_for_port(settings, node)
-        for index, sample in enumerate(samples):
-            progress.update(step, description=f"sending study {index + 1} of {len(samples)}")
+        progress.update(
+            step, description="starting the node: models reproduce their golden results"
+        )
+        _wait_until_ready(folder / "node.log", node)
+        for index, sample in enumerate(samples, start=1):
+            progress.update(step, description=f"sending study {index} of {len(samples)}")
             _send(settings, sample)
         ledger = compose.ledger(settings)
         jobs = _follow(ledger, node, progress, step)
-    found = _results(ledger, jobs, folder)
+    written = {route.name: route.write for route in settings.routes}
+    found = _results(ledger, jobs, written, folder)
     console.print(table(found))
     console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
     if keep:
@@ -57,7 +67,9 @@ def demo(
         )
     missing = [row for row in found if row["result"] == "MISSING"]
     if missing:
-        raise NeedsAttention(f"{len(missing)} expected result(s) are missing; see {folder}/node.log")
+        raise NeedsAttention(
+            f"{len(missing)} expected result(s) are missing; see {folder}/node.log"
+        )
 
 
 def _configuration(folder: Path) -> Path:
@@ -66,7 +78,8 @@ def _configuration(folder: Path) -> Path:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = folder / "ae_config.yaml"
-    config.write_text(compose.demo_configuration(folder, port), encoding="utf-8")
+    said = DEMO.read_text(encoding="utf-8").replace("PORT", str(port))
+    config.write_text(said, encoding="utf-8")
     return config
 
 
@@ -93,23 +106,23 @@ def _progress(console: Console) -> Iterator[Progress]:
         yield progress
 
 
-def _wait_for_port(settings: NodeConfig, node: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(log: Path, node: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not compose.is_listening(settings):
+    while b"node_ready" not in log.read_bytes():
         if node.poll() is not None or time.monotonic() > deadline:
             raise NeedsAttention("the node did not start; its log says why")
         time.sleep(0.2)
 
 
 def _send(settings: NodeConfig, study: Path) -> None:
-    answers = compose.sender_to(settings, "", "").send(compose.dicom_files(study))
+    answers = sender_to(settings, "", "").send(dicom_files(study))
     for answer in answers:
         if not isinstance(answer, str):
             raise answer
 
 
 def _follow(
-    ledger: Ledger, node: subprocess.Popen[bytes], progress: Progress, step: int
+    ledger: Ledger, node: subprocess.Popen[bytes], progress: Progress, step: TaskID
 ) -> Sequence[Job]:
     """Show how far the jobs are until all have ended and no series is open any more."""
     deadline = time.monotonic() + DONE_SECONDS
@@ -118,7 +131,8 @@ def _follow(
         done = sum(job.stage in ENDED for job in jobs)
         open_series = counts.get("series.open", 0)
         progress.update(
-            step, description=f"{done} of {len(jobs)} jobs done, {open_series} series still arriving"
+            step,
+            description=f"{done} of {len(jobs)} jobs done, {open_series} series still arriving",
         )
         if jobs and done == len(jobs) and not open_series:
             progress.update(step, description=f"{done} jobs done")
@@ -127,7 +141,9 @@ def _follow(
     raise NeedsAttention("the jobs did not end in time; the log of the node says why")
 
 
-def _results(ledger: Ledger, jobs: Sequence[Job], folder: Path) -> list[Row]:
+def _results(
+    ledger: Ledger, jobs: Sequence[Job], written: Mapping[str, Sequence[str]], folder: Path
+) -> list[Row]:
     """Return one row per sample study and expected object, with where it lies."""
     found: list[Row] = []
     routes = {job.study_instance_uid: job for job in jobs}
@@ -136,10 +152,12 @@ def _results(ledger: Ledger, jobs: Sequence[Job], folder: Path) -> list[Row]:
         row = {"study": sample.title, "modality": sample.modality}
         if job is None:
             missing = "MISSING" if sample.expects else "stored; no route takes it"
-            found.append({**row, "route": sample.expects, "model": "", "result": missing, "where": ""})
+            found.append(
+                {**row, "route": sample.expects, "model": "", "result": missing, "where": ""}
+            )
             continue
         made = {result.kind: result for result in ledger.results(job.key)}
-        for kind in compose.written_by(folder / "ae_config.yaml", job.route):
+        for kind in written[job.route]:
             result = made.get(kind)
             where = folder / "results"
             if result:
@@ -157,6 +175,6 @@ def _results(ledger: Ledger, jobs: Sequence[Job], folder: Path) -> list[Row]:
 
 def _picture(capture: Path, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    compose.save_picture(dcmread(capture), path)
-
-
+    pixels = dcmread(capture).pixel_array
+    frames = pixels if pixels.ndim == COLOUR_FRAMES_NDIM else pixels[None]
+    Image.fromarray(frames[len(frames) // 2]).save(path)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dicom_ai_node import compose
+from dicom_ai_node.cli.reach import is_listening
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -14,8 +15,9 @@ from dicom_ai_node.cli.show import (
     record,
     rows,
 )
-from dicom_ai_node.domain.errors import NeedsAttention
+from dicom_ai_node.domain.errors import ModelUnusable, NeedsAttention
 from dicom_ai_node.domain.job import Job, Stage
+from dicom_ai_node.infer.catalog import Catalog
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
@@ -23,7 +25,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False
     settings = compose.settings(config)
     ledger = compose.ledger(settings)
     found: dict[str, object] = {
-        "listening": compose.is_listening(settings),
+        "listening": is_listening(settings),
         "free_gb": round(compose.blobs(settings).free_bytes() / 1e9, 1),
     }
     record(found | dict(sorted(ledger.counts().items())), as_json=as_json)
@@ -99,7 +101,7 @@ def models(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False
             "kind": facts.kind,
             "modality": ", ".join(facts.modality),
             "digest": facts.digest[:12],
-            "files": compose.condition_of(catalog, name),
+            "files": _condition(catalog, name),
         })  # fmt: skip
     rows(found, as_json=as_json, nothing="no models")
 
@@ -118,3 +120,9 @@ def _row(found: Job) -> Row:
     }
 
 
+def _condition(catalog: Catalog, name: str) -> str:
+    try:
+        catalog.verify(name)
+    except ModelUnusable as trouble:
+        return str(trouble)
+    return "as released"

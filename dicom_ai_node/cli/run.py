@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dicom_ai_node import compose, log
+from dicom_ai_node import compose, log, roles
+from dicom_ai_node.cli.files import explanations
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigArgument,
@@ -36,19 +37,20 @@ def serve(
     """Run the node until it gets SIGTERM."""
     log.configure(debug=debug)
     settings = compose.settings(config)
+    compose.prepare(settings)
     if role is None:
-        status = Supervisor(compose.roles(settings, config)).run()
+        status = Supervisor(compose.tree(settings, config)).run()
         raise typer.Exit(status)
     if heart_fd is not None:
         die_with_parent()
     heart = Heart(heart_fd)
     match role:
         case RoleName.RECEIVE:
-            compose.receive(settings, socket_fd, heart)
+            roles.receive(settings, socket_fd, heart)
         case RoleName.WORK:
-            compose.work(settings, config, heart)
+            roles.work(settings, heart)
         case RoleName.DISPATCH:
-            compose.dispatch(settings, heart)
+            roles.dispatch(settings, heart)
 
 
 def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
@@ -67,11 +69,21 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say for each series in FOLDER which routes take it, and why each other does not."""
-    explanations = compose.explanations(compose.settings(config), folder)
+    explained = explanations(compose.settings(config), folder)
     if as_json:
-        typer.echo(json.dumps(explanations, default=str, indent=2))
+        found = [
+            {
+                "series": one.series_instance_uid,
+                "facts": dict(one.facts),
+                "routes": {str(d.route.name): str(d) for d in one.decisions},
+            }
+            for one in explained
+        ]
+        typer.echo(json.dumps(found, default=str, indent=2))
         return
-    for one in explanations:
-        typer.echo(one["title"])
-        for line in one["lines"]:
-            typer.echo(f"    {line}")
+    for one in explained:
+        about = (one.attributes.get(key, "") for key in ("Modality", "SeriesDescription"))
+        taken = ", ".join(one.taken_by) or "no route"
+        typer.echo(f"{' '.join(filter(None, about))}: {taken}")
+        for decision in one.decisions:
+            typer.echo(f"    {decision}")

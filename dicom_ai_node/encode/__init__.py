@@ -1,1 +1,11 @@
 """One file per DICOM object that findings can become; `write` runs them in their order."""
+
+OUTPUTS = (
+    "segmentation",
+    "segmentation_fractional",
+    "segmentation_labelmap",
+    "structured_report",
+    "secondary_capture",
+)
+"""What the `write` of a route may name: the files here that make an object. It stands here so
+that the configuration can be checked without importing what they need."""

@@ -1,0 +1,109 @@
+"""What runs in the processes of the workers: the two legs that touch pixels and build objects.
+
+Heavy things are imported here and only when a worker starts, so that no other process carries
+torch or highdicom.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom.sr.coding import Code
+
+from dicom_ai_node import log
+from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.ports import Attempt, EncodingOrder, Origin
+from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.store.findings import findings_of, keep_findings
+
+if TYPE_CHECKING:
+    from dicom_ai_node.infer.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceWorker:
+    """Runs one inference after the other on one device and writes the findings down."""
+
+    worker: "Worker"
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Models that failed their golden test here, and why."""
+        return self.worker.unusable
+
+    def __call__(self, attempt: Attempt) -> None:
+        """Run one attempt."""
+        keep_findings(attempt.folder, self.worker(attempt))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingWorker:
+    """Makes the DICOM objects of one job after the other."""
+
+    catalog: Catalog
+    node_serial: str
+    content_qualification: str
+    equipment_purpose: Code
+
+    def __call__(self, attempt: Attempt) -> None:
+        """Run one attempt."""
+        from dicom_ai_node.encode.headers import read_sources  # noqa: PLC0415 - see the module
+        from dicom_ai_node.encode.write import (  # noqa: PLC0415
+            encode_job,
+            encoders_for,
+            write_objects,
+        )
+
+        order = attempt.order
+        if not isinstance(order, EncodingOrder):
+            raise TaskFailed("an encoder was given something else to do")
+        origin = Origin(
+            job=attempt.job,
+            model=self.catalog.facts(order.model),
+            sources=read_sources(order.sources),
+            created_at=order.created_at,
+            node_version=version("dicom-ai-node"),
+            node_serial=self.node_serial,
+            content_qualification=self.content_qualification,
+            predecessors=read_sources(order.predecessors),
+            encoded={},
+            equipment_purpose=self.equipment_purpose,
+        )
+        encoders = encoders_for(dict.fromkeys(order.write))
+        write_objects(attempt.folder, encode_job(findings_of(order.findings), origin, encoders))
+
+
+def inference_worker(
+    config: NodeConfig, folders: tuple[Path, ...], device: str
+) -> Callable[[Attempt], None]:
+    """Return what runs inferences on `device`, its models loaded and tested."""
+    from dicom_ai_node.infer.worker import Worker  # noqa: PLC0415 - see the module
+
+    log.configure()
+    return InferenceWorker(
+        Worker(
+            Catalog(folders),
+            device,
+            max_pixels_bytes=config.infer.max_pixels_bytes,
+            warm=tuple(dict.fromkeys(route.model for route in config.routes)),
+            threads=max(1, (os.cpu_count() or 1) // len(config.infer.devices)),
+        )
+    )
+
+
+def encoding_worker(
+    config: NodeConfig, folders: tuple[Path, ...], node_serial: str, _device: str
+) -> Callable[[Attempt], None]:
+    """Return what makes objects."""
+    log.configure()
+    purpose = Code(*config.encode.contributing_equipment_purpose)
+    return EncodingWorker(
+        catalog=Catalog(folders),
+        node_serial=node_serial,
+        content_qualification=config.encode.content_qualification,
+        equipment_purpose=purpose,
+    )

@@ -1,0 +1,170 @@
+"""Write the reference pages from the code, so that they cannot drift from it (an mkdocs hook)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from dicom_ai_node import compose
+from dicom_ai_node.cli import app
+from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.deliver.judge import HTTP_STATUSES, REJECTIONS, STATUSES, Verdict
+from dicom_ai_node.domain import errors
+from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.domain.vocabulary import FACTS
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add one generated page per reference."""
+    pages = {
+        "configuration": _configuration(),
+        "facts": _facts(),
+        "rejections": _rejections(),
+        "statuses": _statuses(),
+        "command-line": _command_line(),
+        "models": _models(),
+        "objects": _objects(),
+    }
+    for name, lines in pages.items():
+        text = "\n".join(lines) + "\n"
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
+    return files
+
+
+def _configuration() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield "`dicom-ai-node check FILE` tells every mistake at once, with its line."
+    schema = NodeConfig.model_json_schema(by_alias=True)
+    yield from _section("the file", schema, schema.get("$defs", {}))
+    for name, definition in schema.get("$defs", {}).items():
+        if definition.get("properties"):
+            yield from _section(name, definition, schema["$defs"])
+
+
+def _section(name: str, definition: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"## {name}"
+    yield ""
+    yield str(definition.get("description", "")).split("\n\n")[0].replace("\n", " ")
+    yield ""
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, field in definition.get("properties", {}).items():
+        default = json.dumps(field["default"], default=str) if "default" in field else "required"
+        if key not in definition.get("required", ()) and default == "required":
+            default = ""
+        meaning = str(field.get("description", "")).replace("\n", " ").replace("|", "\\|")
+        yield f"| `{key}` | {_type(field, known)} | `{default}` | {meaning} |".replace("``", "")
+
+
+def _type(field: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[-1]
+        values = known.get(name, {}).get("enum")
+        return " or ".join(f"`{v}`" for v in values) if values else f"[{name}](#{name.lower()})"
+    if "anyOf" in field or "oneOf" in field:
+        return " or ".join(_type(one, known) for one in field.get("anyOf") or field["oneOf"])
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}), known)}"
+    if field.get("type") == "object" and isinstance(field.get("additionalProperties"), dict):
+        return f"mapping of {_type(field['additionalProperties'], known)}"
+    if "const" in field:
+        return f"`{field['const']}`"
+    return str(field.get("type", "anything")).replace("null", "nothing")
+
+
+def _facts() -> Iterator[str]:
+    yield "# Facts for conditions"
+    yield ""
+    yield "Besides every DICOM keyword, `when` and `if` know these, derived from the series:"
+    yield ""
+    yield "| name | type | meaning |"
+    yield "|---|---|---|"
+    for word in FACTS:
+        values = f" ({', '.join(word.values)})" if word.values else ""
+        yield f"| `{word.name}` | {word.kind} | {word.meaning}{values} |"
+
+
+def _rejections() -> Iterator[str]:
+    yield "# Rejections and who acts"
+    yield ""
+    yield "A job that ends as `rejected` has one of these codes. The series stays stored."
+    yield ""
+    yield "| code | meaning | who acts | UPS reason (CID 9300) |"
+    yield "|---|---|---|---|"
+    for code in RejectCode:
+        yield f"| `{code.name}` | {code.meaning} | {code.who} | {code.ups_reason} |"
+
+
+def _statuses() -> Iterator[str]:
+    yield "# Status codes"
+    yield ""
+    yield "## What this node answers to a C-STORE"
+    yield ""
+    yield "| status | when | who acts |"
+    yield "|---|---|---|"
+    yield "| 0x0000 | the bytes are on the disk and in the ledger (also for the same bytes again) | nobody |"
+    for kind in (errors.NotStorable, errors.NotUnderstood, errors.OutOfResources):
+        said = (kind.__doc__ or "").split("\n")[0]
+        yield f"| 0x{kind.dimse_status:04X} | {said} | {kind('').who} |"
+    yield ""
+    yield "## What the answer of a destination means"
+    yield ""
+    yield from _verdicts(STATUSES, "0x{:04X}")
+    yield ""
+    yield "## What the refusal of an association means"
+    yield ""
+    yield "| source, reason | meaning | who acts |"
+    yield "|---|---|---|"
+    for rejection in REJECTIONS:
+        yield f"| {rejection.source}, {rejection.reason} | {rejection.meaning} | {rejection.advice} |"
+    yield ""
+    yield "## What an HTTP status of a STOW-RS service means"
+    yield ""
+    yield from _verdicts(HTTP_STATUSES, "{}")
+
+
+def _verdicts(table: Any, form: str) -> Iterator[str]:  # noqa: ANN401 - a sequence of Verdict
+    yield "| status | meaning | who acts |"
+    yield "|---|---|---|"
+    for verdict in table:
+        assert isinstance(verdict, Verdict)  # noqa: S101
+        first, last = form.format(verdict.first), form.format(verdict.last)
+        span = first if first == last else f"{first} to {last}"
+        yield f"| {span} | {verdict.meaning} | {verdict.advice} |"
+
+
+def _command_line() -> Iterator[str]:
+    yield "# Command line"
+    group = typer.main.get_command(app)
+    for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
+        context = typer.Context(command, info_name=f"dicom-ai-node {name}")
+        yield ""
+        yield f"## {name}"
+        yield ""
+        yield "```text"
+        yield command.get_help(context)
+        yield "```"
+
+
+def _models() -> Iterator[str]:
+    catalog = compose.Catalog([compose.SHIPPED_MODELS])
+    yield "# Models"
+    for name in catalog.names():
+        card = (catalog.facts(name).folder / "docs" / "README.md").read_text(encoding="utf-8")
+        yield ""
+        yield card.replace("\n#", "\n##").replace("# ", "## ", 1)
+
+
+def _objects() -> Iterator[str]:
+    yield "# DICOM objects"
+    yield ""
+    yield "| `write` | what it makes |"
+    yield "|---|---|"
+    for name, encoder in compose.encoders().items():
+        said = (compose.module_docstring(encoder) or "").split("\n\n")[0].replace("\n", " ")
+        yield f"| `{name}` | {said} |"

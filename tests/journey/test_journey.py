@@ -1,0 +1,216 @@
+"""The whole main job through real sockets: DCMTK sends, the node works, Orthanc receives."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.samples.studies import write_samples
+from tests.journey.node import Node, running, storescu, until
+from tests.peers.orthanc import Orthanc
+from tests.phantoms import CANARY
+
+ROUTES = """\
+  - name: head
+    when: {Modality: CT}
+    run: segment
+    model: ct_tissue
+    write: [segmentation, structured_report, secondary_capture]
+    to: [pacs]
+  - name: hippocampus
+    when: {Modality: MR}
+    run: segment
+    model: hippocampus_mr
+    write: [segmentation, structured_report, secondary_capture]
+    to: [pacs]
+  - name: fetal-head
+    when: {Modality: US}
+    run: segment
+    model: fetal_head_us
+    write: [segmentation, structured_report, secondary_capture]
+    to: [pacs]
+"""
+
+
+@dataclass
+class Ward:
+    """A hospital in small: a node, its PACS, and the studies to be sent."""
+
+    node: Node
+    pacs: Orthanc
+    samples: dict[str, list[Path]]
+
+    def objects(self) -> list[Dataset]:
+        """Return everything that the PACS has."""
+        return [dcmread(self.pacs.file(name)) for name in self.pacs.instances()]
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """Start a node and a PACS; every patient bears the canary's name."""
+    folder = tmp_path_factory.mktemp("ward")
+    samples: dict[str, list[Path]] = {}
+    for study in write_samples(folder / "samples"):
+        paths = sorted(study.rglob("*.dcm"))
+        for path in paths:
+            dataset = dcmread(path)
+            dataset.PatientName = CANARY
+            dataset.save_as(path)
+        samples[dataset.Modality + ("-cine" if "NumberOfFrames" in dataset else "")] = paths
+    with Orthanc(folder / "pacs") as pacs:
+        destination = (
+            f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
+        )
+        with running(Node(folder / "node", ROUTES, destination)) as node:
+            yield Ward(node, pacs, samples)
+
+
+@pytest.mark.peer
+def test_a_head_ct_comes_back_as_segmentation_report_and_picture(ward: Ward) -> None:
+    """A modality sends by C-STORE, and the PACS has SEG, SR and SC of the same study."""
+    sent = storescu(ward.node.port, ward.samples["CT"])
+    assert sent.returncode == 0, sent.stderr
+    (job,) = [job for job in ward.node.ended(1) if job.route == "head"]
+    assert job.stage is Stage.DELIVERED, job.note
+    source = dcmread(ward.samples["CT"][0], stop_before_pixels=True)
+    found = {it.Modality: it for it in ward.objects()}
+    assert set(found) == {"SEG", "SR", "OT"}
+    assert {it.StudyInstanceUID for it in found.values()} == {source.StudyInstanceUID}
+    assert {str(it.PatientName) for it in found.values()} == {CANARY}
+    assert found["SEG"].FrameOfReferenceUID == source.FrameOfReferenceUID
+    assert found["SR"].VerificationFlag == "UNVERIFIED"
+    assert all(it.ContentQualification == "RESEARCH" for it in found.values())
+
+
+@pytest.mark.peer
+def test_an_independent_reader_decodes_the_very_mask(ward: Ward, tmp_path: Path) -> None:
+    """What dcmqi reads from the object in the PACS is what the model drew, voxel for voxel."""
+    assert storescu(ward.node.port, ward.samples["MR"]).returncode == 0
+    until(lambda: "MR" in _modalities_of_sources(ward), 120, "the result of the MR has arrived")
+    (segmentation,) = [it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, "MR")]
+    path = tmp_path / "seg.dcm"
+    segmentation.save_as(path)
+    subprocess.run(
+        ["segimage2itkimage", "--inputDICOM", path, "--outputDirectory", tmp_path,
+         "--outputType", "nii", "--mergeSegments"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    nibabel = pytest.importorskip("nibabel")
+    (written,) = tmp_path.glob("*.nii*")
+    decoded = np.asarray(nibabel.load(written).dataobj).T
+    assert decoded.any()
+    own = _labels(segmentation)
+    assert decoded.shape == own.shape
+    np.testing.assert_array_equal(decoded, own)
+
+
+def _labels(segmentation: Dataset) -> np.ndarray:
+    """Return (slices, rows, columns), slices along the normal, from the frames of a binary SEG."""
+    frames = segmentation.pixel_array
+    places, numbers = [], []
+    for item in segmentation.PerFrameFunctionalGroupsSequence:
+        places.append(float(item.PlanePositionSequence[0].ImagePositionPatient[2]))
+        numbers.append(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    ordered = sorted(set(places))
+    labels = np.zeros((len(ordered), *frames.shape[1:]), np.uint8)
+    for frame, place, number in zip(frames, places, numbers, strict=True):
+        labels[ordered.index(place)][frame > 0] = number
+    return labels
+
+
+def _is_of(it: Dataset, ward: Ward, modality: str) -> bool:
+    source = dcmread(ward.samples[modality][0], stop_before_pixels=True)
+    return bool(it.StudyInstanceUID == source.StudyInstanceUID)
+
+
+def _modalities_of_sources(ward: Ward) -> set[str]:
+    return {
+        modality
+        for modality in ward.samples
+        for it in ward.objects()
+        if it.Modality == "OT" and _is_of(it, ward, modality)
+    }
+
+
+@pytest.mark.peer
+def test_the_same_study_again_makes_no_second_result(ward: Ward) -> None:
+    """A re-send is answered with success and starts nothing."""
+    before = {job.key for job in ward.node.jobs()}
+    assert storescu(ward.node.port, ward.samples["MR"]).returncode == 0
+    until(lambda: ward.node.ledger.counts().get("series.open", 0) == 0, 30, "all series settled")
+    assert {job.key for job in ward.node.jobs()} == before
+
+
+@pytest.mark.peer
+def test_a_result_that_comes_back_starts_nothing(ward: Ward, tmp_path: Path) -> None:
+    """A PACS that forwards everything cannot make the node run in circles."""
+    before = {job.key for job in ward.node.jobs()}
+    paths = []
+    for index, it in enumerate(ward.objects()):
+        it.save_as(tmp_path / f"{index}.dcm")
+        paths.append(tmp_path / f"{index}.dcm")
+    assert storescu(ward.node.port, paths, calling="PACS").returncode == 0
+    until(lambda: ward.node.ledger.counts().get("series.open", 0) == 0, 30, "all series settled")
+    assert {job.key for job in ward.node.jobs()} == before
+
+
+@pytest.mark.peer
+def test_late_slices_supersede_the_result(ward: Ward, tmp_path: Path) -> None:
+    """Three slices that come later make one newer result that replaces the first."""
+    paths = []
+    for index, path in enumerate(ward.samples["MR"]):
+        dataset = dcmread(path)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(dataset, keyword, f"{getattr(dataset, keyword)}.9"[-64:])
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        paths.append(tmp_path / f"{index}.dcm")
+        dataset.save_as(paths[-1])
+    before = len(ward.node.jobs())
+    paths.sort(key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
+    assert storescu(ward.node.port, paths[:-3]).returncode == 0
+    first = ward.node.ended(before + 1)[0]
+    assert storescu(ward.node.port, paths[-3:]).returncode == 0
+    second = ward.node.ended(before + 2)[0]
+    assert second.supersedes == first.key
+    assert second.stage is Stage.DELIVERED
+    reports = {it.SOPInstanceUID: it for it in ward.objects() if it.Modality == "SR"}
+    made = {
+        key: next(r for r in ward.node.ledger.results(key) if r.kind == "structured_report")
+        for key in (first.key, second.key)
+    }
+    newer = reports[made[second.key].sop_instance_uid]
+    (replaced,) = newer.PredecessorDocumentsSequence
+    (series,) = replaced.ReferencedSeriesSequence
+    (report,) = series.ReferencedSOPSequence
+    assert report.ReferencedSOPInstanceUID == made[first.key].sop_instance_uid
+
+
+@pytest.mark.peer
+def test_a_cine_and_still_ultrasound_images_come_back(ward: Ward) -> None:
+    """Ultrasound has no frame of reference, and its cine is one multi-frame object."""
+    before = len(ward.node.jobs())
+    assert storescu(ward.node.port, ward.samples["US-cine"]).returncode == 0
+    assert storescu(ward.node.port, ward.samples["US"]).returncode == 0
+    ended = [job for job in ward.node.ended(before + 2) if job.route == "fetal-head"]
+    assert {job.stage for job in ended} == {Stage.DELIVERED}, [job.note for job in ended]
+
+
+@pytest.mark.peer
+def test_nothing_about_the_patient_is_left_outside_of_the_objects(ward: Ward) -> None:
+    """The canary's name is in no log, no ledger row and no file but the stored objects."""
+    assert ward.node.stop() == 0
+    name = CANARY.split("^")[0].encode()
+    objects = ward.node.folder / "store" / "blobs"
+    leaks = [
+        path
+        for path in ward.node.folder.rglob("*")
+        if path.is_file() and objects not in path.parents and name in path.read_bytes()
+    ]
+    assert not leaks
+    assert any(name in path.read_bytes() for path in objects.rglob("*") if path.is_file())
