@@ -95,6 +95,8 @@ class TryAgain(NodeError):
     """The same leg may succeed later without anyone changing anything."""
 
     http_status = 503
+    after_seconds: float | None = None
+    """How long the other side asked us to wait, where it did."""
 
     @property
     def who(self) -> Who:

@@ -1,0 +1,257 @@
+"""C-STORE to a PACS, PS3.4 Annex B."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+
+from dicom_ai_node.deliver.convert import in_syntax
+from dicom_ai_node.deliver.judge import Entry, judge, judge_contexts, judge_rejection
+from dicom_ai_node.deliver.parcel import Parcel, each
+from dicom_ai_node.domain.destination import DimsePeer
+from dicom_ai_node.domain.errors import NeedsAttention, NodeError, PeerRejected, PeerUnavailable
+
+MOST_CONTEXTS = 128
+"""One association has only so many odd context numbers below 256, PS3.8 9.3.2.2."""
+STALL_SECONDS = 60.0
+"""How long the peer may leave one write or half a PDU unanswered."""
+SLOWEST_BYTES_PER_SECOND = 100_000.0
+"""A link that is slower than this counts as broken; the time for an answer grows by it."""
+KNOWN_FOR_SECONDS = 600.0
+"""How long the answer of `accepts` is believed."""
+
+_PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+
+class DimseSender:
+    """Sends to one application entity, one association per call.
+
+    Parameters
+    ----------
+    connect_seconds
+        For the connection and, once more, for the answer to the association request.
+    dimse_seconds
+        For the answer to one C-STORE, on top of the time that its bytes need.
+    """
+
+    def __init__(
+        self,
+        peer: DimsePeer,
+        *,
+        connect_seconds: float = 10.0,
+        dimse_seconds: float = 120.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._peer = peer
+        self._dimse_seconds = dimse_seconds
+        self._clock = clock
+        self._known: dict[str, tuple[float, bool]] = {}
+        self._ae = AE(peer.calling_ae_title)
+        self._ae.connection_timeout = connect_seconds
+        self._ae.acse_timeout = connect_seconds
+        self._ae.dimse_timeout = dimse_seconds
+        self._ae.network_timeout = dimse_seconds
+
+    def send(self, objects: Sequence[Path]) -> list[Entry]:
+        """Send Part 10 files in order and return one entry per object.
+
+        The bytes are those of the file, unless the peer takes the SOP class only uncompressed.
+        """
+        return each(objects, lambda parcels: list(self._deliver(parcels)))
+
+    def accepts(self, sop_class_uid: str) -> bool:
+        """Return whether the peer takes this SOP class uncompressed; False if it is silent.
+
+        The answer is remembered for `KNOWN_FOR_SECONDS`, silence is not.
+        """
+        until, answer = self._known.get(sop_class_uid, (0.0, False))
+        if self._clock() < until:
+            return answer
+        try:
+            with self._associate([build_context(sop_class_uid, uid) for uid in _PLAIN]):
+                answer = True
+        except PeerRejected:
+            answer = False
+        except PeerUnavailable:
+            return False
+        self._known[sop_class_uid] = (self._clock() + KNOWN_FOR_SECONDS, answer)
+        return answer
+
+    def _deliver(self, parcels: Sequence[Parcel]) -> Iterator[Entry]:
+        silence: NodeError | None = None
+        for batch in batches(parcels):
+            if silence:
+                yield from [silence] * len(batch)
+                continue
+            try:
+                with self._associate(contexts_for(batch)) as association:
+                    entries = self._store_all(association, batch)
+            except (PeerUnavailable, PeerRejected) as no:
+                entries = [no] * len(batch)
+            silence = entries[-1] if isinstance(entries[-1], PeerUnavailable) else None
+            yield from entries
+
+    @contextmanager
+    def _associate(self, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+        """Give an established association and release it.
+
+        Raises
+        ------
+        PeerUnavailable
+            If there is no answer, or a transient rejection.
+        PeerRejected
+            If the peer does not take this node, or none of the contexts.
+        """
+        name = self._peer.ae_title
+        try:
+            association = self._ae.associate(
+                self._peer.host,
+                self._peer.port,
+                contexts=list(contexts),
+                ae_title=name,
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, _set_up),
+                    (evt.EVT_ABORTED, _wake),
+                    (evt.EVT_RELEASED, _wake),
+                ],
+            )
+        except OSError as cause:  # the name of the host cannot be resolved
+            raise PeerUnavailable(f"the host of {name} cannot be found") from cause
+        if not association.is_established:
+            raise _why_not(association, name)
+        try:
+            yield association
+        finally:
+            association.release()
+
+    def _store_all(self, association: Association, parcels: Sequence[Parcel]) -> list[Entry]:
+        entries: list[Entry] = []
+        for parcel in parcels:
+            entries.append(self._store(association, parcel))
+            # Whoever left one object unanswered is not asked again on the same association.
+            if isinstance(entries[-1], PeerUnavailable):
+                break
+        return entries + entries[-1:] * (len(parcels) - len(entries))
+
+    def _store(self, association: Association, parcel: Parcel) -> Entry:
+        name = self._peer.ae_title
+        accepted = {
+            context.transfer_syntax[0]
+            for context in association.accepted_contexts
+            if context.abstract_syntax == parcel.sop_class_uid
+        }
+        wanted = (parcel.transfer_syntax_uid, *_PLAIN)
+        syntax = next((uid for uid in wanted if uid in accepted), None)
+        if syntax is None:
+            return judge_contexts([parcel.sop_class_uid.name], name)
+        try:
+            with in_syntax(parcel, syntax) as path, _FILES_AS_THEY_LIE:
+                size_bytes = path.stat().st_size
+                association.dimse_timeout = (
+                    self._dimse_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
+                )
+                entry = judge(association.send_c_store(path).get("Status"), name)
+        except RuntimeError as cause:  # pynetdicom: the association is gone
+            gone = PeerUnavailable(f"{name} broke off before this object was sent")
+            gone.__cause__ = cause
+            return gone
+        except NeedsAttention as no:
+            return no
+        except OSError as cause:
+            return NeedsAttention(f"the file of a result cannot be read: {type(cause).__name__}")
+        if isinstance(entry, str) and syntax != parcel.transfer_syntax_uid:
+            return "; ".join(filter(None, (entry, f"sent as {syntax.name}")))
+        return entry
+
+
+def batches(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
+    """Cut a list, in order, where the contexts of one association would not suffice."""
+    batch: list[Parcel] = []
+    for parcel in parcels:
+        if len(_pairs([*batch, parcel])) > MOST_CONTEXTS:
+            yield batch
+            batch = []
+        batch.append(parcel)
+    if batch:
+        yield batch
+
+
+def contexts_for(parcels: Sequence[Parcel]) -> list[PresentationContext]:
+    """Return one context per SOP class and transfer syntax, so that the peer takes each or not.
+
+    In one context with several transfer syntaxes the peer would choose, and might choose one
+    that costs a conversion although it takes the file as it lies.
+    """
+    return [build_context(sop_class, syntax) for sop_class, syntax in _pairs(parcels)]
+
+
+def _pairs(parcels: Sequence[Parcel]) -> Mapping[tuple[str, str], None]:
+    return {
+        (parcel.sop_class_uid, syntax): None
+        for parcel in parcels
+        for syntax in (parcel.transfer_syntax_uid, *_PLAIN)
+    }
+
+
+def _set_up(event: evt.Event) -> None:
+    """Give the connection its time-outs: pynetdicom would write to a stalled peer for ever."""
+    transport = event.assoc.dul.socket
+    if transport and transport.socket:
+        transport.socket.settimeout(STALL_SECONDS)
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _wake(event: evt.Event) -> None:
+    """Wake who waits for an answer on an association that has ended.
+
+    If it ends between two objects, pynetdicom notes that in another thread than the one that
+    has begun to send the next, and that one would wait for its whole time-out.
+    """
+    event.assoc.dimse.msg_queue.put((None, None))
+
+
+def _why_not(association: Association, name: str) -> NodeError:
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer:
+        numbers = (answer.result, answer.result_source, answer.diagnostic)
+        result, source, reason = (number or 0 for number in numbers)
+        return judge_rejection(result, source, reason, name)
+    if association.rejected_contexts and not association.accepted_contexts:
+        asked = {UID(context.abstract_syntax or "") for context in association.rejected_contexts}
+        return judge_contexts([sop_class.name for sop_class in asked], name)
+    return PeerUnavailable(f"{name} does not answer")
+
+
+class _FilesAsTheyLie:
+    """While anyone is inside, pynetdicom sends files without reading them as data sets.
+
+    Its switch is one per process, so it is counted, and put back when the last one leaves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._before = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = _config.STORE_SEND_CHUNKED_DATASET
+                _config.STORE_SEND_CHUNKED_DATASET = True
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                _config.STORE_SEND_CHUNKED_DATASET = self._before
+
+
+_FILES_AS_THEY_LIE = _FilesAsTheyLie()
