@@ -1,0 +1,203 @@
+"""A model is a folder: what is wrong with it is told in full, and nothing in it is run."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
+from dicom_ai_node.domain.model import Scaling, Sees
+from dicom_ai_node.domain.rule import Between
+from dicom_ai_node.infer.catalog import Catalog
+from tests.model_folders import SEGMENT, seal, threshold_model
+
+BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
+
+
+def test_a_model_is_found_by_its_folder_and_named_by_its_content(tmp_path: Path) -> None:
+    """The digest of a model is the sha256 of SHA256SUMS, so any change makes another model."""
+    folder = threshold_model(tmp_path, requires={"slices": {"min": 8}}, largest_only=True)
+    catalog = Catalog([tmp_path])
+    assert catalog.names() == ("bright_ct",)
+    found = catalog.facts("bright_ct")
+    assert found.digest == hashlib.sha256((folder / "SHA256SUMS").read_bytes()).hexdigest()
+    assert found.sees is Sees.VOLUME
+    assert found.intensity.scaling is Scaling.WINDOW
+    assert found.grid.spacing_mm == (2.5, 0.8, 0.8)
+    assert found.requires == {"slices": Between(8, None)}
+    assert found.segments[0].type.value == "4147007"
+    assert found.largest_only
+    assert not found.fill_holes
+
+
+def test_every_mistake_in_the_facts_is_told_at_once(tmp_path: Path) -> None:
+    """The operator does not learn of the second mistake after mending the first."""
+    threshold_model(
+        tmp_path,
+        sees="everything",
+        colour="red",
+        version=None,
+        measure=["volume", "mood"],
+        grid={"spacing_mm": [1.0, -1.0, 1.0]},
+        requires={"slces": {"min": 8}, "slices": {"least": 8}},
+        segments=[
+            {**SEGMENT, "number": 2, "type": ["4147008", "SCT", "Mass"], "colour_rgb": [256, 0, 0]}
+        ],
+    )
+    with pytest.raises(ConfigError) as caught:
+        Catalog([tmp_path]).facts("bright_ct")
+    told = str(caught.value).splitlines()
+    for part in (
+        "bright_ct.sees: must be one of volume, slices, frames",
+        "bright_ct.colour: unknown key",
+        "bright_ct.version: is missing",
+        "bright_ct.measure: there is no mood",
+        "bright_ct.grid.spacing_mm: must be a list of",
+        "bright_ct.requires.slces: is neither",
+        "bright_ct.requires.slices: must be a value",
+        "bright_ct.segments: numbers must run from 1",
+        "bright_ct.segments[0].type: 4147008 is no code of SCT",
+        "bright_ct.segments[0].colour_rgb: must be three whole numbers",
+    ):
+        assert any(line.startswith(part) for line in told), part
+    assert len(told) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        pytest.param(
+            {"grid": {"size_px": [64, 64]}}, "a volume needs spacing_mm", id="a volume by pixels"
+        ),
+        pytest.param(
+            {"grid": {"size_px": [64, 64], "spacing_mm": [1, 1]}, "sees": "frames"},
+            "exactly one of",
+            id="both grids",
+        ),
+        pytest.param(
+            {"golden": {"file": "golden/golden.npz", "min_dice": 0}},
+            "must be above 0",
+            id="a golden test that cannot fail",
+        ),
+        pytest.param(
+            {"golden": {"file": "../golden.npz", "min_dice": 0.9}},
+            "is not in SHA256SUMS",
+            id="a golden file outside of the folder",
+        ),
+        pytest.param(
+            {"segments": [SEGMENT, {**SEGMENT, "number": 2}]},
+            "two have the same type",
+            id="two segments that nobody could tell apart",
+        ),
+        pytest.param({"name": "bright_mr"}, "", id="fits its folder"),
+        pytest.param(
+            {"window": {"roi_size": [8, 8], "overlap": 0.5}},
+            "must be a list of 3 numbers",
+            id="a flat window in a volume",
+        ),
+        pytest.param(
+            {"intensity": {"scaling": "percentile", "low": 1, "high": 200}},
+            "between 0 and 100",
+            id="an impossible percentile",
+        ),
+        pytest.param(
+            {"largest_only": "no"}, "must be true or false", id="a text where yes or no is asked"
+        ),
+    ],
+)
+def test_facts_that_contradict_each_other_are_refused(
+    tmp_path: Path, changes: dict[str, Any], mistake: str
+) -> None:
+    """Each value may be possible, and the whole is not."""
+    folder = threshold_model(tmp_path, **changes)
+    if not mistake:
+        assert Catalog([tmp_path]).facts(folder.name).name == folder.name
+        return
+    with pytest.raises(ConfigError, match=mistake):
+        Catalog([tmp_path]).facts(folder.name)
+
+
+def test_a_missing_file_is_a_mistake_of_the_operator(tmp_path: Path) -> None:
+    """All files that are missing are named, before any series comes."""
+    folder = threshold_model(tmp_path)
+    (folder / "models/model.safetensors").unlink()
+    (folder / "golden/golden.npz").unlink()
+    with pytest.raises(ConfigError) as caught:
+        Catalog([tmp_path]).facts("bright_ct")
+    assert "models/model.safetensors is missing" in str(caught.value)
+    assert "golden/golden.npz is missing" in str(caught.value)
+
+
+def test_text_that_is_no_yaml_is_a_mistake_and_no_crash(tmp_path: Path) -> None:
+    """A tab or a bracket too many is told like any other mistake."""
+    folder = threshold_model(tmp_path)
+    (folder / "configs/dicom.yaml").write_text("name: [")
+    seal(folder)
+    with pytest.raises(ConfigError, match="is not YAML"):
+        Catalog([tmp_path]).facts("bright_ct")
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    """A folder of the hospital cannot replace a shipped model without anyone noticing."""
+    for parent in ("a", "b"):
+        threshold_model(tmp_path / parent)
+    with pytest.raises(ConfigError, match="two models"):
+        Catalog([tmp_path / "a", tmp_path / "b"])
+
+
+def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path) -> None:
+    """A typing mistake in a route is easy to see."""
+    threshold_model(tmp_path)
+    with pytest.raises(ConfigError, match="bright_ct"):
+        Catalog([tmp_path]).facts("brigth_ct")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "configs/metadata.json",
+        "configs/inference.json",
+        "configs/dicom.yaml",
+        "models/model.safetensors",
+        "golden/golden.npz",
+    ],
+)
+def test_one_flipped_bit_anywhere_makes_a_model_unusable(tmp_path: Path, name: str) -> None:
+    """The error names the file and the sha256 that it must have."""
+    folder = threshold_model(tmp_path)
+    catalog = Catalog([tmp_path])
+    catalog.verify("bright_ct")
+    content = bytearray((folder / name).read_bytes())
+    expected = hashlib.sha256(content).hexdigest()
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelUnusable) as caught:
+        catalog.verify("bright_ct")
+    assert name in str(caught.value)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("0" * 64 + "  ../../etc/passwd", id="a path out of the folder"),
+        pytest.param("0" * 64 + "  /etc/passwd", id="an absolute path"),
+        pytest.param("no sums at all", id="no sums"),
+    ],
+)
+def test_sums_that_lead_elsewhere_are_refused(tmp_path: Path, line: str) -> None:
+    """SHA256SUMS is data from outside like everything else."""
+    folder = threshold_model(tmp_path)
+    with (folder / "SHA256SUMS").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(ModelUnusable):
+        Catalog([tmp_path]).verify("bright_ct")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()))
+def test_every_model_that_we_ship_is_whole(name: str) -> None:
+    """Facts, files and sums of the shipped models agree."""
+    catalog = Catalog([BUNDLES])
+    catalog.verify(name)
+    assert catalog.facts(name).parameters

@@ -1,0 +1,108 @@
+"""A model takes no work before its known input has given its known result on this machine."""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dicom_ai_node.domain.errors import ModelUnusable
+from dicom_ai_node.domain.findings import Findings, Segmentation
+from dicom_ai_node.domain.image import Image
+from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.ports import Task
+from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.infer.golden import check_golden
+from dicom_ai_node.infer.kinds import task_class
+from dicom_ai_node.infer.networks import network
+from tests.model_folders import golden, seal, threshold_model
+
+
+def _model(tmp_path: Path, **changes: object) -> tuple[ModelFacts, Callable[..., Task]]:
+    threshold_model(tmp_path, **changes)
+    facts = Catalog([tmp_path]).facts("bright_ct")
+    return facts, lambda predictor: task_class("segment")(facts, predictor, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="a volume"),
+        pytest.param({"sees": "frames", "grid": {"size_px": [32, 24]}}, id="frames"),
+        pytest.param({"sees": "slices", "grid": {"spacing_mm": [1.0, 1.0]}}, id="slices"),
+        pytest.param({"window": {"roi_size": [8, 8, 8]}}, id="windows"),
+    ],
+)
+def test_a_model_that_computes_right_passes(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """The golden input goes through the same task as a patient."""
+    facts, task = _model(tmp_path, **changes)
+    check_golden(facts, task(network(facts)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param(lambda right: right * float("nan"), "no numbers", id="no numbers"),
+        pytest.param(lambda right: -right, "Dice 0", id="everything but the ball"),
+        pytest.param(torch.zeros_like, "Bright has Dice 0", id="all background"),
+        pytest.param(
+            lambda right: right.roll(1, dims=2),
+            "at least 0.98 is required",
+            id="a shift by a voxel",
+        ),
+        pytest.param(lambda right: right[:, :1], "did not give logits", id="a channel too few"),
+    ],
+)
+def test_wrong_arithmetic_is_found(
+    tmp_path: Path, wrong: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    """A driver that computes wrongly is found before a patient is."""
+    facts, task = _model(tmp_path)
+    right = network(facts)
+    with pytest.raises(ModelUnusable, match=message):
+        check_golden(facts, task(lambda windows: wrong(right(windows))))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        pytest.param({"image": golden(3)["image"]}, id="no labels"),
+        pytest.param(
+            golden(3) | {"labels": np.zeros((16, 16, 16), np.uint8)}, id="nothing to find"
+        ),
+        pytest.param(golden(3) | {"labels": np.ones((4, 4, 4), np.uint8)}, id="another shape"),
+        pytest.param({"image": np.array([{}]), "labels": np.array([{}])}, id="pickled objects"),
+    ],
+)
+def test_a_golden_file_that_proves_nothing_is_refused(
+    tmp_path: Path, arrays: Mapping[str, Any]
+) -> None:
+    """A test that cannot fail is none."""
+    folder = threshold_model(tmp_path)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    (folder / "golden/golden.npz").write_bytes(content.getvalue())
+    seal(folder)
+    facts = Catalog([tmp_path]).facts("bright_ct")
+    task = task_class("segment")(facts, network(facts), "cpu")
+    with pytest.raises(ModelUnusable, match=r"golden\.npz"):
+        check_golden(facts, task)
+
+
+def test_a_task_that_answers_on_another_grid_fails(tmp_path: Path) -> None:
+    """Labels of another shape cannot be compared, let alone delivered."""
+    facts, _ = _model(tmp_path)
+
+    def cropped(inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
+        return Findings(
+            segmentation=Segmentation(
+                labels=np.zeros((1, 1, 1), np.uint8), sources=(), segments=facts.segments
+            )
+        )
+
+    with pytest.raises(ModelUnusable, match="golden shape"):
+        check_golden(facts, cropped)

@@ -1,0 +1,117 @@
+"""Model folders for tests: a real MONAI network whose weights make it a threshold.
+
+`threshold_model(folder)` writes a complete model folder. Its UNet says `Bright` where the scaled
+intensity is above 0.6, so that what comes out of any phantom can be foreseen to the pixel.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.networks.nets import UNet
+from ruamel.yaml import YAML
+from safetensors.torch import save
+
+THRESHOLD = 0.6
+STEEP = 200.0
+
+SEGMENT = {
+    "number": 1,
+    "label": "Bright",
+    "category": ["49755003", "SCT", "Morphologically Abnormal Structure"],
+    "type": ["4147007", "SCT", "Mass"],
+    "colour_rgb": [255, 0, 0],
+}
+
+
+def facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a CT model, with changes; None removes."""
+    content = {
+        "name": "bright_ct",
+        "version": "1.0.0",
+        "kind": "segment",
+        "title": "Bright things in CT",
+        "manufacturer": "tests",
+        "modality": ["CT"],
+        "sees": "volume",
+        "intensity": {"scaling": "window", "low": -160, "high": 240},
+        "grid": {"spacing_mm": [2.5, 0.8, 0.8]},
+        "segments": [SEGMENT],
+        "measure": ["volume", "intensity"],
+        "golden": {"file": "golden/golden.npz", "min_dice": 0.98},
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def definition(axes: int) -> dict[str, Any]:
+    """Return `network_def` of the smallest UNet there is, 1 x 1 kernels all the way."""
+    return {
+        "_target_": "monai.networks.nets.UNet",
+        "spatial_dims": axes,
+        "in_channels": 1,
+        "out_channels": 2,
+        "channels": [1, 1],
+        "strides": [1],
+        "kernel_size": 1,
+        "up_kernel_size": 1,
+        "act": "RELU",
+        "norm": "BATCH",
+    }
+
+
+def threshold_weights(axes: int) -> dict[str, torch.Tensor]:
+    """Return weights that give the logits 0 and STEEP x (intensity - THRESHOLD)."""
+    network = UNet(**{k: v for k, v in definition(axes).items() if k != "_target_"})
+    weights = {
+        key: torch.ones_like(value) if key.endswith("running_var") else torch.zeros_like(value)
+        for key, value in network.state_dict().items()
+    }
+    weights["model.0.conv.weight"] += 1
+    weights["model.0.adn.N.weight"] += 1
+    # (in, out, ...): the first input is the skip connection, the second output is the segment.
+    weights["model.2.conv.weight"][0, 1] = STEEP
+    weights["model.2.conv.bias"][1] = -STEEP * THRESHOLD
+    return weights
+
+
+def golden(axes: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Return a ball of 200 in air and its labels, 2-D or 3-D."""
+    grid = np.meshgrid(*[np.linspace(-1, 1, 16)] * axes, indexing="ij")
+    ball = sum(x**2 for x in grid) < 0.5
+    image = np.where(ball, 200, -1000).astype(np.float32)
+    return {"image": image, "labels": np.asarray(ball, np.uint8)}
+
+
+def threshold_model(parent: Path, **changes: object) -> Path:
+    """Write a model folder that holds what `facts(**changes)` says and return it."""
+    content = facts(**changes)
+    folder = parent / str(content["name"])
+    axes = 3 if content["sees"] == "volume" else 2
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition(axes)}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(axes)))
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **golden(axes))
+    (folder / "golden/golden.npz").write_bytes(arrays.getvalue())
+    return seal(folder)
+
+
+def seal(folder: Path) -> Path:
+    """Write SHA256SUMS over the folder as it is now, and return it."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "SHA256SUMS"]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
+        for path in files
+        if path.relative_to(folder).parts[0] != "docs"
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+    return folder
