@@ -77,15 +77,16 @@ def load(
         route_names=_route_names(tree),
     )
     found = set(tree.mistakes)
-    if tree.lines:
-        found |= {tree.mistake(where, what) for where, what in cross.mistakes(tree.data)}
+    if not tree.is_readable:
+        raise _error(path, found)
+    found |= {tree.mistake(where, what) for where, what in cross.mistakes(tree.data)}
     try:
         config = NodeConfig.model_validate(tree.data, context=known)
     except ValidationError as error:
-        if tree.lines:
-            found |= _mistakes(tree, error.errors(include_url=False))
+        found |= _mistakes(tree, error.errors(include_url=False))
+        raise _error(path, found) from error
     if found:
-        raise ConfigError("\n".join(_line(path, mistake) for mistake in sorted(found)))
+        raise _error(path, found)
     return config
 
 
@@ -117,8 +118,9 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path.name}:{line}: the file must be UTF-8") from error
 
 
-def _line(path: Path, mistake: Mistake) -> str:
-    return f"{path.name}:{mistake.line}: {mistake.where}: {mistake.what}"
+def _error(path: Path, found: Iterable[Mistake]) -> ConfigError:
+    lines = (f"{path.name}:{one.line}: {one.where}: {one.what}" for one in sorted(found))
+    return ConfigError("\n".join(lines))
 
 
 def _mistakes(tree: Tree, errors: Iterable[ErrorDetails]) -> set[Mistake]:

@@ -139,9 +139,6 @@ class Infer(Section):
         60.0, description="without a sign of life after which a job goes to another worker"
     )
     attempts: int = Field(3, ge=1, le=20, description="that may take their worker down")
-    lease_seconds: Seconds = Field(
-        60.0, description="for how long the ledger believes in a worker that has not spoken"
-    )
     models: tuple[PathHere, ...] = Field((), description="more folders with model folders in them")
     max_pixels_gb: float = Field(4.0, gt=0, allow_inf_nan=False, description="of one job, decoded")
 

@@ -12,6 +12,7 @@ Location: TypeAlias = tuple[str | int, ...]
 """Keys and list indices from the top of the file."""
 
 _PLAIN = frozenset({"int", "float", "bool", "null"})
+_UNDERSTOOD = _PLAIN | {"map", "seq", "str", "timestamp", "merge", "value"}
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -42,6 +43,11 @@ class Tree:
     data: Any
     lines: Mapping[Location, int]
     mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether anything could be read, with or without mistakes."""
+        return bool(self.lines) or not self.mistakes
 
     def known(self, location: Location) -> Location:
         """Return the part of `location` that is in the file."""
@@ -90,6 +96,8 @@ def parse(text: str) -> Tree:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         said = " ".join(filter(None, (error.context, error.problem)))
+        if error.context_mark and error.context_mark.line + 1 < line:
+            said += f" (begun in line {error.context_mark.line + 1})"
         return Tree(data={}, lines={}, mistakes=(Mistake(line, "YAML", said),))
     except YAMLError:
         mistake = Mistake(1, "YAML", "there is a character that no text file may hold")
@@ -112,6 +120,9 @@ class _Builder:
     def build(self, node: Node, path: Location, above: tuple[int, ...]) -> Any:  # noqa: ANN401
         if id(node) in above:
             self._mistake(node, path, "an alias must not contain itself")
+            return None
+        if str(node.tag).removeprefix(_TAG) not in _UNDERSTOOD:
+            self._mistake(node, path, "tags that begin with ! have no meaning here")
             return None
         inside = (*above, id(node))
         match node:
@@ -142,11 +153,13 @@ class _Builder:
                 yield name, value
 
     def _scalar(self, node: Node, path: Location) -> Any:  # noqa: ANN401
-        kind = str(node.tag).removeprefix(_TAG)
-        if kind.startswith("!") or "python" in kind:
-            self._mistake(node, path, "tags that begin with ! have no meaning here")
+        if str(node.tag).removeprefix(_TAG) not in _PLAIN:
+            return node.value
+        try:
+            return self.yaml.constructor.construct_object(node)
+        except (ValueError, LookupError, YAMLError):  # only an explicit tag can lie
+            self._mistake(node, path, f"is not what {node.tag} says")
             return None
-        return self.yaml.constructor.construct_object(node) if kind in _PLAIN else node.value
 
     def _mistake(self, node: Node, path: Location, what: str) -> None:
         self.mistakes.append((node.start_mark.line + 1, path, what))

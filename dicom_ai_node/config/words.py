@@ -12,15 +12,16 @@ from dicom_ai_node.domain.vocabulary import FACTS, Kind, Word, word
 
 LONGEST_EXPRESSION = 1000
 LONGEST_PATTERN = 200
-SHORTEST_START = 4
-_CEL_TROUBLE = (TypeError, RuntimeError, ValueError, ArithmeticError, LookupError)
+SHORTEST_START = 3
+_DEPENDS_ON_VALUES = (RuntimeError, ValueError, ArithmeticError, LookupError)
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(\w+)\s*,")
+_COMPARED = r"""\b{name}\s*[!=]=\s*['"\d]|['"\d]\s*[!=]=\s*{name}\b"""
+"""CEL finds a list and a text unequal without complaint, which nobody means."""
 _SAMPLES: Mapping[Kind, object] = {
     Kind.TEXT: "1", Kind.WHOLE: 1, Kind.NUMBER: 1.5, Kind.YES_NO: True,
 }  # fmt: skip
 _FUNCTIONS = frozenset({
     "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string",
-    "bool", "min", "max", "type", "duration", "timestamp", "has",
 })  # fmt: skip
 
 
@@ -113,6 +114,11 @@ def expression_mistakes(said: str) -> list[str]:
         for name in program.functions()
         if name.isidentifier() and name not in _FUNCTIONS and not name.startswith("_")
     ]
+    mistakes += [
+        f"{name} is a list; write 'X' in {name}"
+        for name, found in known.items()
+        if found.is_list and re.search(_COMPARED.format(name=name), said)
+    ]
     return mistakes or _trial(program, known)
 
 
@@ -127,17 +133,19 @@ def _unknown(name: str) -> str:
 def _trial(program: Any, known: Mapping[str, Word]) -> list[str]:  # noqa: ANN401 - cel is untyped
     """Run the expression once on made-up values, so that types that do not fit show now."""
     values = {
-        name: [_SAMPLES[found.kind]] if found.is_list else _SAMPLES[found.kind]
+        name: [_SAMPLES[found.kind]] * 6 if found.is_list else _SAMPLES[found.kind]
         for name, found in known.items()
     }
     try:
         answer = program.execute(values)
-    except _CEL_TROUBLE:
+    except TypeError:
         types = ", ".join(
             f"{name} is {'a list' if found.is_list else found.kind}"
             for name, found in known.items()
         )
         return [f"the expression puts together what does not fit ({types})"]
+    except _DEPENDS_ON_VALUES:
+        return []
     if not isinstance(answer, bool):
         return ["the expression must be true or false"]
     return []
