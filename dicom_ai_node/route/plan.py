@@ -50,11 +50,7 @@ def plan(
     then the newest. A job that was planned before has the same key; the ledger leaves it out.
     """
     it = describe(replace(completed, is_complete=True))
-    others = [
-        describe(series)
-        for series in study.series
-        if series.series_instance_uid != completed.series_instance_uid
-    ]
+    others = _others(study, completed) if any(len(route.inputs) > 1 for route in routes) else []
     decisions = [decide(route, it, others, models) for route in routes]
     return Plan(
         jobs=tuple(
@@ -92,6 +88,14 @@ def overdue(study: Study, routes: Sequence[Route], now: datetime) -> tuple[Overd
     several = (route for route in routes if len(route.inputs) > 1)
     found = (_overdue(route, described, now) for route in several)
     return tuple(one for one in found if one is not None)
+
+
+def _others(study: Study, completed: Series) -> list[Described]:
+    return [
+        describe(series)
+        for series in study.series
+        if series.series_instance_uid != completed.series_instance_uid
+    ]
 
 
 def _overdue(route: Route, described: Sequence[Described], now: datetime) -> Overdue | None:
