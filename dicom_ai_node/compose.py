@@ -90,6 +90,10 @@ def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
 def prepare(config: NodeConfig) -> None:
     """Bring the tables up to date and sweep away what a crash has left half written."""
     config.store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for destination in configuration.destinations(config).values():
+        if isinstance(destination, FolderPeer):
+            # Only here: one that vanishes later is a share that is no longer mounted.
+            destination.folder.mkdir(parents=True, exist_ok=True)
     database = open_database(config.store.database_url)
     migrate(database)
     database.close()

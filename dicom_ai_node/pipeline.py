@@ -77,7 +77,7 @@ class Reception:
         longest = max(map(self.quiet, arrivals))
         outcomes = self.ledger.record(arrivals, self.now(), longest)
         for what in sorted(set(outcomes)):
-            level = log.warning if what is Received.CONFLICT else log.info
+            level = log.warning if what is Received.CONFLICT else log.debug
             level("instances_recorded", what=what, instances=outcomes.count(what))
         return outcomes
 
@@ -293,18 +293,19 @@ class Dispatch:
         if due:
             paths = [self.blobs.path(delivery.result.sha256) for delivery in due]
             answers = self.senders[destination].send(paths)
+            jitter = self.jitter()  # one for all: what was sent together is sent together again
             for delivery, answer in zip(due, answers, strict=True):
-                self._enter(delivery, answer)
+                self._enter(delivery, answer, jitter)
         return len(due)
 
-    def _enter(self, delivery: Delivery, answer: NodeError | str) -> None:
+    def _enter(self, delivery: Delivery, answer: NodeError | str, jitter: float) -> None:
         job, destination = delivery.result.job[:12], delivery.destination
         match answer:
             case str(note):
                 self.ledger.delivered(delivery, self.now(), note)
                 log.info("delivered", job=job, destination=destination)
             case TryAgain() as hitch:
-                due = next_try(delivery.attempts, self.now(), self.jitter(), hitch.after_seconds)
+                due = next_try(delivery.attempts, self.now(), jitter, hitch.after_seconds)
                 self.ledger.not_delivered(delivery, self.now(), str(answer), due)
                 log.warning("not_delivered", job=job, destination=destination)
             case _:

@@ -94,8 +94,14 @@ def dispatch(settings: NodeConfig, heart: Heart) -> None:
 
 def _stop_signal() -> threading.Event:
     stop = threading.Event()
+
+    def heard(number: int, _frame: object) -> None:
+        # Both the supervisor and systemd may say it; the second must not cut the first short.
+        signal.signal(number, signal.SIG_IGN)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, heard)
     return stop
 
 

@@ -17,12 +17,13 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from dicom_ai_node import compose
 from dicom_ai_node.cli.files import dicom_files
 from dicom_ai_node.cli.reach import sender_to
-from dicom_ai_node.cli.show import Row, table
+from dicom_ai_node.cli.show import Row, table, wide_console
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import ENDED, Job, Stage
 from dicom_ai_node.domain.ports import Ledger
 
+from dicom_ai_node.samples.studies import SAMPLES, write_samples
 from dicom_ai_node.supervise import this_program
 
 DEMO = Path(__file__).with_name("demo.yaml")
@@ -37,12 +38,10 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the node running.")] = False,
 ) -> None:
     """Start a node on loopback, send it the sample studies, and show what comes out."""
-    from dicom_ai_node.samples.studies import SAMPLES, write_samples  # noqa: PLC0415 - pixels
-
     folder.mkdir(parents=True, exist_ok=True)
     config = _configuration(folder.resolve())
     settings = compose.settings(config)
-    console = Console()
+    console = wide_console()
     with _node(config, folder / "node.log", keep=keep) as node, _progress(console) as progress:
         step = progress.add_task("making the sample studies", total=None)
         samples = write_samples(folder / "samples")

@@ -23,6 +23,8 @@ ConfigArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT_CONFIG = Path("ae_config.yaml")
 
+PIPE_COLUMNS = 180
+
 Row = Mapping[str, object]
 
 
@@ -46,15 +48,21 @@ def rows(found: Sequence[Row], *, as_json: bool, nothing: str) -> None:
     elif not found:
         typer.echo(nothing)
     else:
-        console = Console()
-        console.print(table(found))
+        wide_console().print(table(found))
+
+
+def wide_console() -> Console:
+    """Return a console that gives a pipe or a file as much width as a wide terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_COLUMNS)
 
 
 def table(found: Sequence[Row], title: str = "") -> Table:
     """Return rows as a table with the keys of the first as its head."""
     drawn = Table(title=title or None, box=None, pad_edge=False, header_style="bold")
     for key in found[0]:
-        drawn.add_column(key.replace("_", " "), overflow="fold")
+        is_text = key in {"note", "detail", "where", "reason", "files"}
+        drawn.add_column(key.replace("_", " "), overflow="fold", no_wrap=not is_text)
     for row in found:
         drawn.add_row(*(text_of(value) for value in row.values()))
     return drawn

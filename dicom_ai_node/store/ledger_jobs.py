@@ -85,7 +85,8 @@ class JobsAtWork:
             .where(
                 table.c.key == bindparam("the_key"),
                 table.c.fence == bindparam("the_fence"),
-                table.c.stage.in_([held.value for held in _BACK_TO]),
+                # Not IN: an expanding parameter cannot be used for several rows at once.
+                or_(*(table.c.stage == held.value for held in _BACK_TO)),
             )
             .values(lease_until=now + lease, progress=bindparam("how_far"))
         )

@@ -1,0 +1,406 @@
+"""The journey's decisions, with the real ledger and real blobs and scripted workers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dicom_ai_node.complete.evidence import Patience
+from dicom_ai_node.domain.errors import (
+    Ended,
+    ModelUnusable,
+    NodeError,
+    OutOfResources,
+    PeerRejected,
+    PeerUnavailable,
+    Rejected,
+    TaskFailed,
+)
+from dicom_ai_node.domain.job import DeliveryState, Job, Result, Stage
+from dicom_ai_node.domain.limits import Limits
+from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.ports import Attempt, EncodingOrder
+from dicom_ai_node.domain.reject import RejectCode, Who
+from dicom_ai_node.domain.rule import Input, Route, one_of
+from dicom_ai_node.domain.study import Arrival, Instance, Received
+from dicom_ai_node.domain.uids import (
+    AETitle,
+    JobKey,
+    SeriesInstanceUID,
+    Sha256,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyInstanceUID,
+    derive_uid,
+)
+from dicom_ai_node.pipeline import LABELMAP, Dispatch, Reception, Work
+from dicom_ai_node.store.blobs import FolderBlobs
+from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.schema import migrate
+from tests.fakes import ScriptedExecutor, ScriptedSender
+
+MODEL = ModelFacts(
+    name="model",
+    version="1",
+    digest=Sha256("d" * 64),
+    folder=Path(),
+    kind="segment",
+    title="Model",
+    manufacturer="us",
+    modality=("CT",),
+    sees=Sees.SLICES,
+    intensity=Intensity(scaling=Scaling.ZSCORE),
+    grid=Grid(spacing_mm=(1, 1)),
+    golden=Golden(file="", min_dice=1),
+)
+ROUTE = Route(
+    name="route",
+    inputs=(Input(name="image", when={"Modality": one_of("CT")}),),
+    run="segment",
+    model="model",
+    write=("segmentation_labelmap", "structured_report"),
+    to=("pacs", "archive"),
+    revision="r",
+)
+
+
+@dataclass
+class Hospital:
+    """A node without processes: one moves its clock and its legs by hand."""
+
+    folder: Path
+    inference: ScriptedExecutor = field(default_factory=ScriptedExecutor)
+    encoding: ScriptedExecutor = field(default_factory=ScriptedExecutor)
+    pacs: ScriptedSender = field(default_factory=ScriptedSender)
+    archive: ScriptedSender = field(default_factory=ScriptedSender)
+    time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __post_init__(self) -> None:
+        self.database = open_database(f"sqlite:///{self.folder / 'node.db'}")
+        migrate(self.database)
+        self.ledger, self.blobs = SqlLedger(self.database), FolderBlobs(self.folder)
+        self.encoding.on_ok = self._encode
+        senders = {"pacs": self.pacs, "archive": self.archive}
+        patience = Patience(
+            quiet=timedelta(seconds=30),
+            released_quiet=timedelta(seconds=5),
+            longest=timedelta(seconds=300),
+        )
+        self.reception = Reception(
+            blobs=self.blobs, ledger=self.ledger, quiet=lambda _: patience.quiet,
+            released_quiet=patience.released_quiet, keep_free_bytes=0, now=self.now,
+        )  # fmt: skip
+        self.work = Work(
+            blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work", routes=[ROUTE],
+            models={"model": MODEL}, inference=self.inference, encoding=self.encoding,
+            objects_in=self._objects,
+            accepts=lambda name, uid: senders[name].accepts(uid), patience=lambda _: patience,
+            limits=Limits(), now=self.now,
+        )  # fmt: skip
+        self.dispatch = Dispatch(
+            blobs=self.blobs, ledger=self.ledger, senders=senders, limits=Limits(), now=self.now,
+            jitter=lambda: 0.5,
+        )  # fmt: skip
+
+    def now(self) -> datetime:
+        return self.time
+
+    def arrive(self, *contents: bytes, series: str = "1.2") -> list[Received]:
+        """Store instances, one per content, and record them."""
+        arrivals = []
+        for content in contents:
+            spooled = self.blobs.spool()
+            spooled.write_bytes(content)
+            instance = Instance(
+                sop_instance_uid=SOPInstanceUID(derive_uid(series, content.decode())),
+                sop_class_uid=SOPClassUID("1.2.840.10008.5.1.4.1.1.2"),
+                series_instance_uid=SeriesInstanceUID(series),
+                study_instance_uid=StudyInstanceUID("1.1"),
+                transfer_syntax_uid="1.2.840.10008.1.2.1",
+                sha256=self.blobs.keep(spooled),
+                size_bytes=len(content),
+                attributes={"Modality": "CT"},
+            )
+            arrivals.append(
+                Arrival(
+                    instance=instance,
+                    calling_ae_title=AETitle("CT1"),
+                    called_ae_title=AETitle("NODE"),
+                    address="127.0.0.1",
+                )
+            )
+        return list(self.reception.record(arrivals))
+
+    def later(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+    def settled(self, *contents: bytes) -> Job:
+        """Take a series in, let it settle, and return its newest job."""
+        self.arrive(*(contents or (b"a", b"b")))
+        self.later(31)
+        self.work.settle()
+        return self.job()
+
+    def infer(self) -> None:
+        self.work.infer()
+        self.work.collect(self.inference, 0)
+
+    def encode(self) -> None:
+        self.work.encode()
+        self.work.collect(self.encoding, 0)
+
+    def job(self) -> Job:
+        newest = self.ledger.jobs(limit=1)[0]
+        found = self.ledger.job(newest.key)
+        assert found
+        return found
+
+    def _encode(self, attempt: Attempt) -> None:
+        assert isinstance(attempt.order, EncodingOrder)
+        for kind in attempt.order.write:
+            (attempt.folder / f"{kind}.dcm").write_text(f"{attempt.job} {kind}")
+
+    def _objects(self, folder: Path, job: JobKey) -> list[tuple[Path, Result]]:
+        return [
+            (
+                path,
+                Result(
+                    job=job,
+                    kind=path.stem,
+                    sop_instance_uid=SOPInstanceUID(derive_uid(job, path.stem)),
+                    sop_class_uid=SOPClassUID("1.2.3"),
+                    series_instance_uid=SeriesInstanceUID(derive_uid(job, path.stem, "series")),
+                    transfer_syntax_uid="1.2.840.10008.1.2.1",
+                    sha256=Sha256(""),
+                ),
+            )
+            for path in sorted(folder.glob("*.dcm"))
+        ]
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    """Open a hospital for one test."""
+    opened = Hospital(tmp_path)
+    yield opened
+    opened.database.close()
+
+
+def test_a_study_travels_from_the_door_to_both_destinations(hospital: Hospital) -> None:
+    """Received, complete, routed, inferred, encoded, delivered: in this order, each once."""
+    assert hospital.settled().stage is Stage.READY
+    hospital.infer()
+    assert hospital.job().stage is Stage.INFERRED
+    hospital.encode()
+    assert hospital.job().stage is Stage.DELIVERING
+    assert hospital.dispatch.deliver("pacs") == 2
+    assert hospital.job().stage is Stage.DELIVERING
+    assert hospital.dispatch.deliver("archive") == 2
+    assert hospital.job().stage is Stage.DELIVERED
+    assert not (hospital.folder / "work" / hospital.job().key).exists()
+
+
+def test_an_open_series_is_not_routed(hospital: Hospital) -> None:
+    """What is still arriving waits."""
+    hospital.arrive(b"a")
+    hospital.later(10)
+    hospital.work.settle()
+    assert not hospital.ledger.jobs()
+
+
+def test_the_same_bytes_again_start_nothing(hospital: Hospital) -> None:
+    """A re-send reopens nothing and makes no second job."""
+    first = hospital.settled()
+    assert hospital.arrive(b"a", b"b") == [Received.DUPLICATE, Received.DUPLICATE]
+    hospital.later(60)
+    hospital.work.settle()
+    assert [job.key for job in hospital.ledger.jobs()] == [first.key]
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "who", "waits"),
+    [
+        pytest.param(
+            Rejected(RejectCode.GEO_MISSING_SLICE, "at 3 mm"),
+            Stage.REJECTED, Who.SENDER, False, id="a refusal by the model is an answer",
+        ),
+        pytest.param(
+            OutOfResources("no memory"), Stage.READY, Who.NOBODY_YET, True,
+            id="what may pass is tried again",
+        ),
+        pytest.param(
+            ModelUnusable("weights changed"), Stage.READY, Who.OPERATOR, True,
+            id="jobs of a broken model wait for the operator",
+        ),
+        pytest.param(
+            TaskFailed("bug"), Stage.PARKED, Who.PERSON, False,
+            id="a bug is parked for a person",
+        ),
+    ],
+)  # fmt: skip
+def test_a_failure_says_who_has_to_act(
+    hospital: Hospital, error: NodeError, stage: Stage, who: Who, waits: bool
+) -> None:
+    """Every way to fail leads to one stage, one person and, if it waits, a due time."""
+    hospital.settled()
+    hospital.inference.script = [error]
+    hospital.infer()
+    job = hospital.job()
+    assert (job.stage, job.who) == (stage, who)
+    assert str(error) in job.note
+    hospital.work.infer()
+    assert not hospital.inference.running()
+    if waits:
+        hospital.later(601)
+        hospital.infer()
+        assert hospital.job().stage is Stage.INFERRED
+
+
+def test_a_study_that_kills_its_worker_is_quarantined_and_others_go_on(hospital: Hospital) -> None:
+    """Three lost workers are enough; the next study is not affected."""
+    hospital.settled()
+    hospital.inference.script = [Ended.LOST, Ended.TIMEOUT, Ended.LOST]
+    for _attempt in range(3):
+        hospital.infer()
+        hospital.later(601)
+    assert hospital.job().stage is Stage.QUARANTINED
+    assert len(hospital.inference.started) == 3
+    hospital.arrive(b"c", series="1.3")
+    hospital.later(31)
+    hospital.work.settle()
+    hospital.infer()
+    assert {job.stage for job in hospital.ledger.jobs()} == {Stage.QUARANTINED, Stage.INFERRED}
+
+
+def test_an_encoder_that_dies_is_tried_again_from_the_findings(hospital: Hospital) -> None:
+    """The inference is not repeated, and the second attempt writes into a folder of its own."""
+    hospital.settled()
+    hospital.infer()
+    hospital.encoding.script = [Ended.LOST]
+    hospital.encode()
+    hospital.later(601)
+    hospital.encode()
+    first, second = hospital.encoding.started
+    assert first.folder != second.folder
+    assert isinstance(first.order, EncodingOrder)
+    assert isinstance(second.order, EncodingOrder)
+    assert first.order.findings == second.order.findings
+    assert len(hospital.inference.started) == 1
+    assert hospital.job().stage is Stage.DELIVERING
+
+
+def test_a_worker_that_was_given_up_cannot_finish(hospital: Hospital) -> None:
+    """After its lease a job belongs to somebody else; the late outcome changes nothing."""
+    hospital.settled()
+    hospital.work.infer()
+    hospital.later(61)
+    (taken_back,) = hospital.ledger.reap(hospital.now(), 3)
+    assert taken_back.stage is Stage.READY
+    hospital.work.collect(hospital.inference, 0)
+    assert hospital.job().stage is Stage.READY
+
+
+def test_a_lease_is_kept_while_the_work_goes_on(hospital: Hospital) -> None:
+    """A long inference is not taken away from a worker that is alive."""
+    hospital.settled()
+    hospital.work.infer()
+    for _minute in range(5):
+        hospital.later(45)
+        hospital.work.keep_alive()
+    hospital.work.collect(hospital.inference, 0)
+    assert hospital.job().stage is Stage.INFERRED
+
+
+def test_a_stop_gives_work_back_at_once(hospital: Hospital) -> None:
+    """After a restart nothing waits for a lease to run out."""
+    hospital.settled()
+    hospital.work.infer()
+    hospital.work.give_back()
+    hospital.inference.poll(0)
+    assert hospital.job().stage is Stage.READY
+    hospital.infer()
+    assert hospital.job().stage is Stage.INFERRED
+
+
+@pytest.mark.parametrize(
+    ("takers", "kind"),
+    [
+        pytest.param(("pacs", "archive"), "segmentation_labelmap", id="both take label maps"),
+        pytest.param(("pacs",), "segmentation", id="one does not, so all get a binary one"),
+    ],
+)
+def test_a_label_map_is_written_only_for_destinations_that_take_it(
+    hospital: Hospital, takers: tuple[str, ...], kind: str
+) -> None:
+    """One report can refer to one segmentation only, so it is the one that all can have."""
+    for name in takers:
+        getattr(hospital, name).takes = frozenset({LABELMAP})
+    hospital.settled()
+    hospital.infer()
+    hospital.encode()
+    kinds = {result.kind for result in hospital.ledger.results(hospital.job().key)}
+    assert kinds == {kind, "structured_report"}
+
+
+def test_a_late_instance_supersedes_and_names_its_predecessor(hospital: Hospital) -> None:
+    """The new report is told which one it replaces."""
+    first = hospital.settled()
+    hospital.infer()
+    hospital.encode()
+    second = hospital.settled(b"late")
+    assert second.supersedes == first.key
+    hospital.infer()
+    hospital.encode()
+    order = hospital.encoding.started[-1].order
+    assert isinstance(order, EncodingOrder)
+    (report,) = [r for r in hospital.ledger.results(first.key) if r.kind == "structured_report"]
+    assert order.predecessors == (hospital.blobs.path(report.sha256),)
+
+
+def test_one_destination_down_does_not_delay_another(hospital: Hospital) -> None:
+    """Each object has its own line for each destination."""
+    hospital.settled()
+    hospital.infer()
+    hospital.encode()
+    hospital.pacs.script = [PeerUnavailable("down"), PeerUnavailable("down")]
+    hospital.dispatch.deliver("pacs")
+    assert hospital.dispatch.deliver("archive") == 2
+    assert hospital.dispatch.deliver("pacs") == 0
+    hospital.later(60)
+    assert hospital.dispatch.deliver("pacs") == 2
+    assert hospital.job().stage is Stage.DELIVERED
+
+
+def test_a_destination_that_refuses_parks_the_job_until_it_is_retried(hospital: Hospital) -> None:
+    """What was taken stays taken; only what was refused is sent again."""
+    hospital.settled()
+    hospital.infer()
+    hospital.encode()
+    hospital.pacs.script = ["", PeerRejected("no such SOP class")]
+    hospital.dispatch.deliver("pacs")
+    hospital.dispatch.deliver("archive")
+    job = hospital.job()
+    assert job.stage is Stage.PARKED
+    states = [it.state for it in hospital.ledger.deliveries(job.key) if it.destination == "pacs"]
+    assert sorted(states) == [DeliveryState.DONE, DeliveryState.PARKED]
+    hospital.ledger.retry(job, hospital.now())
+    assert hospital.dispatch.deliver("pacs") == 1
+    assert hospital.job().stage is Stage.DELIVERED
+
+
+def test_nothing_is_taken_when_the_disk_is_about_to_be_full(hospital: Hospital) -> None:
+    """The sender hears of it before the bytes travel."""
+    full = Reception(
+        blobs=hospital.blobs,
+        ledger=hospital.ledger,
+        quiet=lambda _: timedelta(0),
+        released_quiet=timedelta(0),
+        keep_free_bytes=1 << 60,
+        now=hospital.now,
+    )
+    with pytest.raises(OutOfResources):
+        full.room()
+    hospital.reception.room()
