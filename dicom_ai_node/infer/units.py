@@ -96,7 +96,9 @@ def looked_up(table: Dataset, stored: NDArray[Any], *, is_signed: bool) -> NDArr
         count, first, bits = (int(value) for value in table.LUTDescriptor)
         data = table.LUTData
         if isinstance(data, bytes):
-            entries = np.frombuffer(data, "<u2" if len(data) >= 2 * (count or 65536) else "<u1")
+            order = ">" if table.original_encoding[1] is False else "<"
+            width = 2 if len(data) >= 2 * (count or 65536) else 1
+            entries = np.frombuffer(data, f"{order}u{width}")
         else:
             entries = np.atleast_1d(np.array(data))
     except (AttributeError, TypeError, ValueError) as error:
