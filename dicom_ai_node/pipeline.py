@@ -22,15 +22,14 @@ from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.errors import (
     Ended,
-    ModelUnusable,
     NodeError,
     OutOfResources,
-    Rejected,
     TryAgain,
 )
 from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
 from dicom_ai_node.domain.orders import encoding_order, inference_order
 from dicom_ai_node.domain.ports import (
     Attempt,
@@ -42,7 +41,6 @@ from dicom_ai_node.domain.ports import (
     Outcome,
     Sender,
 )
-from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, SOPClassUID
@@ -162,8 +160,7 @@ class Work:
     def give_back(self) -> None:
         """Put everything at work back to where it was claimed, to be done again at once."""
         for job in list(self._at_work.values()):
-            before = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
-            self.ledger.move(job, before, self.now(), note="the node was stopped")
+            self.ledger.move(job, claimed_from(job), self.now(), note="the node was stopped")
         self._at_work.clear()
 
     def _claim(self, stage: Stage, executor: Executor) -> Sequence[Job]:
@@ -215,11 +212,12 @@ class Work:
                 case Outcome(ended=Ended.OK):
                     after = self._done(job, outcome.attempt.folder)
                 case Outcome(ended=Ended.ERROR, error=NodeError() as error):
-                    after = self._failed(job, error)
+                    after = self._move(job, after_error(job, error, self.limits, self.now()))
                 case _:
-                    after = self._taken_down(job, outcome)
+                    how = f"the worker was {outcome.ended} ({outcome.detail})"
+                    after = self._move(job, after_loss(job, how, self.limits, self.now()))
         except NodeError as trouble:  # the disk is full, or the ledger is busy
-            after = self._failed(job, trouble)
+            after = self._move(job, after_error(job, trouble, self.limits, self.now()))
         log.info(
             "leg_done",
             before=job.stage,
@@ -242,33 +240,9 @@ class Work:
         shutil.copyfile(path, spooled)
         return replace(result, sha256=self.blobs.keep(spooled))
 
-    def _failed(self, job: Job, error: NodeError) -> Stage:
-        before = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
-        due = None
-        match error:
-            case Rejected():
-                to = Stage.REJECTED if job.stage is Stage.INFERRING else Stage.PARKED
-            case TryAgain():
-                to, due = before, self.now() + self.limits.wait(job.attempts)
-            case ModelUnusable():
-                # The series is fine and nothing is lost: it waits until the operator has mended
-                # the model folder.
-                to, due = before, self.now() + self.limits.longest_retry
-            case _:
-                to = Stage.PARKED
-        self.ledger.move(job, to, self.now(), note=str(error), who=error.who, due_at=due)
-        return to
-
-    def _taken_down(self, job: Job, outcome: Outcome) -> Stage:
-        what = f"the worker was {outcome.ended} ({outcome.detail})"
-        if job.attempts >= self.limits.lost_attempts:
-            note = f"{what}, {job.attempts} times"
-            self.ledger.move(job, Stage.QUARANTINED, self.now(), note=note, who=Who.PERSON)
-            return Stage.QUARANTINED
-        to = Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
-        due = self.now() + self.limits.wait(job.attempts)
-        self.ledger.move(job, to, self.now(), note=what, who=Who.NOBODY_YET, due_at=due)
-        return to
+    def _move(self, job: Job, move: Move) -> Stage:
+        self.ledger.move(job, move.to, self.now(), note=move.note, who=move.who, due_at=move.due_at)
+        return move.to
 
 
 # deliver: in the dispatch process, one thread per destination

@@ -20,14 +20,24 @@ from dicom_ai_node.cli.reach import sender_to
 from dicom_ai_node.cli.show import Row, table, wide_console
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import NeedsAttention
-from dicom_ai_node.domain.job import ENDED, Job, Stage
+from dicom_ai_node.domain.job import ENDED, Job, Result, Stage
 from dicom_ai_node.domain.ports import Ledger
-
 from dicom_ai_node.samples.studies import SAMPLES, write_samples
 from dicom_ai_node.supervise import this_program
 
+MISSING = "MISSING"
 DEMO = Path(__file__).with_name("demo.yaml")
 COLOUR_FRAMES_NDIM = 4
+EXPECTED = {
+    "ct-head": "head-ct",
+    "mr-hippocampus": "hippocampus",
+    "us-fetal-head-2nd": "fetal-head",
+    "us-fetal-head-3rd": "fetal-head",
+    "us-cine": "fetal-head",
+    "cr-chest": "chest-x-ray",
+    "pet-brain": "",  # no model for it is shipped yet: it is received and stored
+}
+"""The route that has to take each sample."""
 READY_SECONDS = 240.0
 DONE_SECONDS = 600.0
 
@@ -44,9 +54,9 @@ def demo(
     console = wide_console()
     with _node(config, folder / "node.log", keep=keep) as node, _progress(console) as progress:
         step = progress.add_task("making the sample studies", total=None)
-        samples = write_samples(folder / "samples")
+        samples = sorted({path.parent for path in write_samples(folder / "samples")})
         progress.update(
-            step, description="starting the node: models reproduce their golden results"
+            step, description="starting the node: the models prove themselves"
         )
         _wait_until_ready(folder / "node.log", node)
         for index, sample in enumerate(samples, start=1):
@@ -64,7 +74,7 @@ def demo(
             f"look around with `dicom-ai-node jobs -c {config}`; "
             f"stop it with `kill {node.pid}`"
         )
-    missing = [row for row in found if row["result"] == "MISSING"]
+    missing = [row for row in found if row["result"] == MISSING]
     if missing:
         raise NeedsAttention(
             f"{len(missing)} expected result(s) are missing; see {folder}/node.log"
@@ -144,32 +154,35 @@ def _results(
     ledger: Ledger, jobs: Sequence[Job], written: Mapping[str, Sequence[str]], folder: Path
 ) -> list[Row]:
     """Return one row per sample study and expected object, with where it lies."""
+    of_study = {job.study_instance_uid: job for job in jobs}
     found: list[Row] = []
-    routes = {job.study_instance_uid: job for job in jobs}
     for sample in SAMPLES:
-        job = routes.get(sample.study_instance_uid)
-        row = {"study": sample.title, "modality": sample.modality}
-        if job is None:
-            missing = "MISSING" if sample.expects else "stored; no route takes it"
-            found.append(
-                {**row, "route": sample.expects, "model": "", "result": missing, "where": ""}
-            )
+        first = next((folder / "samples" / sample.name).iterdir())
+        job = of_study.get(dcmread(first, stop_before_pixels=True).StudyInstanceUID)
+        row = {"study": sample.name, "route": job.route if job else EXPECTED[sample.name]}
+        if job is None or job.route != EXPECTED[sample.name]:
+            is_right = job is None and not EXPECTED[sample.name]
+            told = "stored; no route takes it" if is_right else MISSING
+            found.append({**row, "model": "", "result": told, "where": ""})
             continue
         made = {result.kind: result for result in ledger.results(job.key)}
         for kind in written[job.route]:
-            result = made.get(kind)
-            where = folder / "results"
-            if result:
-                where /= Path(job.study_instance_uid, result.series_instance_uid)
-                where /= f"{result.sop_instance_uid}.dcm"
-            is_there = job.stage is Stage.DELIVERED and result is not None and where.is_file()
-            found.append({
-                **row, "route": job.route, "model": job.model,
-                "result": kind if is_there else "MISSING", "where": where if is_there else job.note,
-            })  # fmt: skip
-            if is_there and kind == "secondary_capture":
+            where = _place(job, made.get(kind), folder / "results")
+            shown = where.relative_to(folder) if where else f"{job.stage} {job.note}"
+            is_there = kind if where else MISSING
+            found.append({**row, "model": job.model, "result": is_there, "where": shown})
+            if where and kind == "secondary_capture":
                 _picture(where, folder / "pictures" / f"{sample.name}.png")
     return found
+
+
+def _place(job: Job, result: Result | None, folder: Path) -> Path | None:
+    """Return where an object has been delivered to, or nothing if it is not there."""
+    if result is None or job.stage is not Stage.DELIVERED:
+        return None
+    series = folder / job.study_instance_uid / result.series_instance_uid
+    where = series / f"{result.sop_instance_uid}.dcm"
+    return where if where.is_file() else None
 
 
 def _picture(capture: Path, path: Path) -> None:

@@ -33,14 +33,12 @@ ROUTES = """\
 
 def _studies(folder: Path) -> list[list[Path]]:
     """Return the MR sample as several studies with UIDs of their own: about 200 instances."""
-    samples = write_samples(folder / "samples")
-    (source,) = [
-        s for s in samples if dcmread(next(s.rglob("*.dcm")), stop_before_pixels=True).Modality == "MR"
-    ]
+    write_samples(folder / "samples")
+    source = folder / "samples" / "mr-hippocampus"
     studies = []
     for number in range(STUDIES):
         studies.append([])
-        for index, path in enumerate(sorted(source.rglob("*.dcm"))):
+        for index, path in enumerate(sorted(source.iterdir())):
             dataset = dcmread(path)
             for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
                 changed = derive_uid("kill", str(number), str(getattr(dataset, keyword)))
@@ -91,9 +89,7 @@ def test_nothing_is_lost_or_done_twice_when_the_plug_is_pulled(tmp_path: Path) -
     chance = random.Random(SEED)
     studies = _studies(tmp_path)
     with Orthanc(tmp_path / "pacs") as pacs:
-        destination = (
-            f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
-        )
+        destination = f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
         node = Node(tmp_path / "node", ROUTES, destination)
         modality = Modality(node.port, studies)
         with running(node):
@@ -116,6 +112,8 @@ def test_nothing_is_lost_or_done_twice_when_the_plug_is_pulled(tmp_path: Path) -
                 bytes_there = (blobs / digest[:2] / digest).read_bytes()
                 assert hashlib.sha256(bytes_there).hexdigest() == digest
             expected = {r.sop_instance_uid for job in jobs for r in ledger.results(job.key)}
-            arrived = [dcmread(pacs.file(name), stop_before_pixels=True) for name in pacs.instances()]
+            arrived = [
+                dcmread(pacs.file(name), stop_before_pixels=True) for name in pacs.instances()
+            ]
             assert sorted(it.SOPInstanceUID for it in arrived) == sorted(expected)
             assert len(expected) == 3 * STUDIES

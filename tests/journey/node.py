@@ -133,7 +133,9 @@ def running(node: Node) -> Iterator[Node]:
             node.kill()
 
 
-def storescu(port: int, paths: Sequence[Path], *, calling: str = "SENDER") -> subprocess.CompletedProcess[str]:
+def storescu(
+    port: int, paths: Sequence[Path], *, calling: str = "SENDER"
+) -> subprocess.CompletedProcess[str]:
     """Send files with DCMTK, as a modality would."""
     return subprocess.run(
         ["storescu", "-aet", calling, "-aec", "AI_NODE", "--propose-lossless", "+sd",

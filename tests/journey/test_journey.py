@@ -56,17 +56,15 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """Start a node and a PACS; every patient bears the canary's name."""
     folder = tmp_path_factory.mktemp("ward")
     samples: dict[str, list[Path]] = {}
-    for study in write_samples(folder / "samples"):
-        paths = sorted(study.rglob("*.dcm"))
+    for study in sorted({path.parent for path in write_samples(folder / "samples")}):
+        paths = sorted(study.iterdir())
         for path in paths:
             dataset = dcmread(path)
             dataset.PatientName = CANARY
             dataset.save_as(path)
-        samples[dataset.Modality + ("-cine" if "NumberOfFrames" in dataset else "")] = paths
+        samples[study.name] = paths
     with Orthanc(folder / "pacs") as pacs:
-        destination = (
-            f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
-        )
+        destination = f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
         with running(Node(folder / "node", ROUTES, destination)) as node:
             yield Ward(node, pacs, samples)
 
@@ -74,11 +72,11 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 @pytest.mark.peer
 def test_a_head_ct_comes_back_as_segmentation_report_and_picture(ward: Ward) -> None:
     """A modality sends by C-STORE, and the PACS has SEG, SR and SC of the same study."""
-    sent = storescu(ward.node.port, ward.samples["CT"])
+    sent = storescu(ward.node.port, ward.samples["ct-head"])
     assert sent.returncode == 0, sent.stderr
     (job,) = [job for job in ward.node.ended(1) if job.route == "head"]
     assert job.stage is Stage.DELIVERED, job.note
-    source = dcmread(ward.samples["CT"][0], stop_before_pixels=True)
+    source = dcmread(ward.samples["ct-head"][0], stop_before_pixels=True)
     found = {it.Modality: it for it in ward.objects()}
     assert set(found) == {"SEG", "SR", "OT"}
     assert {it.StudyInstanceUID for it in found.values()} == {source.StudyInstanceUID}
@@ -91,9 +89,15 @@ def test_a_head_ct_comes_back_as_segmentation_report_and_picture(ward: Ward) -> 
 @pytest.mark.peer
 def test_an_independent_reader_decodes_the_very_mask(ward: Ward, tmp_path: Path) -> None:
     """What dcmqi reads from the object in the PACS is what the model drew, voxel for voxel."""
-    assert storescu(ward.node.port, ward.samples["MR"]).returncode == 0
-    until(lambda: "MR" in _modalities_of_sources(ward), 120, "the result of the MR has arrived")
-    (segmentation,) = [it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, "MR")]
+    assert storescu(ward.node.port, ward.samples["mr-hippocampus"]).returncode == 0
+    until(
+        lambda: "mr-hippocampus" in _studies_with_results(ward),
+        120,
+        "the result of the MR has arrived",
+    )
+    (segmentation,) = [
+        it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, "mr-hippocampus")
+    ]
     path = tmp_path / "seg.dcm"
     segmentation.save_as(path)
     subprocess.run(
@@ -129,7 +133,7 @@ def _is_of(it: Dataset, ward: Ward, modality: str) -> bool:
     return bool(it.StudyInstanceUID == source.StudyInstanceUID)
 
 
-def _modalities_of_sources(ward: Ward) -> set[str]:
+def _studies_with_results(ward: Ward) -> set[str]:
     return {
         modality
         for modality in ward.samples
@@ -142,7 +146,7 @@ def _modalities_of_sources(ward: Ward) -> set[str]:
 def test_the_same_study_again_makes_no_second_result(ward: Ward) -> None:
     """A re-send is answered with success and starts nothing."""
     before = {job.key for job in ward.node.jobs()}
-    assert storescu(ward.node.port, ward.samples["MR"]).returncode == 0
+    assert storescu(ward.node.port, ward.samples["mr-hippocampus"]).returncode == 0
     until(lambda: ward.node.ledger.counts().get("series.open", 0) == 0, 30, "all series settled")
     assert {job.key for job in ward.node.jobs()} == before
 
@@ -164,7 +168,7 @@ def test_a_result_that_comes_back_starts_nothing(ward: Ward, tmp_path: Path) -> 
 def test_late_slices_supersede_the_result(ward: Ward, tmp_path: Path) -> None:
     """Three slices that come later make one newer result that replaces the first."""
     paths = []
-    for index, path in enumerate(ward.samples["MR"]):
+    for index, path in enumerate(ward.samples["mr-hippocampus"]):
         dataset = dcmread(path)
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             setattr(dataset, keyword, f"{getattr(dataset, keyword)}.9"[-64:])
@@ -195,8 +199,8 @@ def test_late_slices_supersede_the_result(ward: Ward, tmp_path: Path) -> None:
 def test_a_cine_and_still_ultrasound_images_come_back(ward: Ward) -> None:
     """Ultrasound has no frame of reference, and its cine is one multi-frame object."""
     before = len(ward.node.jobs())
-    assert storescu(ward.node.port, ward.samples["US-cine"]).returncode == 0
-    assert storescu(ward.node.port, ward.samples["US"]).returncode == 0
+    assert storescu(ward.node.port, ward.samples["us-cine"]).returncode == 0
+    assert storescu(ward.node.port, ward.samples["us-fetal-head-2nd"]).returncode == 0
     ended = [job for job in ward.node.ended(before + 2) if job.route == "fetal-head"]
     assert {job.stage for job in ended} == {Stage.DELIVERED}, [job.note for job in ended]
 
