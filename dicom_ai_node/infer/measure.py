@@ -31,7 +31,7 @@ STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
 MINIMUM = Code("255605001", "SCT", "Minimum")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
 
-MILLIMETRE = Code("mm", "UCUM", "millimeter")
+MILLIMETRE = Code("mm", "UCUM", "mm")
 SQUARE_MILLIMETRE = Code("mm2", "UCUM", "square millimeter")
 CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
 PIXELS = Code("{pixels}", "UCUM", "pixels")

@@ -79,7 +79,7 @@ class Segment:
             segments=self._facts.segments,
             probabilities=probabilities if options.get("keep_probabilities") else None,
         )
-        return Findings(segmentation=segmentation, notes=self._remarks(rung))
+        return Findings(segmentation=segmentation, notes=_remarks(rung, self._ladder()[0]))
 
     def _items(self, image: Image) -> torch.Tensor:
         """Return (items, 1, *grid) float32, scaled and padded: one volume, or every frame."""
@@ -108,10 +108,9 @@ class Segment:
 
     def _predicted(
         self, items: torch.Tensor, shape: tuple[int, ...]
-    ) -> tuple[int, NDArray[np.float16]]:
+    ) -> tuple[Rung, NDArray[np.float16]]:
         """Return the rung that held, and (segments, *shape) probabilities without padding."""
-        window = self._facts.window
-        ladder = list(rungs(window.batch if window else FRAMES_AT_ONCE, self._device))
+        ladder = self._ladder()
         key = tuple(items.shape)
         for place in range(self._rungs_by_shape.get(key, 0), len(ladder)):
             try:
@@ -121,7 +120,7 @@ class Segment:
                     raise
             else:
                 self._rungs_by_shape[key] = place
-                return place, found
+                return ladder[place], found
             # Outside of the except block, where the traceback no longer holds tensors.
             gc.collect()
             if torch.cuda.is_available():
@@ -167,10 +166,16 @@ class Segment:
             raise TaskFailed(f"{self._facts.name}: the network gave values that are no numbers")
         return logits
 
-    def _remarks(self, place: int) -> tuple[str, ...]:
-        if place == 0:
-            return ()
-        return (f"memory was short: step {place} of the ladder, same precision",)
+    def _ladder(self) -> list[Rung]:
+        window = self._facts.window
+        return list(rungs(window.batch if window else FRAMES_AT_ONCE, self._device))
+
+
+def _remarks(rung: Rung, first: Rung) -> tuple[str, ...]:
+    if rung == first:
+        return ()
+    where = "" if rung.stitch_on == first.stitch_on else ", put together on the CPU"
+    return (f"memory was short: computed {rung.batch} at a time{where}, in the same precision",)
 
 
 def rungs(batch: int, device: str) -> Iterator[Rung]:

@@ -1,0 +1,229 @@
+"""From files to findings: what comes out of a phantom can be foreseen to the pixel."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.errors import Rejected, TaskFailed
+from dicom_ai_node.domain.findings import Findings, Segmentation
+from dicom_ai_node.domain.image import Image
+from dicom_ai_node.domain.ports import InferenceOrder
+from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.infer.kinds import task_class
+from dicom_ai_node.infer.networks import network
+from dicom_ai_node.infer.run import frames_to_show, run_inference
+from tests import phantoms
+from tests.model_folders import threshold_model
+
+CT = phantoms.ct_values(12, 64, 48)
+"""The ball of the CT phantom has 120 HU, which the model calls bright; the body has 40."""
+
+
+def _run(
+    tmp_path: Path,
+    series: list[Dataset] | Dataset,
+    options: Mapping[str, Option] | None = None,
+    **changes: object,
+) -> Findings:
+    threshold_model(tmp_path, **changes)
+    facts = Catalog([tmp_path]).facts("bright_ct")
+    order = InferenceOrder(
+        kind="segment",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
+        options=options or {},
+    )
+    task = task_class("segment")(facts, network(facts), "cpu")
+    return run_inference(order, facts, task)
+
+
+def _segmentation(found: Findings) -> Segmentation:
+    assert found.segmentation is not None
+    return found.segmentation
+
+
+def test_a_volume_is_labelled_and_measured_on_its_own_pixels(tmp_path: Path) -> None:
+    """On the model's own grid nothing is interpolated: the labels are the ball, voxel for voxel."""
+    series = phantoms.ct()
+    found = _run(tmp_path, series)
+    segmentation = _segmentation(found)
+    assert np.array_equal(segmentation.labels, CT == 120)
+    assert [s.sop_instance_uid for s in segmentation.sources] == [
+        ds.SOPInstanceUID for ds in series
+    ]
+    assert segmentation.probabilities is None
+    values = {
+        (m.derivation.meaning if m.derivation else m.concept.meaning): m.value
+        for m in found.measurements
+    }
+    assert values["Volume"] == pytest.approx((CT == 120).sum() * 2.5 * 0.8 * 0.8 / 1000)
+    assert values["Mean"] == 120
+    assert values["Standard Deviation"] == 0
+
+
+def test_a_volume_in_any_order_and_direction_gives_the_same(tmp_path: Path) -> None:
+    """Files come in any order, and a stack may run head to feet in the file system."""
+    found = _run(tmp_path, phantoms.ct()[::-1])
+    assert np.array_equal(_segmentation(found).labels, CT == 120)
+
+
+def test_another_spacing_of_the_model_blurs_but_does_not_move(tmp_path: Path) -> None:
+    """At 1.5 mm the ball comes back at the same place with nearly the same volume."""
+    found = _run(tmp_path, phantoms.ct(), grid={"spacing_mm": [1.5, 1.5, 1.5]})
+    labels = _segmentation(found).labels
+    assert _segmentation(found).probabilities is None
+    truth = CT == 120
+    assert 2 * (truth & (labels == 1)).sum() / (truth.sum() + labels.sum()) > 0.9
+    centres = [np.argwhere(mask).mean(axis=0) for mask in (labels == 1, truth)]
+    assert np.allclose(*centres, atol=0.3)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        pytest.param({"spacing_mm": [2.5, 0.8, 0.8]}, id="the grid of the source"),
+        pytest.param({"spacing_mm": [2.0, 1.0, 1.0]}, id="another grid"),
+    ],
+)
+def test_probabilities_are_kept_where_the_route_wants_them(
+    tmp_path: Path, grid: dict[str, Any]
+) -> None:
+    """A fractional segmentation needs them on the pixels of the source."""
+    found = _segmentation(_run(tmp_path, phantoms.ct(), {"keep_probabilities": True}, grid=grid))
+    assert found.probabilities is not None
+    assert found.probabilities.shape == (1, 12, 64, 48)
+    assert np.array_equal(found.probabilities[0] > 0.5, found.labels == 1)
+
+
+def test_slices_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    """The same ball, found in two dimensions, with a volume from the thickness of the slices."""
+    found = _run(tmp_path, phantoms.ct(), sees="slices", grid={"spacing_mm": [0.8, 0.8]})
+    assert np.array_equal(_segmentation(found).labels, CT == 120)
+    assert found.measurements[0].value == pytest.approx((CT == 120).sum() * 1.6 / 1000)
+
+
+def test_a_cine_is_labelled_and_shown_frame_by_frame(tmp_path: Path) -> None:
+    """Each frame has its label, its area and its time; outside of the region is nothing."""
+    values = phantoms.us_values(8, 80, 96)
+    found = _run(
+        tmp_path,
+        phantoms.us_cine(),
+        modality=["US"],
+        sees="frames",
+        intensity={"scaling": "window", "low": 0, "high": 255},
+        grid={"size_px": [128, 160]},
+        measure=["area", "ellipse", "head_circumference"],
+    )
+    labels = _segmentation(found).labels
+    assert labels.shape == (8, 80, 96)
+    truth = values == 200
+    assert 2 * (truth & (labels == 1)).sum() / (truth.sum() + labels.sum()) > 0.97
+    top, end, left, stop = phantoms.us_region(80, 96)
+    assert not labels[:, :top].any()
+    assert not labels[:, end:].any()
+    assert not labels[:, :, :left].any()
+    assert not labels[:, :, stop:].any()
+    areas = [m for m in found.measurements if m.concept.meaning == "Area"]
+    assert [m.frame.number for m in areas if m.frame] == list(range(1, 9))
+    assert areas[0].value == pytest.approx(truth[0].sum() * 0.25, rel=0.05)
+    diameters = [m.value for m in found.measurements if m.concept.meaning == "Long axis"]
+    assert diameters == pytest.approx([80 / 3 * 0.5] * 8, rel=0.05)
+    assert found.backdrop is not None
+    assert found.backdrop.times_ms == tuple(range(0, 320, 40))
+
+
+def test_nothing_found_is_a_finding_too(tmp_path: Path) -> None:
+    """The report says so, and a picture of the middle is there to show it."""
+    found = _run(
+        tmp_path, phantoms.ct(), intensity={"scaling": "window", "low": 1000, "high": 2000}
+    )
+    assert not _segmentation(found).labels.any()
+    assert found.measurements == ()
+    assert "Bright: not found" in found.notes
+    assert found.backdrop is not None
+    assert found.backdrop.sources == (_segmentation(found).sources[6],)
+
+
+@pytest.mark.parametrize(
+    ("series", "changes", "why"),
+    [
+        pytest.param(phantoms.mr(), {}, "made for CT", id="another modality"),
+        pytest.param(
+            phantoms.ct(), {"max_extent_mm": [20, 99, 99]}, "slices span", id="too much of the body"
+        ),
+        pytest.param(
+            phantoms.ct(slices=5), {"requires": {"slices": {"min": 8}}}, "slices is 5", id="too few"
+        ),
+    ],
+)
+def test_a_series_outside_of_the_coverage_is_rejected(
+    tmp_path: Path, series: list[Dataset], changes: dict[str, Any], why: str
+) -> None:
+    """Before the model is asked, and with a code that the sender understands."""
+    with pytest.raises(Rejected, match=why) as caught:
+        _run(tmp_path, series, **changes)
+    assert caught.value.code is RejectCode.IN_COVERAGE
+    assert "ZZCANARY" not in str(caught.value)
+
+
+def test_a_file_that_is_no_dicom_is_rejected_and_no_crash(tmp_path: Path) -> None:
+    """The reader says why; the run does not stumble over the header before it."""
+    threshold_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_ct")
+    path = tmp_path / "text"
+    path.write_text("ZZCANARY^PHI")
+    order = InferenceOrder(
+        kind="segment",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": (path,)},
+        options={},
+    )
+    with pytest.raises(Rejected) as caught:
+        run_inference(order, facts, task_class("segment")(facts, network(facts), "cpu"))
+    assert "ZZCANARY" not in str(caught.value)
+
+
+def test_labels_of_another_shape_are_not_delivered(tmp_path: Path) -> None:
+    """A task that resamples by itself is found out."""
+    threshold_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_ct")
+    order = InferenceOrder(
+        kind="segment",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": tuple(phantoms.write(phantoms.ct(), tmp_path / "series"))},
+        options={},
+    )
+
+    def cropped(inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
+        labels = np.zeros((2, 2, 2), np.uint8)
+        return Findings(
+            segmentation=Segmentation(labels=labels, sources=(), segments=facts.segments)
+        )
+
+    with pytest.raises(TaskFailed, match="grid"):
+        run_inference(order, facts, cropped)
+
+
+def test_a_backdrop_holds_what_is_labelled_and_never_more_than_anyone_looks_at() -> None:
+    """Evenly thinned, but never without the fullest frame."""
+    labels = np.zeros((1000, 2, 2), np.uint8)
+    assert frames_to_show(labels) == [500]
+    labels[[3, 5, 9], 0, 0] = 1
+    assert frames_to_show(labels) == [3, 5, 9]
+    labels[:, 0, 0] = 1
+    labels[333] = 1
+    shown = frames_to_show(labels, most=10)
+    assert len(set(shown)) == 10
+    assert 333 in shown
+    assert shown == sorted(shown)
+    assert shown[0] == 0
+    assert shown[-1] == 999
