@@ -24,18 +24,12 @@ from dicom_ai_node.domain.errors import ConfigError, OutOfResources
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 5.0
 """How long to wait for a lock or for a free connection before the answer is "not now"."""
 
 _LOST_A_RACE = frozenset({"40001", "40P01"})  # serialization failure, deadlock detected
 _TRIES = 5
-_POSTGRESQL_OPTIONS = " ".join((
-    f"-c lock_timeout={PATIENCE_SECONDS}s",
-    "-c statement_timeout=60s",
-    "-c idle_in_transaction_session_timeout=30s",
-    "-c timezone=UTC",
-    "-c default_transaction_isolation=read\\ committed",
-))  # fmt: skip
+_CONNECT_SECONDS = 5
 
 
 class Collision(OutOfResources):
@@ -96,7 +90,7 @@ class Database:
         self.read.dispose()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, patience_seconds: float = PATIENCE_SECONDS) -> Database:
     """Return the database at `url`: `sqlite:////folder/ledger.db` or `postgresql://...`.
 
     Raises
@@ -110,14 +104,14 @@ def open_database(url: str) -> Database:
         raise ConfigError("store.database is not a database URL") from error
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(parsed)
+            return _sqlite(parsed, patience_seconds)
         case "postgresql":
-            return _postgresql(parsed)
+            return _postgresql(parsed, patience_seconds)
         case other:
             raise ConfigError(f"store.database: {other} is neither sqlite nor postgresql")
 
 
-def _sqlite(url: URL) -> Database:
+def _sqlite(url: URL, patience_seconds: float) -> Database:
     if not url.database or url.database == ":memory:":
         raise ConfigError("store.database: a ledger in memory would forget; name a file")
     path = Path(url.database)
@@ -134,8 +128,8 @@ def _sqlite(url: URL) -> Database:
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
-            pool_timeout=PATIENCE_SECONDS,
-            connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False},
+            pool_timeout=patience_seconds,
+            connect_args={"timeout": patience_seconds, "check_same_thread": False},
             hide_parameters=True,
         )
         event.listen(made, "connect", _prepare(pragmas))
@@ -152,7 +146,6 @@ def _prepare(pragmas: tuple[str, ...]) -> Callable[[Any, object], None]:
         # We say BEGIN ourselves: the driver's own would wait for the lock in the middle.
         connection.isolation_level = None
         for pragma in (
-            f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}",
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
@@ -170,14 +163,25 @@ def _begin(statement: str) -> Callable[[Connection], None]:
     return begin
 
 
-def _postgresql(url: URL) -> Database:
+def _postgresql(url: URL, patience_seconds: float) -> Database:
+    options = (
+        f"-c lock_timeout={round(patience_seconds * 1000)}ms",
+        "-c statement_timeout=60s",
+        "-c idle_in_transaction_session_timeout=30s",
+        "-c timezone=UTC",
+        "-c default_transaction_isolation=read\\ committed",
+    )
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=4,
         max_overflow=8,
-        pool_timeout=PATIENCE_SECONDS,
+        pool_timeout=patience_seconds,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": PATIENCE_SECONDS, "options": _POSTGRESQL_OPTIONS},
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "tcp_user_timeout": _CONNECT_SECONDS * 1000,  # a server whose machine is gone
+            "options": " ".join(options),
+        },
         hide_parameters=True,
     )
     return Database(write=engine, read=engine)
