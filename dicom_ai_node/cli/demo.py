@@ -55,9 +55,7 @@ def demo(
     with _node(config, folder / "node.log", keep=keep) as node, _progress(console) as progress:
         step = progress.add_task("making the sample studies", total=None)
         samples = sorted({path.parent for path in write_samples(folder / "samples")})
-        progress.update(
-            step, description="starting the node: the models prove themselves"
-        )
+        progress.update(step, description="starting the node: the models prove themselves")
         _wait_until_ready(folder / "node.log", node)
         for index, sample in enumerate(samples, start=1):
             progress.update(step, description=f"sending study {index} of {len(samples)}")
@@ -74,7 +72,7 @@ def demo(
             f"look around with `dicom-ai-node jobs -c {config}`; "
             f"stop it with `kill {node.pid}`"
         )
-    missing = [row for row in found if row["result"] == MISSING]
+    missing = [row for row in found if str(row["result"]).startswith(MISSING)]
     if missing:
         raise NeedsAttention(
             f"{len(missing)} expected result(s) are missing; see {folder}/node.log"
@@ -153,7 +151,7 @@ def _follow(
 def _results(
     ledger: Ledger, jobs: Sequence[Job], written: Mapping[str, Sequence[str]], folder: Path
 ) -> list[Row]:
-    """Return one row per sample study and expected object, with where it lies."""
+    """Return one row per sample study: its route, its model, its objects and where they lie."""
     of_study = {job.study_instance_uid: job for job in jobs}
     found: list[Row] = []
     for sample in SAMPLES:
@@ -166,13 +164,19 @@ def _results(
             found.append({**row, "model": "", "result": told, "where": ""})
             continue
         made = {result.kind: result for result in ledger.results(job.key)}
-        for kind in written[job.route]:
-            where = _place(job, made.get(kind), folder / "results")
-            shown = where.relative_to(folder) if where else f"{job.stage} {job.note}"
-            is_there = kind if where else MISSING
-            found.append({**row, "model": job.model, "result": is_there, "where": shown})
-            if where and kind == "secondary_capture":
-                _picture(where, folder / "pictures" / f"{sample.name}.png")
+        places = {
+            kind: _place(job, made.get(kind), folder / "results") for kind in written[job.route]
+        }
+        lacking = [kind for kind, place in places.items() if place is None]
+        told = (
+            f"{MISSING}: {', '.join(lacking)} ({job.stage} {job.note})"
+            if lacking
+            else ", ".join(places)
+        )
+        where = (folder / "results" / job.study_instance_uid).relative_to(folder)
+        found.append({**row, "model": job.model, "result": told, "where": where})
+        if capture := places.get("secondary_capture"):
+            _picture(capture, folder / "pictures" / f"{sample.name}.png")
     return found
 
 
