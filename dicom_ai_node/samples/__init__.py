@@ -1,0 +1,1 @@
+"""Studies that the node brings with it: published pixels under headers that are made up."""
