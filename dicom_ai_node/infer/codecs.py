@@ -59,6 +59,7 @@ _NOT_A_FRAME = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG and DAC stand among the
 _SOF55 = 0xF7  # JPEG-LS, ITU-T T.87 C.1.1
 _SOC_SIZ = b"\xff\x4f\xff\x51"  # how each JPEG 2000 codestream starts, ITU-T T.800 A.4
 _BOXES_BYTES = 8192
+_TRAILER_BYTES = 64  # what some put behind the end
 
 
 class BadCodestream(ValueError):
@@ -116,12 +117,13 @@ def codestream_size(src: bytes) -> tuple[int, int, int] | None:
     Raises
     ------
     BadCodestream
-        If it starts like one of them and has no header.
+        If it starts like one of them and has no header, or no end (JPEG and JPEG-LS).
     """
     start = src.find(_SOC_SIZ, 0, _BOXES_BYTES)  # some wrap it into the boxes of a JP2 file
     if start >= 0:
         return _j2k_size(src[start:])
     if src[:2] == bytes((0xFF, _SOI)):
+        _require_end(src)
         header = _JpegHeader(src)
         return header.rows, header.columns, header.components
     return None
@@ -171,7 +173,6 @@ def _jpeg(src: bytes) -> NDArray[np.generic]:
     if header.process == _SOF_LOSSLESS:
         lossless: NDArray[np.generic] = imagecodecs.jpegsof3_decode(src)
         return lossless
-    _require_end(src)
     # the same colour space in and out means: leave the components alone
     colours = "GRAYSCALE" if header.components == 1 else "RGB"
     lossy: NDArray[np.generic] = imagecodecs.jpeg8_decode(
@@ -181,8 +182,11 @@ def _jpeg(src: bytes) -> NDArray[np.generic]:
 
 
 def _require_end(src: bytes) -> None:
-    """Raise if a codestream was cut off: libjpeg fills the rest with grey and says nothing."""
-    if bytes((0xFF, _EOI)) not in src[-64:]:
+    """Raise if a codestream was cut off.
+
+    libjpeg fills the rest with grey and says nothing, CharLS looks for the rest for many seconds.
+    """
+    if bytes((0xFF, _EOI)) not in src.rstrip(b"\0")[-_TRAILER_BYTES:]:
         raise BadCodestream("a JPEG codestream has no end")
 
 

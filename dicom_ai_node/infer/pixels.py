@@ -115,6 +115,8 @@ def _decoder(header: Dataset) -> tuple[Decoder, str]:
 def _check_codestreams(ds: Dataset, decoder: Decoder) -> None:
     """Compare frame count and frame sizes with the data set before a decoder allocates them."""
     count = frame_count(ds)
+    if not ds.get("PixelData"):
+        raise Rejected(RejectCode.PIX_CORRUPT, "there is no pixel data")
     if not decoder.is_encapsulated:
         expected = _stored_bytes(ds) * count
         found = len(ds.PixelData)

@@ -23,7 +23,7 @@ def _moved(series: Series, *positions_mm: tuple[float, float, float]) -> Series:
 
 
 def _tilted(series: Series) -> Series:
-    """The table moves along z, the gantry leans: steps are not parallel to the normal."""
+    """Move the table along z under a leaning gantry: steps are not parallel to the normal."""
     return _moved(series, *((-18.8, -25.2 + 0.65 * i, 2.5 * i) for i in range(len(series))))
 
 

@@ -131,7 +131,7 @@ def test_what_is_not_one_stack_of_the_patient_is_rejected(
 
 
 def test_a_maximum_intensity_projection_is_known_by_its_derivation_code(tmp_path: Path) -> None:
-    """Some scanners write ORIGINAL\\PRIMARY into ImageType of a projection."""
+    """Some scanners write ORIGINAL and PRIMARY into ImageType of a projection."""
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "113078", "DCM"
     code.CodeMeaning = "Maximum intensity projection"
@@ -147,9 +147,7 @@ def test_a_route_may_allow_derived_images(tmp_path: Path) -> None:
 
 def test_localizers_beside_the_stack_are_left_out_and_noted(tmp_path: Path) -> None:
     """Most CT series of old scanners begin with one."""
-    scout = ct(
-        slices=2, SeriesInstanceUID=OTHER, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
-    )
+    scout = ct(slices=2, SeriesInstanceUID=OTHER, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     volume = volume_of(scout + ct(), tmp_path)
     assert np.array_equal(volume.array, ct_values(12, 64, 48))
     assert volume.notes == ("2 localizer frames left out",)

@@ -65,9 +65,7 @@ def test_activity_that_is_not_corrected_decays_slice_by_slice(tmp_path: Path) ->
 
 def test_an_injection_before_midnight_was_yesterday(tmp_path: Path) -> None:
     """Injected at 23:30, scanned at 00:30, and only times of day are told."""
-    series = _series(
-        RadiopharmaceuticalStartDateTime=None, RadiopharmaceuticalStartTime="233000"
-    )
+    series = _series(RadiopharmaceuticalStartDateTime=None, RadiopharmaceuticalStartTime="233000")
     for ds in series:
         ds.SeriesTime = ds.AcquisitionTime = "003000"
     assert _factor(series, tmp_path) == pytest.approx(SUV_PER_BQML, rel=1e-5)
@@ -153,9 +151,7 @@ def _mixed_units() -> Series:
             RejectCode.SUV_MISSING,
             id="no radiopharmaceutical",
         ),
-        pytest.param(
-            _dose(RadionuclideTotalDose=370), RejectCode.SUV_MISSING, id="a dose in MBq"
-        ),
+        pytest.param(_dose(RadionuclideTotalDose=370), RejectCode.SUV_MISSING, id="a dose in MBq"),
         pytest.param(_dose(RadionuclideTotalDose=None), RejectCode.SUV_MISSING, id="no dose"),
         pytest.param(_dose(RadionuclideHalfLife=0), RejectCode.SUV_MISSING, id="no half-life"),
         pytest.param(
@@ -173,9 +169,7 @@ def _mixed_units() -> Series:
             RejectCode.SUV_MISSING,
             id="injected, but when?",
         ),
-        pytest.param(
-            _each(AcquisitionTime=None), RejectCode.SUV_MISSING, id="acquired, but when?"
-        ),
+        pytest.param(_each(AcquisitionTime=None), RejectCode.SUV_MISSING, id="acquired, but when?"),
     ],
 )
 def test_without_a_trustworthy_suv_there_is_none(

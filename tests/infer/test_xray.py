@@ -108,9 +108,7 @@ def test_detector_values_for_processing_are_rejected(
 @pytest.mark.parametrize(
     ("changes", "spacing_mm", "notes"),
     [
-        pytest.param(
-            {"PixelSpacing": [0.15, 0.16]}, (0.15, 0.16), (), id="calibrated comes first"
-        ),
+        pytest.param({"PixelSpacing": [0.15, 0.16]}, (0.15, 0.16), (), id="calibrated comes first"),
         pytest.param(
             {"EstimatedRadiographicMagnificationFactor": 1.25}, (0.16, 0.16), (), id="magnified"
         ),
@@ -176,9 +174,7 @@ def _lateral(**changes: object) -> FileDataset:
     [
         pytest.param({}, id="by ViewPosition"),
         pytest.param({"ViewPosition": None}, id="by ViewCodeSequence"),
-        pytest.param(
-            {"ViewPosition": None, "ViewCodeSequence": None}, id="by PatientOrientation"
-        ),
+        pytest.param({"ViewPosition": None, "ViewCodeSequence": None}, id="by PatientOrientation"),
     ],
 )
 def test_a_model_for_frontal_views_gets_the_frontal_view(
