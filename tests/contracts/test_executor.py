@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_ai_node import log
 from dicom_ai_node.domain.errors import (
     Ended,
     ModelUnusable,
@@ -217,6 +218,7 @@ def test_a_worker_that_cannot_load_takes_no_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The operator reads which device it was, and nothing is claimed for it."""
+    log.configure()  # anew, because pytest has just put another standard error in place
     executor = LocalProcesses(["cpu"], factory, start_seconds, pause_seconds=60)
     said = ""
     try:
