@@ -3,14 +3,12 @@
 import random
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from pkgutil import iter_modules
-
-from pydicom import dcmread
 
 import dicom_ai_node
 from dicom_ai_node import config as configuration
@@ -21,19 +19,14 @@ from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
 from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
-from dicom_ai_node.domain.job import Result
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.ports import Sender
 from dicom_ai_node.domain.study import Arrival, Series
 from dicom_ai_node.domain.uids import (
     AETitle,
-    JobKey,
-    SeriesInstanceUID,
-    Sha256,
-    SOPClassUID,
-    SOPInstanceUID,
 )
+from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
@@ -218,24 +211,6 @@ def work(config: NodeConfig) -> Work:
         limits=limits(config),
         now=now,
     )
-
-
-def objects_in(folder: Path, job: JobKey) -> Sequence[tuple[Path, Result]]:
-    """Return the objects that an encoder has left, in their order; their digests come later."""
-    found = []
-    for path in sorted(folder.glob("*.dcm")):
-        header = dcmread(path, specific_tags=["SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID"])
-        result = Result(
-            job=job,
-            kind=path.stem.split("-", 1)[1],
-            sop_instance_uid=SOPInstanceUID(header.SOPInstanceUID),
-            sop_class_uid=SOPClassUID(header.SOPClassUID),
-            series_instance_uid=SeriesInstanceUID(header.SeriesInstanceUID),
-            transfer_syntax_uid=str(header.file_meta.TransferSyntaxUID),
-            sha256=Sha256(""),
-        )
-        found.append((path, result))
-    return found
 
 
 def retention(config: NodeConfig) -> Callable[[], object]:

@@ -30,17 +30,15 @@ from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
-from dicom_ai_node.domain.orders import encoding_order, inference_order
-from dicom_ai_node.domain.ports import (
+from dicom_ai_node.domain.orders import (
     Attempt,
-    Blobs,
     EncodingOrder,
-    Executor,
     InferenceOrder,
-    Ledger,
     Outcome,
-    Sender,
+    encoding_order,
+    inference_order,
 )
+from dicom_ai_node.domain.ports import Blobs, Executor, Ledger, Sender
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, SOPClassUID

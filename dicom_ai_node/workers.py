@@ -16,7 +16,8 @@ from pydicom.sr.coding import Code
 from dicom_ai_node import log
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.ports import Attempt, EncodingOrder, Origin
+from dicom_ai_node.domain.orders import Attempt, EncodingOrder
+from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.store.findings import findings_of, keep_findings
 

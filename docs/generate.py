@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -15,6 +16,7 @@ from dicom_ai_node.deliver.judge import HTTP_STATUSES, REJECTIONS, STATUSES, Ver
 from dicom_ai_node.domain import errors
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.vocabulary import FACTS
+from dicom_ai_node.encode import OUTPUTS
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -84,7 +86,7 @@ def _facts() -> Iterator[str]:
     yield ""
     yield "| name | type | meaning |"
     yield "|---|---|---|"
-    for word in FACTS:
+    for word in FACTS.values():
         values = f" ({', '.join(word.values)})" if word.values else ""
         yield f"| `{word.name}` | {word.kind} | {word.meaning}{values} |"
 
@@ -107,7 +109,7 @@ def _statuses() -> Iterator[str]:
     yield ""
     yield "| status | when | who acts |"
     yield "|---|---|---|"
-    yield "| 0x0000 | the bytes are on the disk and in the ledger (also for the same bytes again) | nobody |"
+    yield "| 0x0000 | the bytes are on the disk and in the ledger, now or before | nobody |"
     for kind in (errors.NotStorable, errors.NotUnderstood, errors.OutOfResources):
         said = (kind.__doc__ or "").split("\n")[0]
         yield f"| 0x{kind.dimse_status:04X} | {said} | {kind('').who} |"
@@ -120,8 +122,8 @@ def _statuses() -> Iterator[str]:
     yield ""
     yield "| source, reason | meaning | who acts |"
     yield "|---|---|---|"
-    for rejection in REJECTIONS:
-        yield f"| {rejection.source}, {rejection.reason} | {rejection.meaning} | {rejection.advice} |"
+    for it in REJECTIONS:
+        yield f"| {it.source}, {it.reason} | {it.meaning} | {it.advice} |"
     yield ""
     yield "## What an HTTP status of a STOW-RS service means"
     yield ""
@@ -165,6 +167,6 @@ def _objects() -> Iterator[str]:
     yield ""
     yield "| `write` | what it makes |"
     yield "|---|---|"
-    for name, encoder in compose.encoders().items():
-        said = (compose.module_docstring(encoder) or "").split("\n\n")[0].replace("\n", " ")
-        yield f"| `{name}` | {said} |"
+    for name in OUTPUTS:
+        said = import_module(f"dicom_ai_node.encode.{name}").__doc__ or ""
+        yield f"| `{name}` | {said.strip().replace(chr(10), ' ')} |"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicom_ai_node.domain.errors import Ended, NodeError
-from dicom_ai_node.domain.ports import Attempt, Outcome
+from dicom_ai_node.domain.orders import Attempt, Outcome
 
 
 @dataclass

@@ -21,7 +21,7 @@ from dicom_ai_node.domain.errors import (
 from dicom_ai_node.domain.job import DeliveryState, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
-from dicom_ai_node.domain.ports import Attempt, EncodingOrder
+from dicom_ai_node.domain.orders import Attempt, EncodingOrder
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Input, Route, one_of
 from dicom_ai_node.domain.study import Arrival, Instance, Received

@@ -68,7 +68,7 @@ def demo(
     console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
     if keep:
         console.print(
-            f"the node listens on 127.0.0.1:{settings.receive.port} as {settings.receive.ae_title}; "
+            f"{settings.receive.ae_title} listens on 127.0.0.1:{settings.receive.port}; "
             f"look around with `dicom-ai-node jobs -c {config}`; "
             f"stop it with `kill {node.pid}`"
         )

@@ -1,12 +1,67 @@
-"""What a worker is told: everything that it needs for one leg of one job, and nothing else."""
+"""What a worker is told, and how it ended: all that it needs for one leg of one job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from dicom_ai_node.domain.errors import Ended, NodeError
 from dicom_ai_node.domain.job import Job, Result
-from dicom_ai_node.domain.ports import EncodingOrder, InferenceOrder
-from dicom_ai_node.domain.rule import Route
-from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.domain.rule import Option, Route
+from dicom_ai_node.domain.uids import JobKey, Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceOrder:
+    """All that a worker needs for one inference; small enough to travel to another machine.
+
+    `inputs` maps the name of an input to the blobs of its instances.
+    """
+
+    kind: str
+    model: str
+    model_digest: Sha256
+    inputs: Mapping[str, tuple[Path, ...]]
+    options: Mapping[str, Option]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingOrder:
+    """All that an encoder needs: where the findings lie, the sources, and which objects to make.
+
+    `created_at` comes from the ledger, so that encoding again gives the same bytes.
+    `predecessors` are the SR objects that this job's report replaces.
+    """
+
+    findings: Path
+    model: str
+    model_digest: Sha256
+    sources: tuple[Path, ...]
+    write: tuple[str, ...]
+    created_at: datetime
+    predecessors: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one leg of one job. What it makes goes into `folder`, which nobody else uses."""
+
+    job: JobKey
+    fence: int
+    folder: Path
+    order: InferenceOrder | EncodingOrder
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. `error` is set if it ended in ERROR."""
+
+    attempt: Attempt
+    ended: Ended
+    error: NodeError | None = None
+    detail: str = ""
+    seconds: float = 0.0
 
 
 def inference_order(job: Job, route: Route, path_of: Callable[[Sha256], Path]) -> InferenceOrder:

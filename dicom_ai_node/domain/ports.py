@@ -13,14 +13,22 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_ai_node.domain.errors import Ended, NodeError
+from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.job import Delivery, Event, Job, Result, Stage
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.orders import Attempt, Outcome
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.study import Arrival, Received, Series, Study
+from dicom_ai_node.domain.study import (
+    Arrival,
+    Forgotten,
+    Quarantined,
+    Received,
+    Series,
+    Study,
+)
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256, StudyInstanceUID
 
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
@@ -51,27 +59,6 @@ class Blobs(Protocol):
 
     def free_bytes(self) -> int:
         """Return how much room the file system has left."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """Bytes that were taken but not let in, and why."""
-
-    number: int
-    at: datetime
-    reason: str
-    sha256: Sha256
-    sender: str
-    is_open: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forgotten:
-    """What retention has removed from the ledger; `blobs` have no reader left."""
-
-    studies: int
-    instances: int
-    blobs: tuple[Sha256, ...]
 
 
 class Ledger(Protocol):
@@ -224,59 +211,6 @@ class Ledger(Protocol):
         Only studies with no open series, no job that still has work to do or needs a person, and
         no open delivery. Tombstones of our own UIDs stay, so that a late return is recognised.
         """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferenceOrder:
-    """All that a worker needs for one inference; small enough to travel to another machine.
-
-    `inputs` maps the name of an input to the blobs of its instances.
-    """
-
-    kind: str
-    model: str
-    model_digest: Sha256
-    inputs: Mapping[str, tuple[Path, ...]]
-    options: Mapping[str, Option]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodingOrder:
-    """All that an encoder needs: where the findings lie, the sources, and which objects to make.
-
-    `created_at` comes from the ledger, so that encoding again gives the same bytes.
-    `predecessors` are the SR objects that this job's report replaces.
-    """
-
-    findings: Path
-    model: str
-    model_digest: Sha256
-    sources: tuple[Path, ...]
-    write: tuple[str, ...]
-    created_at: datetime
-    predecessors: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try at one leg of one job. What it makes goes into `folder`, which nobody else uses."""
-
-    job: JobKey
-    fence: int
-    folder: Path
-    order: InferenceOrder | EncodingOrder
-    limit_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How an attempt ended. `error` is set if it ended in ERROR."""
-
-    attempt: Attempt
-    ended: Ended
-    error: NodeError | None = None
-    detail: str = ""
-    seconds: float = 0.0
 
 
 class Executor(Protocol):

@@ -85,3 +85,24 @@ class Study:
 
     study_instance_uid: StudyInstanceUID
     series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """Bytes that were taken but not let in, and why."""
+
+    number: int
+    at: datetime
+    reason: str
+    sha256: Sha256
+    sender: str
+    is_open: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What retention has removed from the ledger; `blobs` have no reader left."""
+
+    studies: int
+    instances: int
+    blobs: tuple[Sha256, ...]

@@ -20,7 +20,7 @@ from threading import RLock
 import structlog
 
 from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed
-from dicom_ai_node.domain.ports import Attempt, Outcome
+from dicom_ai_node.domain.orders import Attempt, Outcome
 from dicom_ai_node.infer.slot import run_slot, unpacked
 
 log = structlog.get_logger()

@@ -13,7 +13,8 @@ from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Backdrop, Findings, Segmentation
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
-from dicom_ai_node.domain.ports import InferenceOrder, Task
+from dicom_ai_node.domain.orders import InferenceOrder
+from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.display import backdrop

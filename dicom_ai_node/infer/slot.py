@@ -19,7 +19,7 @@ from typing import Any
 
 from dicom_ai_node.domain import errors
 from dicom_ai_node.domain.errors import NodeError, OutOfResources, Rejected, TaskFailed
-from dicom_ai_node.domain.ports import Attempt
+from dicom_ai_node.domain.orders import Attempt
 from dicom_ai_node.domain.reject import RejectCode
 
 PR_SET_PDEATHSIG = 1

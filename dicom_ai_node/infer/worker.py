@@ -18,7 +18,8 @@ from dicom_ai_node.domain.errors import (
 )
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.model import ModelFacts
-from dicom_ai_node.domain.ports import Attempt, InferenceOrder, Task
+from dicom_ai_node.domain.orders import Attempt, InferenceOrder
+from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.kinds import task_class

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, delete, func, select
 
 from dicom_ai_node.domain.job import Stage
-from dicom_ai_node.domain.ports import Forgotten
+from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, func, or_, select, update
 
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
-from dicom_ai_node.domain.ports import Quarantined
+from dicom_ai_node.domain.study import Quarantined
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database

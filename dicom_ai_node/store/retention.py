@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dicom_ai_node.domain.ports import Forgotten
+from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.ledger_forget import Forgetting

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dicom_ai_node.domain.errors import ModelUnusable, Rejected, TryAgain
-from dicom_ai_node.domain.ports import Attempt, InferenceOrder
+from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import JobKey, Sha256
 

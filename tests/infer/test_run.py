@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segmentation
 from dicom_ai_node.domain.image import Image
-from dicom_ai_node.domain.ports import InferenceOrder
+from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.catalog import Catalog

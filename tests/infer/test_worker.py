@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, OutOfResources, TaskFailed
-from dicom_ai_node.domain.ports import Attempt, InferenceOrder
+from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.uids import JobKey, Sha256
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.kinds import task_class

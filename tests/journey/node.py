@@ -69,7 +69,7 @@ class Node:
                 cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
-        until(lambda: b"node_ready" in self.log.read_bytes()[offset:], 120, "the node is ready")
+        until(lambda: b"node_ready" in self.log.read_bytes()[offset:], 300, "the node is ready")
         return self
 
     def tree(self) -> list[int]:
