@@ -40,6 +40,12 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.203",  # HTJ2K
     "1.2.840.10008.1.2.4.50",  # JPEG baseline
     "1.2.840.10008.1.2.4.51",  # JPEG extended
+    "1.2.840.10008.1.2.4.92",  # JPEG 2000 part 2, lossless
+    "1.2.840.10008.1.2.4.93",  # JPEG 2000 part 2
+    "1.2.840.10008.1.2.4.110",  # JPEG XL lossless
+    "1.2.840.10008.1.2.4.111",  # JPEG XL, recompressed JPEG
+    "1.2.840.10008.1.2.4.112",  # JPEG XL
+    "1.2.840.10008.1.2.8.1",  # Deflated image frames
     "1.2.840.10008.1.2.4.100",  # MPEG-2
     "1.2.840.10008.1.2.4.100.1",
     "1.2.840.10008.1.2.4.101",
@@ -61,9 +67,8 @@ TRANSFER_SYNTAXES = (
 """In the order in which we choose where one context offers several: what needs no decoder and
 loses nothing comes first.
 
-Left out: Deflated, because a megabyte may inflate to a gigabyte; JPIP, because the pixels are
-elsewhere; JPEG XL and Deflated Image Frame, for which we have no decoder and a sender has another
-syntax to offer.
+Left out: Deflated, because a megabyte may inflate to a gigabyte before its header can be read, and
+JPIP, because the pixels are elsewhere. What no model can decode is stored all the same.
 """
 
 

@@ -21,6 +21,8 @@ from dicom_ai_node.receive.peers import AllowedPeer, is_allowed
 from dicom_ai_node.receive.server import Doorway, Guest, HardenedServer, Limits
 from dicom_ai_node.receive.wire import Breach, PeerGone, Wire
 
+__all__ = ["DimseListener", "Inbox"]
+
 log = structlog.get_logger()
 
 _POLL_SECONDS = 0.2

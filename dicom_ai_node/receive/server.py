@@ -24,7 +24,7 @@ log = structlog.get_logger()
 BACKLOG = 1024
 """Connections that the kernel holds until a process accepts them."""
 
-_STEP_ASIDE_SECONDS = 0.05
+_STEP_ASIDE_SECONDS = 0.01
 """How long a process without a free place lets the others on the same socket go first."""
 
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -188,6 +188,7 @@ class HardenedServer(ThreadedAssociationServer):
         """Take the listening socket instead of the one that pynetdicom has just made."""
         assert self.socket is not None  # noqa: S101 - TCPServer has set it
         self.socket.close()
+        self._listening.settimeout(0)
         self.socket = self._listening
 
     def server_activate(self) -> None:
