@@ -1,0 +1,290 @@
+"""Every object that the node can write, made from every kind of source, before foreign judges."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.findings import Segmentation
+from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.encode.headers import read_sources
+from dicom_ai_node.encode.planes import planes
+from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
+from tests import phantoms
+from tests.encode import scenes
+from tests.peers import validators
+from tests.peers.validators import NoGeometry, NotUpright, Verdict
+
+REAL_HEAD = "real head CT, tilted, two spacings"
+NOTHING = "CT, nothing found"
+SOURCES = [*scenes.SOURCES, REAL_HEAD, NOTHING]
+UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
+"""Sources of which dcmqi can make a volume."""
+
+_ALWAYS = {"PS3.3", "dcmftest"}
+JUDGES: Mapping[str, set[str]] = {
+    "segmentation": _ALWAYS | {"dciodvfy"},
+    "segmentation_fractional": _ALWAYS | {"dciodvfy"},
+    "segmentation_labelmap": _ALWAYS,
+    "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
+    "structured_report": _ALWAYS
+    | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was made from one source."""
+
+    scene: scenes.Scene
+    paths: tuple[Path, ...]
+
+    def path(self, kind: str) -> Path:
+        """Return the file of one kind of object."""
+        return next(path for path in self.paths if path.stem.endswith(f"-{kind}"))
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Written]:
+    """Return the objects of all kinds from every source, as files that came from files."""
+    folder = tmp_path_factory.mktemp("objects")
+    made = {}
+    for number, name in enumerate(SOURCES):
+        scene = _scene(name, folder / f"source-{number}")
+        if scene is not None:
+            objects = encode_job(scene.findings, scene.origin, ENCODERS)
+            paths = write_objects(folder / f"result-{number}", objects)
+            made[name] = Written(scene, tuple(paths))
+    return made
+
+
+@pytest.fixture(scope="session")
+def verdict(written: Mapping[str, Written], tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+    """Return what all validators say about all of it."""
+    paths = [path for made in written.values() for path in made.paths]
+    return validators.validate(paths, tmp_path_factory.mktemp("validators"))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_validator_complains_about_any_object_of_this_source(
+    source: str, written: Mapping[str, Written], verdict: Verdict
+) -> None:
+    """Zero errors from every validator that knows the object."""
+    made = _made(source, written)
+    about = [
+        f"{item.path.name}: {item.tool}: {item.text}"
+        for item in verdict.complaints
+        if item.path in made.paths
+    ]
+    assert about == []
+    for path in made.paths:
+        kind = path.stem.partition("-")[2]
+        judges = JUDGES[kind] | ({"dcmqi"} if source in UPRIGHT and "segment" in kind else set())
+        assert set(verdict.checked[path]) == judges
+
+
+@pytest.mark.parametrize("source", sorted(UPRIGHT))
+@pytest.mark.parametrize("kind", ["segmentation", "segmentation_labelmap"])
+def test_another_implementation_finds_every_voxel_where_the_model_put_it(
+    source: str, kind: str, written: Mapping[str, Written], tmp_path: Path
+) -> None:
+    """The volumes that dcmqi makes of our segmentations equal the labels, in value and in place."""
+    made = _made(source, written)
+    found = made.scene.findings.segmentation
+    assert found is not None
+    for number, (array, affine) in validators.volumes(made.path(kind), tmp_path).items():
+        wanted = [number] if kind == "segmentation" else [1, 2]
+        for value in wanted:
+            seen = array > 0 if kind == "segmentation" else array == value
+            _assert_same_place(found, made.scene.origin.sources, value, seen, affine)
+
+
+@pytest.mark.parametrize("source", SOURCES[:-1])
+def test_another_implementation_draws_every_frame_as_the_model_labelled_it(
+    source: str, written: Mapping[str, Written], tmp_path: Path
+) -> None:
+    """Frame by frame, DCMTK's pictures of our segmentations equal the labels of their sources."""
+    made = _made(source, written)
+    found = made.scene.findings.segmentation
+    assert found is not None
+    index = {frame: at for at, frame in enumerate(found.sources)}
+    for kind in ("segmentation", "segmentation_labelmap"):
+        dataset = dcmread(made.path(kind), stop_before_pixels=True)
+        pictures = validators.drawn(made.path(kind), tmp_path)
+        assert len(pictures) == dataset.NumberOfFrames
+        for picture, group in zip(pictures, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+            image = group.DerivationImageSequence[0].SourceImageSequence[0]
+            frame = SourceFrame(
+                image.ReferencedSOPInstanceUID, image.get("ReferencedFrameNumber", 1)
+            )
+            labels = found.labels[index[frame]]
+            if kind == "segmentation":
+                number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+                assert np.array_equal(picture, labels == number)
+            else:
+                assert np.array_equal(picture, labels > 0)
+
+
+@pytest.mark.parametrize("source", ["US cine", "DX", "two CR", "CT tilted, uneven", REAL_HEAD])
+def test_dcmqi_is_known_not_to_read_what_is_no_upright_volume(
+    source: str, written: Mapping[str, Written], tmp_path: Path
+) -> None:
+    """If it learns to, the comparison above shall cover these sources, too."""
+    made = _made(source, written)
+    with pytest.raises((NoGeometry, NotUpright)):
+        validators.volumes(made.path("segmentation"), tmp_path)
+
+
+def test_the_judges_and_their_verdicts_are_shown(
+    written: Mapping[str, Written], verdict: Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line per object: the source, the kind, how many validators looked, how many errors."""
+    with capsys.disabled():
+        print(f"\n\n{'source':36}{'object':38}{'errors':>7}  validators")  # noqa: T201
+        for source, made in written.items():
+            for path in made.paths:
+                errors = sum(item.path == path for item in verdict.complaints)
+                tools = ", ".join(verdict.checked[path])
+                print(f"{source:36}{path.stem:38}{errors:>7}  {tools}")  # noqa: T201
+    assert sum(len(made.paths) for made in written.values()) > 5 * len(scenes.SOURCES)
+
+
+def _broken(made: Written, kind: str, harm: Callable[[Dataset], None], folder: Path) -> Path:
+    dataset = dcmread(made.path(kind))
+    harm(dataset)
+    path = folder / "broken.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _no_algorithm(dataset: Dataset) -> None:
+    del dataset.SegmentSequence[0].SegmentAlgorithmName
+
+
+def _no_property(dataset: Dataset) -> None:
+    del dataset.SegmentSequence[1].SegmentedPropertyTypeCodeSequence
+
+
+def _no_positions(dataset: Dataset) -> None:
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        del group.PlanePositionSequence
+
+
+def _foreign(dataset: Dataset) -> None:
+    dataset.KVP = "120"
+
+
+def _no_evidence(dataset: Dataset) -> None:
+    del dataset.CurrentRequestedProcedureEvidenceSequence
+
+
+def _groups(dataset: Dataset) -> Sequence[Dataset]:
+    groups: Sequence[Dataset] = dataset.ContentSequence[-1].ContentSequence
+    return groups
+
+
+def _no_tracking(dataset: Dataset) -> None:
+    del _groups(dataset)[0].ContentSequence[1]
+
+
+def _no_procedure(dataset: Dataset) -> None:
+    kept = [
+        item
+        for item in dataset.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeValue != "121058"
+    ]
+    dataset.ContentSequence = kept
+
+
+def _odd_unit(dataset: Dataset) -> None:
+    for item in _groups(dataset)[0].ContentSequence:
+        if item.ValueType == "NUM":
+            del item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
+
+
+def _odd_procedure(dataset: Dataset) -> None:
+    for item in dataset.ContentSequence:
+        if item.ConceptNameCodeSequence[0].CodeValue == "121058":
+            item.ConceptCodeSequence[0].CodeValue = "77477000"
+
+
+def _no_conversion(dataset: Dataset) -> None:
+    del dataset.ConversionType
+
+
+def _no_pixels(dataset: Dataset) -> None:
+    del dataset.PixelData
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("kind", "harm", "tool"),
+    [
+        pytest.param("segmentation", _no_algorithm, "dciodvfy", id="no algorithm name"),
+        pytest.param("segmentation", _foreign, "PS3.3", id="an attribute of another IOD"),
+        pytest.param("segmentation", _no_positions, "dcmqi", id="no slice positions"),
+        pytest.param("segmentation_labelmap", _no_property, "PS3.3", id="no property type"),
+        pytest.param("structured_report", _no_evidence, "AIR", id="no evidence"),
+        pytest.param("structured_report", _no_tracking, "AIR", id="no tracking UID"),
+        pytest.param("structured_report", _no_procedure, "AIR", id="no procedure reported"),
+        pytest.param("structured_report", _odd_unit, "dciodvfy", id="a number without unit"),
+        pytest.param(
+            "structured_report", _odd_procedure, "pixelmed", id="a code of no context group"
+        ),
+        pytest.param("secondary_capture", _no_conversion, "dciodvfy", id="no conversion type"),
+        pytest.param("secondary_capture", _no_pixels, "dcmj2pnm", id="no pixels"),
+    ],
+)
+def test_the_judges_notice_when_an_object_is_broken(
+    kind: str,
+    harm: Callable[[Dataset], None],
+    tool: str,
+    written: Mapping[str, Written],
+    tmp_path: Path,
+) -> None:
+    """Silence counts only because each of them speaks up when there is something to say."""
+    path = _broken(written["CT"], kind, harm, tmp_path)
+    said = validators.validate([path], tmp_path, only=tool)
+    assert tool in {item.tool for item in said.complaints}
+
+
+def _scene(name: str, folder: Path) -> scenes.Scene | None:
+    if name == REAL_HEAD:
+        headers = scenes.head_ct()
+        return None if headers is None else scenes.scene_of(headers)
+    if name == NOTHING:
+        return scenes.nothing(phantoms.ct())
+    return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))
+
+
+def _made(source: str, written: Mapping[str, Written]) -> Written:
+    if source not in written:
+        pytest.skip("the real head CT is not here")
+    return written[source]
+
+
+def _assert_same_place(
+    found: Segmentation,
+    sources: Sequence[Dataset],
+    value: int,
+    seen: np.ndarray,
+    affine: np.ndarray,
+) -> None:
+    """Compare frame by frame: each labelled source frame with the slice that lies where it lies."""
+    to_slice = np.linalg.inv(affine)
+    matched = 0
+    for index, plane in enumerate(planes(found.sources, sources)):
+        mask = found.labels[index] == value
+        if not mask.any():
+            continue
+        corner = plane.corner_mm * (-1, -1, 1)  # NIfTI points right, anterior, head
+        column, row, place = (to_slice @ (*corner, 1))[:3]
+        assert np.allclose((column, row), 0, atol=1e-3)
+        assert abs(place - round(place)) < 1e-3
+        assert np.array_equal(seen[round(place)], mask)
+        matched += 1
+    assert matched == np.count_nonzero(seen.any(axis=(1, 2)))
