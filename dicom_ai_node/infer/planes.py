@@ -5,6 +5,7 @@ groups, shared by all frames or given for each, PS3.3 C.7.6.16. A `Plane` answer
 for both.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,8 @@ _MACROS: Final = (
 )  # fmt: skip
 """The functional groups that we ask."""
 
+_COUNTS: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
@@ -97,14 +100,17 @@ class Plane:
         Raises
         ------
         Rejected
-            With GEO_MISSING_ATTRIBUTE if one of them is no number.
+            With GEO_MISSING_ATTRIBUTE if one of them is no finite number.
         """
         value = self.value(keyword)
         values = value if _is_many(value) else [value]
         try:
-            return tuple(float(item) for item in values if not _is_empty(item))
+            numbers = tuple(float(item) for item in values if not _is_empty(item))
         except (TypeError, ValueError) as error:
             raise Rejected(RejectCode.GEO_MISSING_ATTRIBUTE, f"{keyword} is no number") from error
+        if not all(math.isfinite(number) for number in numbers):
+            raise Rejected(RejectCode.GEO_MISSING_ATTRIBUTE, f"{keyword} is not finite")
+        return numbers
 
     @property
     def image_type(self) -> tuple[str, ...]:
@@ -123,11 +129,14 @@ def read_headers(paths: Iterable[Path]) -> list[Dataset]:
     Raises
     ------
     Rejected
-        With PIX_CORRUPT if a file cannot be parsed, PIX_UNSUPPORTED if none is an image.
+        With PIX_CORRUPT if a file cannot be parsed or an Image Pixel module makes no sense,
+        PIX_UNSUPPORTED if none is an image.
     """
     headers = [ds for ds in map(_header, paths) if ds.get("Rows") and ds.get("Columns")]
     if not headers:
         raise Rejected(RejectCode.PIX_UNSUPPORTED, "the series holds no images")
+    for ds in headers:
+        _check_image(ds)
     return headers
 
 
@@ -167,6 +176,21 @@ def _header(path: Path) -> Dataset:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except (InvalidDicomError, EOFError, OSError, ValueError, KeyError) as error:
         raise Rejected(RejectCode.PIX_CORRUPT, "an instance cannot be parsed") from error
+
+
+def _check_image(ds: Dataset) -> None:
+    """Raise unless everything that decoders rely on is there, PS3.3 C.7.6.3."""
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if not ds.get(keyword):
+            raise Rejected(RejectCode.PIX_CORRUPT, f"{keyword} is absent")
+    numbers = {keyword: ds.get(keyword) for keyword in _COUNTS}
+    wrong = [keyword for keyword, value in numbers.items() if not isinstance(value, int)]
+    if wrong:
+        raise Rejected(RejectCode.PIX_CORRUPT, f"{', '.join(wrong)} absent or no number")
+    allocated, stored = numbers["BitsAllocated"], numbers["BitsStored"]
+    high = ds.get("HighBit", stored - 1)
+    if not (0 < stored <= allocated and isinstance(high, int) and high < allocated):
+        raise Rejected(RejectCode.PIX_CORRUPT, f"{stored} bits up to bit {high} of {allocated}")
 
 
 def _frames_of(ds: Dataset) -> Iterable[Plane]:

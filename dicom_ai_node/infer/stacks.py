@@ -177,23 +177,27 @@ def _one_of_several(
     ordered: Sequence[Slice], options: Mapping[str, Option]
 ) -> tuple[list[Slice], str]:
     """Take one of the stacks that share their places, if something tells them apart."""
-    for keyword in (*_TIMES, *_OTHERS):
-        parts = _parts_by(ordered, keyword)
-        if len(parts) < 2 or any(collisions(part) for part in parts):  # noqa: PLR2004
-            continue
-        by_size = sorted(parts, key=len, reverse=True)
-        wanted = options.get("time_point")
-        if wanted is not None:
-            if not 1 <= int(wanted) <= len(parts):
-                raise Rejected(RejectCode.GEO_4D, f"there are {len(parts)} time points")
-            return parts[int(wanted) - 1], f"{keyword}: {wanted} of {len(parts)} taken"
-        if 2 * len(by_size[1]) < len(by_size[0]):
-            left_out = len(ordered) - len(by_size[0])
-            return by_size[0], f"{left_out} frames of another {keyword} left out"
-        raise Rejected(RejectCode.GEO_4D, f"{len(parts)} values of {keyword} at the same place")
-    raise Rejected(
-        RejectCode.GEO_DUPLICATE, f"{len(collisions(ordered))} slices lie where another lies"
-    )
+    splits = [
+        (keyword, parts)
+        for keyword in (*_TIMES, *_OTHERS)
+        if len(parts := _parts_by(ordered, keyword)) > 1 and not any(map(collisions, parts))
+    ]
+    if not splits:
+        raise Rejected(
+            RejectCode.GEO_DUPLICATE, f"{len(collisions(ordered))} slices lie where another lies"
+        )
+    # a time that differs from slice to slice parts them too, but into more than there are
+    keyword, parts = min(splits, key=lambda split: len(split[1]))
+    wanted = options.get("time_point")
+    if wanted is not None:
+        if not 1 <= int(wanted) <= len(parts):
+            raise Rejected(RejectCode.GEO_4D, f"there are {len(parts)} time points")
+        return parts[int(wanted) - 1], f"{keyword}: {wanted} of {len(parts)} taken"
+    largest, second = sorted(parts, key=len, reverse=True)[:2]
+    if 2 * len(second) < len(largest):
+        left_out = len(ordered) - len(largest)
+        return largest, f"{left_out} frames of another {keyword} left out"
+    raise Rejected(RejectCode.GEO_4D, f"{len(parts)} values of {keyword} at the same place")
 
 
 def _parts_by(ordered: Sequence[Slice], keyword: str) -> list[list[Slice]]:

@@ -121,7 +121,8 @@ def _frames_in(images: Sequence[_Image]) -> int:
 
 
 def _place(image: _Image) -> tuple[int, str]:
-    return int(image.header.get("InstanceNumber") or 0), str(image.header.SOPInstanceUID)
+    number = "".join(Plane(image.header).texts("InstanceNumber"))
+    return int(number) if number.isdigit() else 0, str(image.header.SOPInstanceUID)
 
 
 def _filled(

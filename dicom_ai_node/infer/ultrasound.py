@@ -1,5 +1,6 @@
 """Ultrasound: where tissue is shown, how large its pixels are, when frames were taken."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -119,11 +120,14 @@ def _region(item: Dataset, size: tuple[int, int]) -> Region:
 
 def _region_spacing_mm(item: Dataset) -> tuple[float, float] | None:
     units = (item.get("PhysicalUnitsYDirection"), item.get("PhysicalUnitsXDirection"))
-    deltas = (item.get("PhysicalDeltaY"), item.get("PhysicalDeltaX"))
-    if units != (_CENTIMETRES, _CENTIMETRES) or not all(deltas):
+    if units != (_CENTIMETRES, _CENTIMETRES):
         return None
+    down, across = (Plane(item).numbers(f"PhysicalDelta{axis}") for axis in "YX")
     # the sign says in which direction the axis runs
-    return abs(float(deltas[0])) * 10, abs(float(deltas[1])) * 10
+    spacing_mm = [abs(value) * 10 for value in down + across]
+    if len(spacing_mm) != 2 or not all(0 < value < math.inf for value in spacing_mm):  # noqa: PLR2004
+        return None
+    return spacing_mm[0], spacing_mm[1]
 
 
 def _whole_spacing_mm(header: Dataset, items: Sequence[Dataset]) -> tuple[float, float] | None:

@@ -152,8 +152,8 @@ def _check_hounsfield(plane: Plane) -> None:
 def _linear(plane: Plane) -> tuple[float, float]:
     slope, intercept = plane.numbers("RescaleSlope"), plane.numbers("RescaleIntercept")
     factor = slope[0] if slope else 1.0
-    if factor == 0 or not np.isfinite(factor):
-        raise Rejected(RejectCode.PIX_NO_RESCALE, "RescaleSlope is 0 or no number")
+    if factor == 0:
+        raise Rejected(RejectCode.PIX_NO_RESCALE, "RescaleSlope is 0")
     return factor, intercept[0] if intercept else 0.0
 
 

@@ -193,6 +193,16 @@ def test_a_route_may_choose_a_time_point(time_point: int, first: int, tmp_path: 
     assert volume.notes == (f"TemporalPositionIdentifier: {time_point} of 2 taken",)
 
 
+def test_times_of_single_slices_do_not_hide_the_time_points(tmp_path: Path) -> None:
+    """Each slice has its own trigger time, each time point its own acquisition number."""
+    series = mr(AcquisitionNumber=1) + _again(mr(), AcquisitionNumber=2)
+    for index, ds in enumerate(series):
+        ds.TriggerTime = 13 * index
+    volume = volume_of(series, tmp_path, time_point=1)
+    assert len(volume.array) == 12
+    assert volume.notes == ("AcquisitionNumber: 1 of 2 taken",)
+
+
 def test_a_time_point_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     """Asking for the third of two time points is no reason to give the second."""
     series = mr(TriggerTime=0) + _again(mr(), TriggerTime=400)
