@@ -5,7 +5,8 @@ import socket
 import ssl
 from collections.abc import Sequence
 from functools import partial
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Thread
 
 import structlog
 from pynetdicom import _config
@@ -25,7 +26,7 @@ __all__ = ["DimseListener", "Inbox"]
 
 log = structlog.get_logger()
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
 
 
 class DimseListener:
@@ -49,8 +50,8 @@ class DimseListener:
         self._limits = limits or Limits()
         self._ssl_context = ssl_context
         self._doorway = Doorway(self._limits)
-        self._closing = Event()
-        self._grace_seconds = 0.0
+        # Its `put` may interrupt its `get` in the same thread; an Event could deadlock there.
+        self._closing: SimpleQueue[float] = SimpleQueue()
 
     def serve(self, listening: socket.socket) -> None:
         """Accept on a socket that listens already; return when closed and everyone has left.
@@ -63,9 +64,9 @@ class DimseListener:
         Thread(
             target=server.serve_forever, args=(_POLL_SECONDS,), name="accept", daemon=True
         ).start()
-        self._closing.wait()
+        grace_seconds = self._closing.get()
         server.shutdown()
-        self._doorway.close(self._grace_seconds)
+        self._doorway.close(grace_seconds)
 
     def close(self, grace_seconds: float) -> None:
         """Make `serve` accept nothing more and return; safe to call from a signal handler.
@@ -73,8 +74,7 @@ class DimseListener:
         Associations go on for `grace_seconds` at most. One that pauses between two instances
         is ended earlier.
         """
-        self._grace_seconds = grace_seconds
-        self._closing.set()
+        self._closing.put(grace_seconds)
 
     def _attend(self, guest: Guest) -> None:
         wire = Wire(guest.sock, self._limits.request_seconds)

@@ -5,9 +5,10 @@ although its DIMSE message was complete. Nesting is followed with a list and not
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from mmap import mmap
 from struct import Struct
+from typing import NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary
 
@@ -34,8 +35,7 @@ _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """Where one element lies.
 
     Attributes
@@ -142,7 +142,7 @@ class Walk:
                 stack.pop()
                 continue
             if inner is not None and len(stack) == _IN_A_GROUP:
-                inner.append(replace(found, parent=stack[-2].tag))
+                inner.append(found._replace(parent=stack[-2].tag))
             opened = self._opened_by(found, at, top)
             if opened is None:
                 at = self._after_plain(found, at)

@@ -4,6 +4,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import time
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
 
+from dicom_ai_node import log
 from dicom_ai_node.domain.errors import NeedsAttention, NotStorable, OutOfResources
 from dicom_ai_node.domain.study import Received
 from dicom_ai_node.domain.uids import AETitle
@@ -98,6 +100,7 @@ def test_the_peer_hears_what_became_of_its_instance(
     node: Node, answer: Received | Exception, status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Success is answered only when the arrival has been recorded; each error has its status."""
+    log.configure(debug=True)  # onto what is captured here
     node.diary.answer = answer
     image = phantoms.ct(slices=1)[0]
     association = node.associate(image)
@@ -105,7 +108,9 @@ def test_the_peer_hears_what_became_of_its_instance(
     node.diary.answer = Received.NEW
     assert association.send_c_store(image).Status == 0x0000
     association.release()
-    assert "ZZCANARY" not in "".join(capfd.readouterr())
+    logged = "".join(capfd.readouterr())
+    assert ("instance_not_taken" in logged) is (status != 0x0000)
+    assert "ZZCANARY" not in logged
 
 
 def test_a_full_disk_turns_senders_away_for_now(node: Node) -> None:
@@ -307,3 +312,44 @@ def test_plain_text_on_the_tls_port_is_turned_away(start: Start, certificate: Pa
     node = start(ssl_context=server)
     with RawPeer(node.port) as peer:
         assert peer.send(request()).pdu()[0] != 2
+
+
+def test_no_log_line_names_the_patient(node: Node, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither what arrives, nor what is refused, nor what breaks off is quoted."""
+    log.configure(debug=True)  # onto what is captured here
+    image = phantoms.ct(slices=1)[0]
+    data = encoded(image)
+    context = [(3, image.SOPClassUID, (image.file_meta.TransferSyntaxUID,))]
+    uids = image.SOPInstanceUID.encode(), image.SOPClassUID.encode()
+    with RawPeer(node.port).associate(context) as peer:
+        assert peer.store(data, *uids) == 0x0000
+        assert peer.store(data[:-10], *uids) == 0xC000
+        assert peer.store(data, b"1.2.3.9", uids[1]) == 0xA900
+        peer.send(p_data(pdv(data, 2)))
+        peer.pdu()
+    logged = "".join(capfd.readouterr())
+    assert "instance_not_taken" in logged
+    assert phantoms.CANARY not in logged
+    assert image.SOPInstanceUID not in logged
+    assert "ZZCANARY" not in str(node.diary.arrivals)
+
+
+def test_a_signal_handler_can_close_the_listener(tmp_path: Path) -> None:
+    """SIGTERM reaches the thread that serves."""
+    code = (
+        "import signal, sys; from pathlib import Path;"
+        "from tests.receive.test_dimse import _deaf; from dicom_ai_node.receive.server import *;"
+        "node = _deaf(Path(sys.argv[1]));"
+        "signal.signal(signal.SIGTERM, lambda *_: node.close(5));"
+        "socket_ = listening_socket('127.0.0.1', 0); print('up', flush=True); node.serve(socket_)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.terminate()
+        assert process.wait(10) == 0
