@@ -38,6 +38,7 @@ _TEXT = frozenset({
     "UT",
 })  # fmt: skip
 _DECODED_BY_CHARSET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_IN_G1 = {"ISO 2022 IR 58": ["gb18030"], "ISO 2022 IR 149": ["euc_kr"]}
 _JOINED = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 _NUMBERS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 _UNREADABLE = (ValueError, TypeError, AttributeError, NotImplementedError, LookupError,
@@ -65,7 +66,7 @@ def normalised(dataset: Dataset) -> Dataset:
     switched off for the process meanwhile.
     """
     with unvalidated():
-        header = _clean(dataset, _undeclared(dataset))
+        header = _clean(dataset, _encoding(dataset))
     header.SpecificCharacterSet = "ISO_IR 192"
     if "PatientSex" in header:
         header.PatientSex = repaired_sex(str(_first(header, "PatientSex", dataset)))
@@ -104,12 +105,17 @@ def unvalidated() -> Iterator[None]:
         yield
 
 
-def _undeclared(dataset: Dataset) -> list[str] | None:
-    """Return the encoding of text whose character set is not declared, or `None` to believe it.
+def _encoding(dataset: Dataset) -> list[str] | None:
+    """Return the encoding of text where pydicom would not find it, or `None` to leave it to it.
 
-    Non-ASCII bytes that happen to be valid UTF-8 are UTF-8; nothing else can be told apart.
+    ASCII with Chinese or Korean in G1 is read as GB18030 or EUC-KR, which say the same: pydicom
+    leaves the escape sequences in the text, and some systems leave them out. Without a character
+    set, bytes that happen to be valid UTF-8 are UTF-8; nothing else can be told apart.
     """
-    if str(dataset.get("SpecificCharacterSet") or "").strip():
+    declared = dataset.get("SpecificCharacterSet")
+    if not isinstance(declared, str) and declared:
+        return _IN_G1.get(tuple(declared)[-1]) if not declared[0] else None
+    if str(declared or "").strip():
         return None
     texts = [raw.value or b"" for tag in dataset.keys() if (raw := _raw_text(dataset, tag))]  # noqa: SIM118
     try:
@@ -128,7 +134,10 @@ def _clean(dataset: Dataset, encoding: list[str] | None) -> Dataset:
         if element is None or not element.keyword:
             continue
         if element.VR == "SQ":
-            items = [_clean(item, encoding) for item in element.value or ()]
+            items = [
+                _clean(item, _encoding(item) if "SpecificCharacterSet" in item else encoding)
+                for item in element.value or ()
+            ]
             clean.add(DataElement(tag, "SQ", [item for item in items if len(item)]))
         elif element.VR in _TEXT:
             clean.add(DataElement(tag, element.VR, _text(element)))
@@ -151,7 +160,8 @@ def _element(dataset: Dataset, tag: BaseTag, encoding: list[str] | None) -> Data
         if encoding and raw is not None:
             return convert_raw_data_element(raw, encoding=encoding, ds=dataset)
         element = dataset[tag]
-        str(element.value)  # names decode themselves only now
+        if element.VR == "PN":
+            str(element.value)  # names decode themselves only now
     except _UNREADABLE:
         return None
     return element

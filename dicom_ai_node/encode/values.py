@@ -10,6 +10,8 @@ from dicom_ai_node.domain.uids import is_uid
 
 _LONGEST: Mapping[str, int] = {"AE": 16, "SH": 16, "LO": 64, "ST": 1024, "LT": 10240}
 """Characters of a value, PS3.5 6.2; PN counts per group and UT and UC have no limit of ours."""
+_ESCAPE = re.compile(r"\x1b[\x20-\x2f]*[\x30-\x7e]")
+"""Switches between character sets, PS3.5 6.1.2.5.3; left over where a decoder did not need it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _ONE_LINE = re.compile(r"[\x00-\x1f\x7f]")
 _CODE = re.compile(r"[A-Z0-9 _]{0,16}")
@@ -24,7 +26,7 @@ _DS_LENGTH = 16
 
 def repaired(vr: str, text: str) -> str:
     """Return `text` as PS3.5 6.2 wants a value of this VR, or "" if nothing can be made of it."""
-    return _REPAIRS.get(vr, _kept)(text.strip(" \0"))
+    return _REPAIRS.get(vr, _kept)(_ESCAPE.sub("", text).strip(" \0"))
 
 
 def repaired_sex(text: str) -> str:
@@ -36,7 +38,8 @@ def repaired_sex(text: str) -> str:
 
 def repaired_name(text: str) -> str:
     """Return a person name with up to three groups of up to 64 characters, PS3.5 6.2.1."""
-    groups = [_ONE_LINE.sub("", group)[:64].strip() for group in text.split("=")[:3]]
+    received = _ESCAPE.sub("", text).split("=")
+    groups = [_ONE_LINE.sub("", group)[:64].strip() for group in received[:3]]
     return "=".join(groups).rstrip("=")
 
 
