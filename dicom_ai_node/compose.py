@@ -221,7 +221,12 @@ def retention(config: NodeConfig) -> Callable[[], object]:
         min_free_bytes=2 * config.store.min_free_bytes,
     )
     chore = Retention(ledger(config), blobs(config), policy)
-    return lambda: chore.run(now())
+
+    def run() -> None:
+        chore.run(now())
+        chore.sweep(now())
+
+    return run
 
 
 # deliver

@@ -47,6 +47,7 @@ from dicom_ai_node.route.plan import plan
 log = structlog.get_logger()
 
 LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
+_NEEDS_NO_FINDINGS = frozenset({Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED})
 
 
 # receive -> store: in every receiver process
@@ -155,6 +156,13 @@ class Work:
         for job in self.ledger.reap(self.now(), self.limits.lost_attempts):
             log.warning("lease_expired", job=job.name, after=job.stage)
 
+    def tidy(self) -> None:
+        """Remove what workers have left behind of jobs that need it no more."""
+        for folder in self.folder.glob("*"):
+            job = self.ledger.job(folder.name)
+            if job is None or job.stage in _NEEDS_NO_FINDINGS:
+                shutil.rmtree(folder)
+
     def give_back(self) -> None:
         """Put everything at work back to where it was claimed, to be done again at once."""
         for job in list(self._at_work.values()):
@@ -190,8 +198,15 @@ class Work:
         # the holder of the highest could move the job to INFERRED.
         findings = max((self.folder / job.key).glob("findings-*"))
         write = tuple(self._taken_by_all(kind, route.to) for kind in route.write)
-        earlier = self.ledger.results(job.supersedes) if job.supersedes else ()
-        return encoding_order(job, findings, write, earlier, self.blobs.path)
+        return encoding_order(job, findings, write, self._earlier(job), self.blobs.path)
+
+    def _earlier(self, job: Job) -> Sequence[Result]:
+        """Return the results of the last job before `job` that had any."""
+        key = job.supersedes
+        while key and not self.ledger.results(key):
+            before = self.ledger.job(key)
+            key = before.supersedes if before else None
+        return self.ledger.results(key) if key else ()
 
     def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
         """Return `kind`, or the binary form of a label map that some destination would refuse."""

@@ -52,6 +52,7 @@ def work(settings: NodeConfig, heart: Heart) -> None:
         (desk.settle, SETTLE_SECONDS),
         (desk.keep_alive, desk.limits.lease.total_seconds() / 4),
         (compose.retention(settings), RETENTION_SECONDS),
+        (desk.tidy, RETENTION_SECONDS),
     )
     for chore, seconds in timers:
         clockwork.add_job(

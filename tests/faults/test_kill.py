@@ -112,8 +112,5 @@ def test_nothing_is_lost_or_done_twice_when_the_plug_is_pulled(tmp_path: Path) -
                 bytes_there = (blobs / digest[:2] / digest).read_bytes()
                 assert hashlib.sha256(bytes_there).hexdigest() == digest
             expected = {r.sop_instance_uid for job in jobs for r in ledger.results(job.key)}
-            arrived = [
-                dcmread(pacs.file(name), stop_before_pixels=True) for name in pacs.instances()
-            ]
-            assert sorted(it.SOPInstanceUID for it in arrived) == sorted(expected)
+            assert set(pacs.instances()) == expected
             assert len(expected) == 3 * STUDIES

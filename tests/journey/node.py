@@ -54,9 +54,9 @@ class Node:
             """)
             + dedent(extra)
             + "routes:\n"
-            + dedent(routes)
+            + routes
             + "destinations:\n"
-            + dedent(destinations)
+            + destinations
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +69,12 @@ class Node:
                 cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
-        until(lambda: b"node_ready" in self.log.read_bytes()[offset:], 300, "the node is ready")
+
+        def is_ready() -> bool:
+            assert self.is_running, self.log.read_text()[offset:]
+            return b"node_ready" in self.log.read_bytes()[offset:]
+
+        until(is_ready, 200, "the node is ready")
         return self
 
     def tree(self) -> list[int]:
@@ -85,7 +90,7 @@ class Node:
         return found
 
     def kill(self) -> None:
-        """kill -9 of the whole tree at once, as a power cut would."""
+        """Kill -9 of the whole tree at once, as a power cut would."""
         assert self._process
         for pid in self.tree():
             with contextlib.suppress(ProcessLookupError):

@@ -48,7 +48,7 @@ class Ward:
 
     def objects(self) -> list[Dataset]:
         """Return everything that the PACS has."""
-        return [dcmread(self.pacs.file(name)) for name in self.pacs.instances()]
+        return [self.pacs.dataset(uid) for uid in self.pacs.instances()]
 
 
 @pytest.fixture(scope="module")
