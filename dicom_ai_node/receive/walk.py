@@ -31,6 +31,9 @@ _IN_A_GROUP = 4
 """Open at an attribute of a functional group: two sequences and an item of each."""
 
 _FIRST_GROUP = 0x0008
+_MOST_INNER = 1000
+"""Attributes of shared functional groups that are looked at; real images have some fifty."""
+
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
@@ -141,7 +144,7 @@ class Walk:
                     raise NotUnderstood(f"{_named(top.tag)} has a length and a delimiter")
                 stack.pop()
                 continue
-            if inner is not None and len(stack) == _IN_A_GROUP:
+            if inner is not None and len(stack) == _IN_A_GROUP and len(inner) < _MOST_INNER:
                 inner.append(found._replace(parent=stack[-2].tag))
             opened = self._opened_by(found, at, top)
             if opened is None:
