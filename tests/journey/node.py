@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,9 @@ from typing import Any
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import ENDED, Job, Stage
 from dicom_ai_node.domain.ports import Ledger
+from tests.peers.tools import find, free_port
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], Any], seconds: float, what: str) -> Any:  # noqa: ANN401 - what it returns
@@ -143,7 +136,7 @@ def storescu(
 ) -> subprocess.CompletedProcess[str]:
     """Send files with DCMTK, as a modality would."""
     return subprocess.run(
-        ["storescu", "-aet", calling, "-aec", "AI_NODE", "--propose-lossless", "+sd",
+        [find("storescu"), "-R", "-aet", calling, "-aec", "AI_NODE", "+sd",
          "127.0.0.1", str(port), *map(str, paths)],
         capture_output=True, text=True, check=False, env={**os.environ, "TCP_NODELAY": "1"},
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """The whole main job through real sockets: DCMTK sends, the node works, Orthanc receives."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,17 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from dicom_ai_node.compose import SHIPPED_MODELS
+from dicom_ai_node.domain.findings import Segmentation
 from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.domain.orders import Attempt, InferenceOrder
+from dicom_ai_node.domain.uids import JobKey, SOPInstanceUID
+from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.infer.worker import Worker
 from dicom_ai_node.samples.studies import write_samples
 from tests.journey.node import Node, running, storescu, until
 from tests.peers.orthanc import Orthanc
+from tests.peers.validators import volumes
 from tests.phantoms import CANARY
 
 ROUTES = """\
@@ -87,45 +93,85 @@ def test_a_head_ct_comes_back_as_segmentation_report_and_picture(ward: Ward) -> 
 
 
 @pytest.mark.peer
-def test_an_independent_reader_decodes_the_very_mask(ward: Ward, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("study", "model"),
+    [
+        pytest.param("mr-hippocampus", "hippocampus_mr", id="of an upright volume"),
+        pytest.param("ct-head", "ct_tissue", id="of slices that are tilted and unevenly spaced"),
+    ],
+)
+def test_an_independent_reader_decodes_the_very_mask(
+    ward: Ward, tmp_path: Path, study: str, model: str
+) -> None:
     """What dcmqi reads from the object in the PACS is what the model drew, voxel for voxel."""
-    assert storescu(ward.node.port, ward.samples["mr-hippocampus"]).returncode == 0
-    until(
-        lambda: "mr-hippocampus" in _studies_with_results(ward),
-        120,
-        "the result of the MR has arrived",
-    )
+    assert storescu(ward.node.port, ward.samples[study]).returncode == 0
+    until(lambda: study in _studies_with_results(ward), 120, "the result has arrived")
     (segmentation,) = [
-        it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, "mr-hippocampus")
+        it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, study)
     ]
+    drawn = _drawn_by(model, ward.samples[study])
     path = tmp_path / "seg.dcm"
+    _stand_upright(segmentation, [frame.sop_instance_uid for frame in drawn.sources])
     segmentation.save_as(path)
-    subprocess.run(
-        ["segimage2itkimage", "--inputDICOM", path, "--outputDirectory", tmp_path,
-         "--outputType", "nii", "--mergeSegments"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    nibabel = pytest.importorskip("nibabel")
-    (written,) = tmp_path.glob("*.nii*")
-    decoded = np.asarray(nibabel.load(written).dataobj).T
-    assert decoded.any()
-    own = _labels(segmentation)
-    assert decoded.shape == own.shape
-    np.testing.assert_array_equal(decoded, own)
+    for number, (decoded, affine) in volumes(path, tmp_path).items():
+        first = round(affine[2, 3])  # 1 mm from slice to slice: z is the index
+        expected = drawn.labels[first : first + len(decoded)] == number
+        np.testing.assert_array_equal(decoded > 0, expected)
+        assert expected.sum() == (drawn.labels == number).sum() > 0
 
 
-def _labels(segmentation: Dataset) -> np.ndarray:
-    """Return (slices, rows, columns), slices along the normal, from the frames of a binary SEG."""
-    frames = segmentation.pixel_array
-    places, numbers = [], []
-    for item in segmentation.PerFrameFunctionalGroupsSequence:
-        places.append(float(item.PlanePositionSequence[0].ImagePositionPatient[2]))
-        numbers.append(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-    ordered = sorted(set(places))
-    labels = np.zeros((len(ordered), *frames.shape[1:]), np.uint8)
-    for frame, place, number in zip(frames, places, numbers, strict=True):
-        labels[ordered.index(place)][frame > 0] = number
-    return labels
+def _drawn_by(model: str, paths: list[Path]) -> Segmentation:
+    """Return what the model draws on these files when it is asked without any node around it."""
+    catalog = Catalog([SHIPPED_MODELS])
+    order = InferenceOrder(
+        kind="segment",
+        model=model,
+        model_digest=catalog.facts(model).digest,
+        inputs={"image": tuple(paths)},
+        options={},
+    )
+    attempt = Attempt(job=JobKey(""), fence=1, folder=Path(), order=order, limit_seconds=60)
+    drawn = Worker(catalog, "cpu", warm=[model])(attempt).segmentation
+    assert drawn
+    return drawn
+
+
+def _stand_upright(segmentation: Dataset, order: list[SOPInstanceUID]) -> None:
+    """Put the frames of a copy 1 mm apart on one axis, in the order of their sources.
+
+    dcmqi makes a volume only of evenly spaced slices that are not sheared. That the positions
+    themselves are those of the sources is another test; the pixels stay as they were sent.
+    """
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    frames = segmentation.PerFrameFunctionalGroupsSequence
+    for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+        if keyword not in shared:  # every slice stands for a thickness of its own
+            setattr(shared, keyword, getattr(frames[0], keyword))
+            for frame in frames:
+                delattr(frame, keyword)
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence[0].PixelSpacing = [1, 1]
+    shared.PixelMeasuresSequence[0].SpacingBetweenSlices = 1
+    for frame in frames:
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        index = order.index(source.ReferencedSOPInstanceUID)
+        frame.PlanePositionSequence[0].ImagePositionPatient = [0, 0, index]
+
+
+@pytest.mark.peer
+def test_each_frame_lies_where_its_source_lies(ward: Ward) -> None:
+    """A segmentation of a tilted head stands on the very planes of its slices."""
+    (segmentation,) = [
+        it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, "ct-head")
+    ]
+    places = {
+        it.SOPInstanceUID: it.ImagePositionPatient
+        for it in (dcmread(path, stop_before_pixels=True) for path in ward.samples["ct-head"])
+    }
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        place = frame.PlanePositionSequence[0].ImagePositionPatient
+        assert place == pytest.approx(places[source.ReferencedSOPInstanceUID])
 
 
 def _is_of(it: Dataset, ward: Ward, modality: str) -> bool:
