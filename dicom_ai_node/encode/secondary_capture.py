@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
 )
 
-from dicom_ai_node.domain.findings import Backdrop, Findings
+from dicom_ai_node.domain.findings import Backdrop, Findings, Measurement
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
@@ -199,9 +200,14 @@ def _values(findings: Findings, of: int | None, frame: SourceFrame) -> str:
     values = [
         measured(item)
         for item in findings.measurements
-        if item.of == of and item.frame in {None, frame}
+        if item.of == of and item.frame in {None, frame} and _is_for_people(item)
     ]
     return ", ".join(values[:MOST_MEASUREMENTS])
+
+
+def _is_for_people(item: Measurement) -> bool:
+    """Spread and extremes are for the report; a picture shows the value itself or its mean."""
+    return item.derivation is None or item.derivation.value == codes.SCT.Mean.value
 
 
 def _labels(scene: _Scene, frame: SourceFrame | None) -> set[int]:

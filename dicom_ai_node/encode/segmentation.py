@@ -1,8 +1,9 @@
 """Findings as a binary segmentation, PS3.3 A.51: what every viewer of segmentations shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Findings
@@ -35,9 +36,15 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
             found.labels[plane] == part.segments[segment or 0].number
             for segment, plane in part.frames
         )
-        # Frames follow each other without a gap, bit after bit, PS3.5 8.2 and annex D.
-        bits = np.packbits(np.concatenate([frame.ravel() for frame in frames]), bitorder="little")
-        seg.PixelData = bits.tobytes() + b"\0" * (bits.size % 2)
+        seg.PixelData = _packed(frames, seg.Rows * seg.Columns)
         seg["PixelData"].VR = "OB"
         objects.append(seg)
     return objects
+
+
+def _packed(frames: Iterable[NDArray[np.bool_]], pixels: int) -> bytes:
+    """Return one bit per pixel, frame after frame without a gap, PS3.5 8.2 and annex D."""
+    if pixels % 8:
+        frames = [np.concatenate([frame.ravel() for frame in frames])]
+    packed = b"".join(np.packbits(frame.ravel(), bitorder="little").tobytes() for frame in frames)
+    return packed + b"\0" * (len(packed) % 2)

@@ -10,6 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.encode import OUTPUTS
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.write import ENCODERS, encode_job, encoders_for, write_objects
 from tests import phantoms
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 AGAIN = """
 import sys
 from pathlib import Path
+from dicom_ai_node.encode import OUTPUTS
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
 from tests.encode import scenes
@@ -97,3 +99,8 @@ def test_odd_identifiers_of_a_source_are_referenced_as_they_are(tmp_path: Path) 
     paths = write_objects(tmp_path, encode_job(scene.findings, scene.origin, ENCODERS))
     with unvalidated():
         assert {str(dcmread(path).StudyInstanceUID) for path in paths} == {"1.2.03"}
+
+
+def test_the_configuration_knows_every_encoder() -> None:
+    """It checks `write` against a list, so as not to import them all."""
+    assert tuple(ENCODERS) == OUTPUTS
