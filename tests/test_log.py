@@ -1,0 +1,48 @@
+"""Logs that an operator can grep and that cannot name a patient."""
+
+import json
+
+import pytest
+import structlog
+
+from dicom_ai_node import log
+from tests.phantoms import CANARY
+
+
+def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_key_that_is_not_on_the_list_is_withheld(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a line of code wants to log, only what may be said is said."""
+    structlog.get_logger().info("leg_done", job="abc", PatientName=CANARY)
+    (line,) = _lines(capsys)
+    assert line["job"] == "abc"
+    assert line["withheld"] == ["PatientName"]
+    assert CANARY not in json.dumps(line)
+
+
+def test_an_exception_is_its_type_and_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message of a foreign exception may quote the data set, so it is never logged."""
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        structlog.get_logger().exception("bug")
+    (line,) = _lines(capsys)
+    assert str(line["exception"]).startswith("ValueError at test_log.py:")
+    assert CANARY not in json.dumps(line)
+
+
+def test_every_line_has_a_time_and_a_level(capsys: pytest.CaptureFixture[str]) -> None:
+    """One JSON object a line, in UTC."""
+    structlog.get_logger().warning("lease_expired")
+    (line,) = _lines(capsys)
+    assert line["level"] == "warning"
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_the_operator_can_ask_for_less(capsys: pytest.CaptureFixture[str]) -> None:
+    """Debug lines are silent unless they are wanted."""
+    log.configure()
+    structlog.get_logger().debug("instances_recorded")
+    assert not _lines(capsys)
