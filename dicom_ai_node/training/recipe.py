@@ -54,17 +54,26 @@ def example_of(case: Case, facts: Facts) -> Example:
 def scores_of(
     network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe
 ) -> list[dict[str, float]]:
-    """Score every case at the resolution of its own labels; a segment absent on both has none."""
+    """Score every case at the resolution of its own labels.
+
+    A segment that is there gets a Dice; of one that is not, what was found is summed up in cm2 or
+    cm3, for its Dice would be 0 for a single pixel and for a whole organ alike.
+    """
     rows: list[dict[str, float]] = []
     for case in cases:
         result = labels_of(network, case, facts)
         row: dict[str, float] = {}
         for segment in facts["segments"]:
             number = segment["number"]
-            there = (case.labels == number).any() or (result == number).any()
-            if there and (case.scored is None or number in case.scored):
-                name = " ".join(filter(None, ("Dice,", segment["label"], case.where)))
-                row[name] = dice(result, case.labels, number)
+            if case.scored is not None and number not in case.scored:
+                continue
+            name = " ".join(filter(None, (segment["label"], case.where)))
+            if (case.labels == number).any():
+                row[f"Dice, {name}"] = dice(result, case.labels, number)
+            else:
+                axes = len(case.spacing_mm)
+                size = float(np.prod(case.spacing_mm)) / 10**axes
+                row[f"{name} where there is none (cm{axes})"] = size * int((result == number).sum())
         rows.append({**row, **recipe.also_score(case, result)})
     return rows
 

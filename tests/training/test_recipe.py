@@ -1,15 +1,19 @@
 """A recipe trains, scores and writes a model folder, and can prove its scores again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor, nn
 
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.fit import Plan
-from dicom_ai_node.training.recipe import Recipe, main
+from dicom_ai_node.training.recipe import Recipe, main, scores_of
 
 FACTS = """
 name: squares
@@ -90,3 +94,25 @@ def test_a_recipe_writes_a_whole_folder_whose_scores_can_be_measured_again(tmp_p
     (tmp_path / "docs/score.json").write_text(json.dumps(score))
     with pytest.raises(SystemExit, match=r"Dice, Square"):
         main(recipe, ["--data", str(tmp_path), "--score-only"])
+
+
+def test_what_is_found_where_there_is_nothing_is_summed_up_and_not_called_a_dice(
+    tmp_path: Path,
+) -> None:
+    """One false pixel and a false organ would both have a Dice of 0."""
+    recipe = recipe_in(tmp_path)
+    there = squares(1, 4)[0]
+    nowhere = replace(there, labels=np.zeros_like(there.labels), spacing_mm=(5.0, 5.0))
+    unknown = replace(nowhere, scored=())
+    rows = scores_of(AllBright(), [there, nowhere, unknown], YAML(typ="safe").load(FACTS), recipe)
+    assert list(rows[0]) == ["Dice, Square"]
+    assert rows[1]["Square where there is none (cm2)"] == pytest.approx(22 * 22 * 0.25, rel=0.1)
+    assert rows[2] == {}
+
+
+class AllBright(nn.Module):
+    """Finds what is brighter than a half."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits of background and bright."""
+        return torch.cat([0.5 - image, image - 0.5], dim=1) * 20
