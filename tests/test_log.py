@@ -1,12 +1,28 @@
 """Logs that an operator can grep and that cannot name a patient."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import structlog
 
 from dicom_ai_node import log
 from tests.phantoms import CANARY
+
+COMPLAIN = """
+import logging, os, warnings
+from dicom_ai_node import log
+from pydicom.dataset import Dataset
+log.configure()
+log.silence_libraries()
+logging.getLogger("pydicom").warning(os.environ["CANARY"])
+logging.getLogger("any.other").warning(os.environ["CANARY"])
+warnings.warn(os.environ["CANARY"])
+Dataset().StudyInstanceUID = os.environ["CANARY"]
+print("did it")
+"""
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -46,3 +62,13 @@ def test_the_operator_can_ask_for_less(capsys: pytest.CaptureFixture[str]) -> No
     log.configure()
     structlog.get_logger().debug("instances_recorded")
     assert not _lines(capsys)
+
+
+def test_libraries_are_silent_in_a_process_of_the_node() -> None:
+    """pydicom quotes the value that it complains about: nothing of it reaches standard error."""
+    said = subprocess.run(
+        [sys.executable, "-c", COMPLAIN], capture_output=True, text=True, check=True,
+        env={**os.environ, "CANARY": CANARY},
+    )  # fmt: skip
+    assert said.stdout == "did it\n"
+    assert said.stderr == ""

@@ -36,6 +36,7 @@ def serve(
 ) -> None:
     """Run the node until it gets SIGTERM."""
     log.configure(debug=debug)
+    log.silence_libraries()
     settings = compose.settings(config)
     compose.prepare(settings)
     if role is None:
