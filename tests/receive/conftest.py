@@ -74,7 +74,18 @@ class Node:
         ae.add_requested_context("1.2.840.10008.1.1")
         for dataset in datasets:
             ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-        return ae.associate("127.0.0.1", self.port, ae_title=called)
+        association = ae.associate("127.0.0.1", self.port, ae_title=called)
+        self.sees(lambda: not association._is_paused)  # see `send`
+        return association
+
+    def send(self, association: Association, image: Dataset) -> int:
+        """Send an instance with pynetdicom and return the status.
+
+        A response that comes at once may be swallowed by pynetdicom's own reactor thread, if
+        that has not woken up since the message before; so it gets the time to wake up.
+        """
+        self.sees(lambda: not association._is_paused)
+        return int(association.send_c_store(image).Status)
 
     def files(self, folder: str) -> list[Path]:
         """Return the files of the store in `spool` or `blobs`."""

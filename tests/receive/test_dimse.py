@@ -32,7 +32,7 @@ def test_a_series_arrives_byte_for_byte(node: Node) -> None:
     """Every instance that was answered with success lies in the store as it was sent."""
     slices = phantoms.ct(slices=3)
     association = node.associate(slices[0])
-    statuses = [association.send_c_store(image).Status for image in slices]
+    statuses = [node.send(association, image) for image in slices]
     association.release()
     assert statuses == [0x0000] * 3
     for image, arrival in zip(slices, node.diary.arrivals, strict=True):
@@ -49,7 +49,7 @@ def test_a_release_names_the_series_that_came(node: Node) -> None:
     """The end of an association in good order is evidence that a series is complete."""
     image = phantoms.ct(slices=1)[0]
     association = node.associate(image)
-    association.send_c_store(image)
+    node.send(association, image)
     association.release()
     assert node.sees(lambda: node.diary.released == [(image.SeriesInstanceUID,)])
 
@@ -58,7 +58,7 @@ def test_an_abort_is_no_evidence(node: Node) -> None:
     """A sender that breaks off has perhaps not sent everything."""
     image = phantoms.ct(slices=1)[0]
     association = node.associate(image)
-    association.send_c_store(image)
+    node.send(association, image)
     association.abort()
     time.sleep(0.2)
     assert len(node.diary.arrivals) == 1
@@ -71,7 +71,7 @@ def test_a_release_that_cannot_be_noted_does_no_harm(node: Node) -> None:
     image = phantoms.ct(slices=1)[0]
     for _ in range(2):
         association = node.associate(image)
-        assert association.send_c_store(image).Status == 0x0000
+        assert node.send(association, image) == 0x0000
         association.release()
 
 
@@ -104,9 +104,9 @@ def test_the_peer_hears_what_became_of_its_instance(
     node.diary.answer = answer
     image = phantoms.ct(slices=1)[0]
     association = node.associate(image)
-    assert association.send_c_store(image).Status == status
+    assert node.send(association, image) == status
     node.diary.answer = Received.NEW
-    assert association.send_c_store(image).Status == 0x0000
+    assert node.send(association, image) == 0x0000
     association.release()
     logged = "".join(capfd.readouterr())
     assert ("instance_not_taken" in logged) is (status != 0x0000)
@@ -194,7 +194,7 @@ def test_a_peer_can_speak_implicit_only(node: Node) -> None:
     image = phantoms.ct(slices=1)[0]
     image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     association = node.associate(image)
-    assert association.send_c_store(_as_implicit(image)).Status == 0x0000
+    assert node.send(association, _as_implicit(image)) == 0x0000
     association.release()
     (arrival,) = node.diary.arrivals
     assert arrival.instance.transfer_syntax_uid == ImplicitVRLittleEndian
@@ -300,7 +300,7 @@ def test_a_silent_client_does_not_hold_up_tls(start: Start, certificate: Path) -
         association = ae.associate(
             "127.0.0.1", node.port, ae_title="AI_NODE", tls_args=(client, None)
         )
-        assert association.send_c_store(image).Status == 0x0000
+        assert node.send(association, image) == 0x0000
         association.release()
         assert silent.pdu() == (0, b"")
 
