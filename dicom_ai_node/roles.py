@@ -7,8 +7,9 @@ holds one thread per destination. They meet in the ledger only.
 import signal
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from functools import partial
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -16,7 +17,6 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import TryAgain
-from dicom_ai_node.domain.ports import Executor
 from dicom_ai_node.pipeline import Work
 from dicom_ai_node.supervise import Heart
 
@@ -26,24 +26,46 @@ SETTLE_SECONDS = 0.5
 IDLE_SECONDS = 0.25
 """How long a loop with nothing to do waits before it asks the ledger again."""
 RETENTION_SECONDS = 600
+LONGEST_ROUND_SECONDS = 900.0
+"""A loop that takes longer for one round hangs: a large study to a slow peer is done by then."""
 STOP_SECONDS = 20.0
 """How long running attempts may go on after SIGTERM before they are given back."""
 
 
-def receive(settings: NodeConfig, descriptor: int | None, heart: Heart) -> None:
+class Loop(threading.Thread):
+    """Does `chore` again and again until it is stopped, resting when there was nothing to do.
+
+    A busy database is no reason to end. Anything else is a bug: the thread ends, and with it the
+    role, which the supervisor starts again.
+    """
+
+    def __init__(self, chore: Callable[[], object], stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._chore = chore
+        self._stopped = stop
+        self.seen_at = time.monotonic()
+
+    def run(self) -> None:
+        """Go round."""
+        while not self._stopped.is_set():
+            self.seen_at = time.monotonic()
+            if not _patient(self._chore)():
+                self._stopped.wait(IDLE_SECONDS)
+
+
+def receive(settings: NodeConfig, descriptor: int | None, heart: Heart) -> int:
     """Be one receiver on an inherited socket, or on one of its own if there is none."""
     stop = _stop_signal()
     listener = compose.listener(settings)
     server = threading.Thread(
         target=listener.serve, args=(compose.listening_socket(settings, descriptor),), daemon=True
     )
-    server.start()
-    while not stop.wait(1.0) and server.is_alive():
-        heart.beat()
+    status = _watch([server], heart, stop)
     listener.close(grace_seconds=STOP_SECONDS)
+    return status
 
 
-def work(settings: NodeConfig, heart: Heart) -> None:
+def work(settings: NodeConfig, heart: Heart) -> int:
     """Settle, route, infer and encode."""
     stop = _stop_signal()
     desk = compose.work(settings)
@@ -58,39 +80,48 @@ def work(settings: NodeConfig, heart: Heart) -> None:
         clockwork.add_job(
             _patient(chore), "interval", seconds=seconds, max_instances=1, coalesce=True
         )
-    encoder = threading.Thread(target=_loop, args=(desk, desk.encode, desk.encoding, stop))
     clockwork.start()
-    encoder.start()
     # Not ready before a worker is: its models are loaded and have reproduced their golden results.
     while not (desk.inference.free() or stop.is_set()):
         desk.inference.poll(IDLE_SECONDS)
-    _loop(desk, desk.infer, desk.inference, stop, heart)
-    encoder.join()
+    loops = [
+        Loop(lambda: desk.infer() + desk.collect(desk.inference, IDLE_SECONDS), stop),
+        Loop(lambda: desk.encode() + desk.collect(desk.encoding, IDLE_SECONDS), stop),
+    ]
+    status = _watch(loops, heart, stop)
     clockwork.shutdown()
     _finish(desk)
+    return status
 
 
-def dispatch(settings: NodeConfig, heart: Heart) -> None:
+def dispatch(settings: NodeConfig, heart: Heart) -> int:
     """Deliver to each destination at its own pace."""
     stop = _stop_signal()
     desk = compose.dispatch(settings)
-
-    def serve(destination: str) -> None:
-        deliver = _patient(lambda: desk.deliver(destination))
-        while not stop.is_set():
-            if not deliver():
-                stop.wait(IDLE_SECONDS)
-
     # A thread that waits for a silent peer must not keep the process from ending: what it was
     # sending is due again when its lease runs out, under the same UIDs.
-    threads = [threading.Thread(target=serve, args=(name,), daemon=True) for name in desk.senders]
+    return _watch([Loop(partial(desk.deliver, name), stop) for name in desk.senders], heart, stop)
+
+
+def _watch(threads: Sequence[threading.Thread], heart: Heart, stop: threading.Event) -> int:
+    """Run threads until the signal to stop, or until one of them has ended by a bug.
+
+    The heart beats while every loop goes round; a destination may take its time to answer.
+    """
     for thread in threads:
         thread.start()
     while not stop.wait(1.0) and all(thread.is_alive() for thread in threads):
-        heart.beat()
+        now = time.monotonic()
+        loops = [thread for thread in threads if isinstance(thread, Loop)]
+        if all(now - loop.seen_at < LONGEST_ROUND_SECONDS for loop in loops):
+            heart.beat()
+    status = 0 if stop.is_set() else 1
+    stop.set()
     deadline = time.monotonic() + STOP_SECONDS
     for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        if isinstance(thread, Loop):
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return status
 
 
 def _stop_signal() -> threading.Event:
@@ -119,21 +150,6 @@ def _patient(chore: Callable[[], object]) -> Callable[[], object]:
     return tried
 
 
-def _loop(
-    desk: Work,
-    claim: Callable[[], int],
-    executor: Executor,
-    stop: threading.Event,
-    heart: Heart | None = None,
-) -> None:
-    claimed, collected = _patient(claim), _patient(lambda: desk.collect(executor, IDLE_SECONDS))
-    while not stop.is_set():
-        claimed()
-        collected()
-        if heart:
-            heart.beat()
-
-
 def _finish(desk: Work) -> None:
     """Let running attempts end, then give back what is left, so that it starts again at once."""
     deadline = time.monotonic() + STOP_SECONDS
@@ -142,4 +158,4 @@ def _finish(desk: Work) -> None:
             desk.collect(executor, IDLE_SECONDS)
         executor.close()
     desk.give_back()
-    log.info("work_stopped", seconds=timedelta(seconds=STOP_SECONDS).total_seconds())
+    log.info("work_stopped")

@@ -23,6 +23,18 @@ warnings.warn(os.environ["CANARY"])
 Dataset().StudyInstanceUID = os.environ["CANARY"]
 print("did it")
 """
+CRASH = """
+import os, threading
+from dicom_ai_node import log
+log.configure()
+log.silence_libraries()
+def crash():
+    raise ValueError(os.environ["CANARY"])
+thread = threading.Thread(target=crash)
+thread.start()
+thread.join()
+crash()
+"""
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -72,3 +84,14 @@ def test_libraries_are_silent_in_a_process_of_the_node() -> None:
     )  # fmt: skip
     assert said.stdout == "did it\n"
     assert said.stderr == ""
+
+
+def test_a_crash_of_the_node_quotes_nothing() -> None:
+    """The traceback that Python prints would hold the message; ours holds type and lines."""
+    crashed = subprocess.run(
+        [sys.executable, "-c", CRASH], capture_output=True, text=True, check=False,
+        env={**os.environ, "CANARY": CANARY},
+    )  # fmt: skip
+    assert crashed.returncode == 1
+    assert [json.loads(line)["event"] for line in crashed.stderr.splitlines()] == ["bug", "bug"]
+    assert CANARY not in crashed.stderr

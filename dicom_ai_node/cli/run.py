@@ -9,12 +9,14 @@ import typer
 
 from dicom_ai_node import compose, log, roles
 from dicom_ai_node.cli.files import explanations
+from dicom_ai_node.cli.reach import check as check_all
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigArgument,
     ConfigOption,
     JsonOption,
 )
+from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.supervise import Heart, Supervisor, die_with_parent
 
 
@@ -38,7 +40,11 @@ def serve(
     log.configure(debug=debug)
     log.silence_libraries()
     settings = compose.settings(config)
-    compose.prepare(settings)
+    check_all(settings)
+    try:
+        compose.prepare(settings)
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be used: {error.strerror}") from error
     if role is None:
         status = Supervisor(compose.tree(settings, config)).run()
         raise typer.Exit(status)
@@ -47,16 +53,18 @@ def serve(
     heart = Heart(heart_fd)
     match role:
         case RoleName.RECEIVE:
-            roles.receive(settings, socket_fd, heart)
+            status = roles.receive(settings, socket_fd, heart)
         case RoleName.WORK:
-            roles.work(settings, heart)
+            status = roles.work(settings, heart)
         case RoleName.DISPATCH:
-            roles.dispatch(settings, heart)
+            status = roles.dispatch(settings, heart)
+    raise typer.Exit(status)
 
 
 def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
     """Say whether a configuration file is right, or everything that is wrong with it at once."""
     settings = compose.settings(config)
+    check_all(settings)
     if as_json:
         typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
     else:
