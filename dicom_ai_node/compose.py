@@ -19,13 +19,12 @@ from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
 from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.ports import Sender
 from dicom_ai_node.domain.study import Arrival, Series
-from dicom_ai_node.domain.uids import (
-    AETitle,
-)
+from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
@@ -162,10 +161,20 @@ def listener(config: NodeConfig) -> DimseListener:
 
 
 def listening_socket(config: NodeConfig, descriptor: int | None) -> socket.socket:
-    """Return the socket that the supervisor has opened, or a new one."""
-    if descriptor is None:
-        return server.listening_socket(config.receive.host, config.receive.port)
-    return socket.socket(fileno=descriptor)
+    """Return the socket that the supervisor has opened, or a new one.
+
+    Raises
+    ------
+    ConfigError
+        If nobody can listen there.
+    """
+    if descriptor is not None:
+        return socket.socket(fileno=descriptor)
+    host, port = config.receive.host, config.receive.port
+    try:
+        return server.listening_socket(host, port)
+    except OSError as error:
+        raise ConfigError(f"receive: cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 # complete, route, infer, encode

@@ -9,9 +9,9 @@ from rich.progress import track
 
 from dicom_ai_node import compose
 from dicom_ai_node.cli.files import dicom_files
-from dicom_ai_node.cli.reach import sender_to
+from dicom_ai_node.cli.reach import job_called, ledger_of, sender_to
 from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, record
-from dicom_ai_node.domain.errors import NeedsAttention, NodeError, PeerRejected
+from dicom_ai_node.domain.errors import IllegalMove, NodeError, PeerRejected
 
 AT_ONCE = 50
 """Files per association: progress moves, and a refusal stops early."""
@@ -21,14 +21,15 @@ def retry(
     names: Annotated[list[str], typer.Argument(help="Names of jobs, or the starts of them.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Put parked, rejected or quarantined jobs back to work, or their parked deliveries."""
-    ledger = compose.ledger(compose.settings(config))
-    for name in names:
-        found = ledger.job(name)
-        if found is None:
-            raise NeedsAttention(f"no job is called {name}; `dicom-ai-node jobs` lists them")
-        ledger.retry(found, compose.now())
-        typer.echo(f"{found.name} is back at work")
+    """Put jobs that have stopped back to work, and let jobs that wait go on at once."""
+    ledger = ledger_of(compose.settings(config))
+    found = [job_called(ledger, name) for name in names]  # all or none
+    for job in found:
+        try:
+            ledger.retry(job, compose.now())
+        except IllegalMove as no:
+            raise IllegalMove(f"{job.name} is {job.stage}: {no}") from no
+        typer.echo(f"{job.name} is back at work")
 
 
 def send(
@@ -41,8 +42,6 @@ def send(
 ) -> None:
     """Send DICOM files by C-STORE: to this node, to try it, or to any other."""
     paths = dicom_files(folder)
-    if not paths:
-        raise NeedsAttention(f"no DICOM files in {folder}")
     sender = sender_to(compose.settings(config), to, calling)
     batches = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     answers: list[NodeError | str] = []

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dicom_ai_node import compose
-from dicom_ai_node.cli.reach import is_listening
+from dicom_ai_node.cli.reach import is_listening, job_called, ledger_of
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -15,15 +15,17 @@ from dicom_ai_node.cli.show import (
     record,
     rows,
 )
-from dicom_ai_node.domain.errors import ModelUnusable, NeedsAttention
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.infer.catalog import Catalog
+
+AS_RELEASED = "as released"
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
     """Say how the node is: does it listen, what waits, what needs a person."""
     settings = compose.settings(config)
-    ledger = compose.ledger(settings)
+    ledger = ledger_of(settings)
     found: dict[str, object] = {
         "listening": is_listening(settings),
         "free_gb": round(compose.blobs(settings).free_bytes() / 1e9, 1),
@@ -39,7 +41,7 @@ def jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    ledger = compose.ledger(compose.settings(config))
+    ledger = ledger_of(compose.settings(config))
     found = [_row(job) for job in ledger.jobs(stage or (), limit)]
     rows(found, as_json=as_json, nothing="no jobs")
 
@@ -51,10 +53,8 @@ def job(
     as_json: JsonOption = False,
 ) -> None:
     """Show one job: its time line, its objects and where they have been delivered."""
-    ledger = compose.ledger(compose.settings(config))
-    found = ledger.job(name)
-    if found is None:
-        raise NeedsAttention(f"no job is called {name}; `dicom-ai-node jobs` lists them")
+    ledger = ledger_of(compose.settings(config))
+    found = job_called(ledger, name)
     line: list[Row] = [
         {"at": e.at, "what": e.what, "detail": e.detail} for e in ledger.time_line(found.key)
     ]
@@ -81,7 +81,7 @@ def job(
 
 def quarantine(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
     """List what was received but not let in, and why."""
-    ledger = compose.ledger(compose.settings(config))
+    ledger = ledger_of(compose.settings(config))
     found: list[Row] = [
         {"number": q.number, "at": q.at, "sender": q.sender, "reason": q.reason}
         for q in ledger.quarantined()
@@ -92,18 +92,11 @@ def quarantine(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = F
 def models(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
     """List the models, and check that their files are what they were when they were released."""
     catalog = compose.catalog(compose.settings(config))
-    found: list[Row] = []
-    for name in catalog.names():
-        facts = catalog.facts(name)
-        found.append({
-            "model": name,
-            "version": facts.version,
-            "kind": facts.kind,
-            "modality": ", ".join(facts.modality),
-            "digest": facts.digest[:12],
-            "files": _condition(catalog, name),
-        })  # fmt: skip
+    found = [_model(catalog, name) for name in catalog.names()]
     rows(found, as_json=as_json, nothing="no models")
+    spoiled = [str(row["model"]) for row in found if row["files"] != AS_RELEASED]
+    if spoiled:
+        raise ModelUnusable(f"not as released: {', '.join(spoiled)}")
 
 
 def _row(found: Job) -> Row:
@@ -120,9 +113,18 @@ def _row(found: Job) -> Row:
     }
 
 
-def _condition(catalog: Catalog, name: str) -> str:
+def _model(catalog: Catalog, name: str) -> Row:
+    row = dict.fromkeys(("model", "version", "kind", "modality", "digest", "files"), "")
+    row["model"] = name
     try:
+        facts = catalog.facts(name)
+        row |= {
+            "version": facts.version,
+            "kind": facts.kind,
+            "modality": ", ".join(facts.modality),
+            "digest": facts.digest[:12],
+        }
         catalog.verify(name)
-    except ModelUnusable as trouble:
-        return str(trouble)
-    return "as released"
+    except (ConfigError, ModelUnusable) as trouble:
+        return row | {"files": str(trouble)}
+    return row | {"files": AS_RELEASED}

@@ -1,14 +1,67 @@
-"""Ways from the command line to a node: is it there, and how to send to it."""
+"""Ways from the command line to a node: its ledger, its jobs, and how to send to it."""
 
 import re
 import socket
 
 from dicom_ai_node import compose
-from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.config import NodeConfig, destinations
 from dicom_ai_node.domain.destination import DimsePeer
-from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.domain.errors import ConfigError, NeedsAttention
+from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.ports import Sender
 from dicom_ai_node.domain.uids import AETitle
+from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.schema import has_ledger
+
+MOST_NAMED = 5
+"""How many jobs an ambiguous name is answered with."""
+
+
+def check(config: NodeConfig) -> None:
+    """Look at what a configuration points to: the secrets, and the facts of every model.
+
+    Raises
+    ------
+    ConfigError
+        If a secret is not there, or a model folder says something that cannot be.
+    """
+    destinations(config)
+    compose.models(config)
+
+
+def ledger_of(config: NodeConfig) -> SqlLedger:
+    """Return the ledger of a node that has run before; make nothing.
+
+    Raises
+    ------
+    NeedsAttention
+        If it has not.
+    """
+    if not has_ledger(config.store.database_url):
+        raise NeedsAttention(
+            f"there is no ledger for {config.store.folder}: this node has never been started"
+        )
+    return compose.ledger(config)
+
+
+def job_called(ledger: SqlLedger, name: str) -> Job:
+    """Return the job whose key begins with `name`.
+
+    Raises
+    ------
+    NeedsAttention
+        If there is none, or more than one.
+    """
+    found = ledger.jobs_called(name.strip().lower(), MOST_NAMED + 1)
+    match list(found):
+        case [one]:
+            return one
+        case []:
+            raise NeedsAttention(f"no job is called {name}; `dicom-ai-node jobs` lists them")
+        case several:
+            names = ", ".join(one.name for one in several[:MOST_NAMED])
+            more = " and more" if len(several) > MOST_NAMED else ""
+            raise NeedsAttention(f"{name} is the start of several jobs: {names}{more}")
 
 
 def is_listening(config: NodeConfig) -> bool:

@@ -90,6 +90,14 @@ class Database:
         self.read.dispose()
 
 
+def database_url(url: str) -> URL:
+    """Return `url` in its parts; raise `ConfigError` if it is none."""
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise ConfigError("store.database is not a database URL") from error
+
+
 def open_database(url: str, patience_seconds: float = PATIENCE_SECONDS) -> Database:
     """Return the database at `url`: `sqlite:////folder/ledger.db` or `postgresql://...`.
 
@@ -98,10 +106,7 @@ def open_database(url: str, patience_seconds: float = PATIENCE_SECONDS) -> Datab
     ConfigError
         If the URL names no database that the ledger can live in.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigError("store.database is not a database URL") from error
+    parsed = database_url(url)
     match parsed.get_backend_name():
         case "sqlite":
             return _sqlite(parsed, patience_seconds)

@@ -14,7 +14,8 @@ from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.rows import event_of, job_event, job_of, load_jobs, moved, write_events
 
-_RETRIABLE = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED})
+_STOPPED = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED})
+_CLAIMABLE = frozenset({Stage.READY, Stage.INFERRED})
 
 
 class People:
@@ -34,11 +35,20 @@ class People:
 
     def job(self, name: str) -> Job | None:
         """Return the one job whose key starts with `name`, with its inputs."""
-        table = tables.jobs
-        query = select(table).where(table.c.key.startswith(name, autoescape=True)).limit(2)
-        with self._database.reading() as connection:
-            found = load_jobs(connection, connection.execute(query).all())
+        found = self.jobs_called(name, 2)
         return found[0] if len(found) == 1 else None
+
+    def jobs_called(self, name: str, limit: int) -> Sequence[Job]:
+        """Return the newest jobs whose key starts with `name`, with their inputs."""
+        table = tables.jobs
+        query = (
+            select(table)
+            .where(table.c.key.startswith(name, autoescape=True))
+            .order_by(table.c.number.desc())
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return load_jobs(connection, connection.execute(query).all())
 
     def time_line(self, key: JobKey) -> Sequence[Event]:
         """Return everything that happened to a job and, before it, to its series."""
@@ -53,15 +63,17 @@ class People:
             return [event_of(row) for row in connection.execute(query)]
 
     def retry(self, job: Job, now: datetime) -> None:
-        """Put a parked, rejected or quarantined job, or its parked deliveries, back to work.
+        """Put a job that has stopped back to work, or end the pause of one that waits.
 
-        Where results are committed they are sent again; else the job starts from its inputs,
-        because whatever an attempt has left behind may be the reason why it stopped.
+        Of a parked, rejected or quarantined job, results that are committed are sent again; else
+        it starts from its inputs, because whatever an attempt has left behind may be the reason
+        why it stopped. A job that waits for its next attempt, or whose deliveries do, is due at
+        once: a person who has mended the cause need not sit out the pause.
 
         Raises
         ------
         IllegalMove
-            If the job is in another stage by now.
+            If the job is at work, or has nothing left to do.
         """
 
         def work(connection: Connection) -> None:
@@ -69,9 +81,12 @@ class People:
             row = connection.execute(
                 select(table).where(table.c.key == job.key).with_for_update(key_share=True)
             ).first()
-            if row is None or Stage(row.stage) not in _RETRIABLE:
-                raise IllegalMove("only a parked, rejected or quarantined job can be retried")
-            to = _set_going(connection, row)
+            if row is not None and Stage(row.stage) in _STOPPED:
+                to = _set_going(connection, row)
+            elif row is not None and _hurried(connection, row, now):
+                to = Stage(row.stage)
+            else:
+                raise IllegalMove("a job can be retried where it has stopped or waits")
             write_events(connection, [job_event(job.key, moved(to, now, "retried by a person"))])
 
         self._database.transact(work)
@@ -130,6 +145,19 @@ def _set_going(connection: Connection, row: Row[Any]) -> Stage:
         )
     )
     return to
+
+
+def _hurried(connection: Connection, row: Row[Any], now: datetime) -> bool:
+    """Make what the job waits for due at once; return False if it waits for nothing."""
+    jobs, sent = tables.jobs, tables.deliveries
+    if Stage(row.stage) in _CLAIMABLE:
+        waiting = update(jobs).where(jobs.c.key == row.key, jobs.c.due_at > now)
+        waiting = waiting.values(note="", who=None)
+    else:
+        waiting = update(sent).where(
+            sent.c.job == row.key, sent.c.state == DeliveryState.DUE.value, sent.c.due_at > now
+        )
+    return connection.execute(waiting.values(due_at=None, attempts=0)).rowcount > 0
 
 
 def _counts(connection: Connection) -> dict[str, int]:

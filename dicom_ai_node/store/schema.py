@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
 from dicom_ai_node.domain.errors import ConfigError, OutOfResources
-from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.engines import Database, database_url, open_database
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = 0x44414E  # any number, the same in every process: PostgreSQL's advisory lock
@@ -48,6 +48,27 @@ def migrate(database: Database) -> None:
                 " the ledger in its place and start again; blobs without a row are harmless"
             ) from error
         raise
+
+
+def has_ledger(url: str) -> bool:
+    """Return whether a ledger lives at `url`; look at it and make nothing.
+
+    Raises
+    ------
+    ConfigError
+        If the URL names no database that the ledger can live in, or it may not be opened.
+    OutOfResources
+        If the database does not answer.
+    """
+    parsed = database_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        return False
+    database = open_database(url)
+    try:
+        with database.reading() as connection:
+            return MigrationContext.configure(connection).get_current_revision() is not None
+    finally:
+        database.close()
 
 
 def _config() -> Config:

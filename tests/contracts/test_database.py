@@ -16,7 +16,7 @@ from dicom_ai_node.domain.errors import ConfigError, OutOfResources
 from dicom_ai_node.domain.study import Received
 from dicom_ai_node.store.engines import Collision, Database, open_database
 from dicom_ai_node.store.ledger import SqlLedger
-from dicom_ai_node.store.schema import migrate
+from dicom_ai_node.store.schema import has_ledger, migrate
 from dicom_ai_node.store.tables import metadata, own_uids
 from tests.store.made import NOON, QUIET, arrival
 from tests.store.postgres import PostgreSQL
@@ -275,3 +275,18 @@ def test_what_was_acknowledged_is_there_and_nothing_else(
     received = ledger.record(after, NOON, QUIET)
     assert received == [Received.DUPLICATE] * acknowledged + [Received.NEW] * 20
     database.close()
+
+
+def test_looking_for_a_ledger_makes_none(tmp_path: Path) -> None:
+    """Whoever asks about a node that has never run leaves no file behind."""
+    path = tmp_path / "node" / "ledger.db"
+    assert not has_ledger(f"sqlite:///{path}")
+    assert not path.parent.exists()
+
+
+def test_a_ledger_is_there_once_it_has_tables(tmp_path: Path, sqlite_file: Path) -> None:
+    """An empty file is no ledger."""
+    empty = tmp_path / "empty.db"
+    empty.touch()
+    assert not has_ledger(f"sqlite:///{empty}")
+    assert has_ledger(f"sqlite:///{sqlite_file}")
