@@ -20,12 +20,7 @@ import structlog
 
 from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
 from dicom_ai_node.deliver.backoff import next_try
-from dicom_ai_node.domain.errors import (
-    Ended,
-    NodeError,
-    OutOfResources,
-    TryAgain,
-)
+from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TryAgain
 from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
@@ -40,9 +35,9 @@ from dicom_ai_node.domain.orders import (
 )
 from dicom_ai_node.domain.ports import Blobs, Executor, Ledger, Sender
 from dicom_ai_node.domain.rule import Route
-from dicom_ai_node.domain.study import Arrival, Received, Series
+from dicom_ai_node.domain.study import Arrival, Received, Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, SOPClassUID
-from dicom_ai_node.route.plan import plan
+from dicom_ai_node.route.plan import overdue, plan
 
 log = structlog.get_logger()
 
@@ -111,7 +106,7 @@ class Work:
     _at_work: dict[tuple[JobKey, int], Job] = field(default_factory=dict)
 
     def settle(self) -> int:
-        """Close every series that is complete, and list the jobs that follow from it."""
+        """Close what is complete, list the jobs that follow, and say what waited in vain."""
         due = self.ledger.due_series(self.now())
         for series in due:
             match verdict(series, self.now(), self.patience(series)):
@@ -119,13 +114,23 @@ class Work:
                     self.ledger.wait_for(series, until, why)
                 case Complete(because):
                     self._route(series, because)
+        for study, route in self.ledger.due_waits(self.now()):
+            self._give_up(study, route)
         return len(due)
 
     def _route(self, series: Series, because: str) -> None:
         study = self.ledger.study(series.study_instance_uid)
-        planned = plan(study, series, self.routes, self.models, self.now())
-        if self.ledger.complete(series, because, planned.jobs, planned.notes, self.now()):
+        now = self.now()
+        planned = plan(study, series, self.routes, self.models, now)
+        if self.ledger.complete(series, because, planned.jobs, planned.notes, now, planned.waits):
             log.info("series_complete", instances=len(series.instances), jobs=len(planned.jobs))
+
+    def _give_up(self, study: Study, route: str) -> None:
+        late = overdue(study, [one for one in self.routes if one.name == route], self.models)
+        notes = {series: one.note for one in late for series in one.series}
+        if self.ledger.end_wait(study, route, notes, self.now()):
+            for one in late:
+                log.warning("input_missing", route=one.route, code=one.code.name)
 
     def infer(self) -> int:
         """Hand due jobs to free workers."""
@@ -231,13 +236,8 @@ class Work:
                     after = self._move(job, after_loss(job, how, self.limits, self.now()))
         except NodeError as trouble:  # the disk is full, or the ledger is busy
             after = self._move(job, after_error(job, trouble, self.limits, self.now()))
-        log.info(
-            "leg_done",
-            before=job.stage,
-            after=after,
-            attempts=job.attempts,
-            seconds=round(outcome.seconds, 3),
-        )
+        took = round(outcome.seconds, 3)
+        log.info("leg_done", before=job.stage, after=after, attempts=job.attempts, seconds=took)
 
     def _done(self, job: Job, folder: Path) -> Stage:
         if job.stage is Stage.INFERRING:

@@ -1,11 +1,13 @@
 """The journey's decisions, with the real ledger and real blobs and scripted workers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from dicom_ai_node.complete.evidence import Patience
 from dicom_ai_node.domain.errors import (
@@ -36,6 +38,7 @@ from dicom_ai_node.domain.uids import (
     derive_uid,
 )
 from dicom_ai_node.pipeline import LABELMAP, Dispatch, Reception, Work
+from dicom_ai_node.store import tables
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
@@ -65,6 +68,17 @@ ROUTE = Route(
     to=("pacs", "archive"),
     revision="r",
 )
+PETCT = replace(
+    ROUTE,
+    name="petct",
+    inputs=(
+        Input(name="pet", when={"Modality": one_of("PT")}),
+        Input(name="ct", when={"Modality": one_of("CT")}),
+    ),
+    model="petct",
+    wait_seconds=600,
+)
+MODELS = {"model": MODEL, "petct": replace(MODEL, name="petct", modality=("PT", "CT"))}
 
 
 @dataclass
@@ -76,6 +90,7 @@ class Hospital:
     encoding: ScriptedExecutor = field(default_factory=ScriptedExecutor)
     pacs: ScriptedSender = field(default_factory=ScriptedSender)
     archive: ScriptedSender = field(default_factory=ScriptedSender)
+    routes: Sequence[Route] = (ROUTE,)
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __post_init__(self) -> None:
@@ -94,8 +109,8 @@ class Hospital:
             released_quiet=patience.released_quiet, keep_free_bytes=0, now=self.now,
         )  # fmt: skip
         self.work = Work(
-            blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work", routes=[ROUTE],
-            models={"model": MODEL}, inference=self.inference, encoding=self.encoding,
+            blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work", routes=self.routes,
+            models=MODELS, inference=self.inference, encoding=self.encoding,
             objects_in=self._objects,
             accepts=lambda name, uid: senders[name].accepts(uid), patience=lambda _: patience,
             limits=Limits(), now=self.now,
@@ -108,7 +123,7 @@ class Hospital:
     def now(self) -> datetime:
         return self.time
 
-    def arrive(self, *contents: bytes, series: str = "1.2") -> list[Received]:
+    def arrive(self, *contents: bytes, series: str = "1.2", modality: str = "CT") -> list[Received]:
         """Store instances, one per content, and record them."""
         arrivals = []
         for content in contents:
@@ -122,7 +137,7 @@ class Hospital:
                 transfer_syntax_uid="1.2.840.10008.1.2.1",
                 sha256=self.blobs.keep(spooled),
                 size_bytes=len(content),
-                attributes={"Modality": "CT"},
+                attributes={"Modality": modality},
             )
             arrivals.append(
                 Arrival(
@@ -404,3 +419,118 @@ def test_nothing_is_taken_when_the_disk_is_about_to_be_full(hospital: Hospital) 
     with pytest.raises(OutOfResources):
         full.room()
     hospital.reception.room()
+
+
+# a route with several inputs
+
+
+@pytest.fixture
+def pairs(hospital: Hospital) -> Iterator[Hospital]:
+    """Open a hospital that analyses PET with CT, and let a PET arrive and be complete."""
+    paired = replace(hospital, routes=(PETCT,))
+    paired.arrive(b"pet", series="1.2", modality="PT")
+    paired.later(31)
+    paired.work.settle()
+    yield paired
+    paired.database.close()
+
+
+def restarted(hospital: Hospital) -> Hospital:
+    """Return the same hospital after its node was stopped and started again."""
+    hospital.database.close()
+    return replace(hospital)
+
+
+def ct_comes(hospital: Hospital) -> None:
+    """Let the other half of the pair arrive and be complete."""
+    hospital.arrive(b"ct", series="1.3", modality="CT")
+    hospital.later(31)
+    hospital.work.settle()
+
+
+def gave_up(hospital: Hospital) -> list[str]:
+    """Return what the time lines of all series say about inputs that did not come."""
+    query = select(tables.events).where(tables.events.c.what == "input_missing")
+    with hospital.database.reading() as connection:
+        return [row.detail for row in connection.execute(query)]
+
+
+def test_an_input_that_does_not_come_is_reported(
+    pairs: Hospital, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After `wait_seconds`, restart or not, time line and log say what is missing; once."""
+    pairs.later(599)
+    pairs.work.settle()
+    assert gave_up(pairs) == []
+    again = restarted(pairs)
+    again.later(1)
+    again.work.settle()
+    sentence = "IN_MISSING_INPUT: petct waited 600 seconds for ct in vain"
+    assert gave_up(again) == [sentence]
+    again.later(3600)
+    again.work.settle()
+    assert gave_up(again) == [sentence]
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "input_missing" in each]
+    said = json.loads(line)
+    assert (said["level"], said["route"], said["code"]) == ("warning", "petct", "IN_MISSING_INPUT")
+    again.database.close()
+
+
+def test_an_input_that_comes_too_late_still_makes_a_job(pairs: Hospital) -> None:
+    """Giving up is a message, not an end; the job's time line tells both."""
+    pairs.later(600)
+    pairs.work.settle()
+    again = restarted(pairs)
+    ct_comes(again)
+    job = again.job()
+    assert [one.name for one in job.inputs] == ["pet", "ct"]
+    told = [event.what for event in again.ledger.time_line(job.key)]
+    assert told.index("input_missing") < told.index("job_created")
+    again.infer()
+    assert again.job().stage is Stage.INFERRED
+    again.database.close()
+
+
+def test_an_input_that_comes_in_time_ends_the_wait(pairs: Hospital) -> None:
+    """A pair that was served is not reported, however long ago it was."""
+    ct_comes(pairs)
+    assert pairs.job().stage is Stage.READY
+    pairs.later(3600)
+    pairs.work.settle()
+    assert gave_up(pairs) == []
+    assert not pairs.ledger.due_waits(pairs.now())
+
+
+def test_nobody_gives_up_while_the_other_input_arrives(pairs: Hospital) -> None:
+    """A CT that is still being sent when the time is over is not missing."""
+    pairs.later(600 - 20)
+    pairs.arrive(b"ct", series="1.3", modality="CT")
+    pairs.later(25)
+    pairs.work.settle()
+    assert gave_up(pairs) == []
+    pairs.later(6)
+    pairs.work.settle()
+    assert pairs.job().stage is Stage.READY
+    assert gave_up(pairs) == []
+
+
+def test_the_wait_goes_on_after_a_series_that_was_not_the_missing_one(pairs: Hospital) -> None:
+    """An open series holds the message back, and lets it go when it turns out to be another."""
+    pairs.later(600 - 20)
+    pairs.arrive(b"mr", series="1.4", modality="MR")
+    pairs.later(25)
+    pairs.work.settle()
+    assert gave_up(pairs) == []
+    pairs.later(6)
+    pairs.work.settle()
+    assert len(gave_up(pairs)) == 1
+
+
+def test_a_route_that_is_gone_waits_no_more(pairs: Hospital) -> None:
+    """An operator who removes a route hears nothing of it after the restart."""
+    without = replace(pairs, routes=(ROUTE,))
+    without.later(600)
+    without.work.settle()
+    assert gave_up(without) == []
+    assert not without.ledger.due_waits(without.now())
+    without.database.close()

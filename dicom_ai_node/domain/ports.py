@@ -21,14 +21,7 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import Attempt, Outcome
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.study import (
-    Arrival,
-    Forgotten,
-    Quarantined,
-    Received,
-    Series,
-    Study,
-)
+from dicom_ai_node.domain.study import Arrival, Forgotten, Quarantined, Received, Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256, StudyInstanceUID
 
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
@@ -102,9 +95,10 @@ class Ledger(Protocol):
         """Return a study with all its series that did not come from us."""
 
     def complete(
-        self, series: Series, because: str, jobs: Sequence[Job], notes: Sequence[str], now: datetime
-    ) -> bool:
-        """Close a series and list its jobs, both or neither.
+        self, series: Series, because: str, jobs: Sequence[Job], notes: Sequence[str],
+        now: datetime, waits: Mapping[str, datetime] | None = None,
+    ) -> bool:  # fmt: skip
+        """Close a series, list its jobs and `waits` (until when each route waits): all or nothing.
 
         Returns False, and does nothing, if an instance has arrived since `series` was read. A
         job whose key exists already is left out. A job replaces an earlier one of the same
@@ -112,6 +106,14 @@ class Ledger(Protocol):
         old one, unless it is DELIVERED, DELIVERING or SUPERSEDED, becomes SUPERSEDED. `notes`
         (which routes took it, which wait for what) go into the time line of the series.
         """
+
+    def due_waits(self, now: datetime, limit: int = 100) -> Sequence[tuple[Study, str]]:
+        """Return studies without open series, each with a route whose wait for it is over."""
+
+    def end_wait(
+        self, study: Study, route: str, notes: Mapping[SeriesInstanceUID, str], now: datetime
+    ) -> bool:
+        """Remove a wait and tell the series; False, and nothing, if it is not due any more."""
 
     # infer and encode
 

@@ -48,7 +48,7 @@ def decide(
     model = models.get(route.model)
     if model is None:
         return _refusal(route, f"the model {route.model} is not installed")
-    declined = _declines(model, completed)
+    declined = declines(model, completed)
     if declined:
         return _refusal(route, declined)
     if len(route.inputs) == 1:
@@ -70,7 +70,8 @@ def _as_inputs(route: Route, objected: Mapping[str, Sequence[str]]) -> list[str]
     return [f"as {name}: {', '.join(reasons)}" for name, reasons in objected.items()]
 
 
-def _declines(model: ModelFacts, one: Described) -> str:
+def declines(model: ModelFacts, one: Described) -> str:
+    """Return why `model` cannot take `one` at all; empty if it can."""
     modality = str(one.values.get("Modality", "absent"))
     if modality in model.modality:
         return ""
@@ -86,7 +87,7 @@ def _together(
     if same is None:
         return _refusal(route, f"{' and '.join(route.same)} must be the same, and here is none")
     related = [completed, *(one for one in others if shared(route, one) == same)]
-    fitting = candidates(route, [one for one in related if not _declines(model, one)])
+    fitting = candidates(route, [one for one in related if not declines(model, one)])
     missing = [name for name, series in fitting.items() if not series]
     if missing:
         return _waiting(route, [_waits_for(route, name, others) for name in missing])

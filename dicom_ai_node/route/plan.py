@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dicom_ai_node.domain.job import Job, JobInput
@@ -11,26 +11,30 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Series, Study
-from dicom_ai_node.domain.uids import JobKey, Sha256
-from dicom_ai_node.route.decide import Answer, decide
+from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256
+from dicom_ai_node.route.decide import Answer, decide, declines
 from dicom_ai_node.route.inputs import Described, candidates, choose, describe, shared
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The jobs, and one sentence per route: which took it, which not and why, which waits."""
+    """The jobs, and one sentence per route: which took it, which not and why, which waits.
+
+    `waits` says until when each route that waits does so.
+    """
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
+    waits: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """A route that has waited long enough for an input; `since` is when its time was over."""
+    """A route that lacks an input when its time is over; `series` are the inputs that came."""
 
     route: str
     missing: tuple[str, ...]
-    since: datetime
+    series: tuple[SeriesInstanceUID, ...]
     code: RejectCode
     note: str
 
@@ -59,6 +63,11 @@ def plan(
             if one.answer is Answer.TAKES
         ),
         notes=tuple(map(str, decisions)),
+        waits={
+            one.route.name: now + timedelta(seconds=one.route.wait_seconds)
+            for one in decisions
+            if one.answer is Answer.WAITS
+        },
     )
 
 
@@ -78,15 +87,17 @@ def job_key(route: Route, model_digest: Sha256, inputs: Sequence[JobInput]) -> J
     return JobKey(hashlib.sha256(canonical.encode()).hexdigest())
 
 
-def overdue(study: Study, routes: Sequence[Route], now: datetime) -> tuple[Overdue, ...]:
-    """Return the routes whose inputs came in part and whose time to wait for the rest is over.
+def overdue(
+    study: Study, routes: Sequence[Route], models: Mapping[str, ModelFacts]
+) -> tuple[Overdue, ...]:
+    """Return those of `routes`, whose time to wait is over, whose inputs came in part.
 
-    The time counts from the last arrival of what is there. A route does not give up while a
-    series that fits is still arriving, nor once it could be served with what is there.
+    A route does not give up while a series that fits is still arriving, nor once it could be
+    served with what is there.
     """
     described = [describe(series) for series in study.series]
-    several = (route for route in routes if len(route.inputs) > 1)
-    found = (_overdue(route, described, now) for route in several)
+    several = (route for route in routes if len(route.inputs) > 1 and route.model in models)
+    found = (_overdue(route, described, models[route.model]) for route in several)
     return tuple(one for one in found if one is not None)
 
 
@@ -98,27 +109,25 @@ def _others(study: Study, completed: Series) -> list[Described]:
     ]
 
 
-def _overdue(route: Route, described: Sequence[Described], now: datetime) -> Overdue | None:
+def _overdue(route: Route, described: Sequence[Described], model: ModelFacts) -> Overdue | None:
     groups: dict[tuple[str, ...], list[Described]] = {}
     for one in described:
         same = shared(route, one)
-        if same is not None:
+        if same is not None and not declines(model, one):
             groups.setdefault(same, []).append(one)
     fittings = [candidates(route, group) for group in groups.values()]
-    here = [one for fitting in fittings for series in fitting.values() for one in series]
-    if not all(one.series.is_complete for one in here) or any(map(choose, fittings)):
-        return None
-    if not here:
-        return None
-    since = max(one.series.last_received for one in here) + timedelta(seconds=route.wait_seconds)
-    if now < since:
+    here = [one.series for fitting in fittings for fit in fitting.values() for one in fit]
+    is_coming = not all(series.is_complete for series in here)
+    if not here or is_coming or any(map(choose, fittings)):
         return None
     fullest = max(fittings, key=lambda fitting: sum(map(bool, fitting.values())))
     missing = tuple(name for name, series in fullest.items() if not series)
     what = " and ".join(missing) or "a series of its own for every input"
     code = RejectCode.IN_MISSING_INPUT
     note = f"{code.name}: {route.name} waited {route.wait_seconds:g} seconds for {what} in vain"
-    return Overdue(route=route.name, missing=missing, since=since, code=code, note=note)
+    # A series that fits two inputs is told once.
+    told = tuple(dict.fromkeys(series.series_instance_uid for series in here))
+    return Overdue(route=route.name, missing=missing, series=told, code=code, note=note)
 
 
 def _job(route: Route, model: ModelFacts, chosen: Mapping[str, Series], now: datetime) -> Job:

@@ -131,7 +131,8 @@ class _Freed:
         self._connection.execute(
             delete(tables.jobs).where(tables.jobs.c.study_instance_uid.in_(studies))
         )
-        self._connection.execute(delete(series).where(series.c.study_instance_uid.in_(studies)))
+        for table in (tables.waits, series):
+            self._connection.execute(delete(table).where(table.c.study_instance_uid.in_(studies)))
         return gone.rowcount
 
     def without_reader(self) -> tuple[Sha256, ...]:

@@ -1,14 +1,14 @@
 """The second part of the ledger: series that wait, and the jobs that come out of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
 from dicom_ai_node.domain.study import Series, Study
-from dicom_ai_node.domain.uids import JobKey, StudyInstanceUID
+from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, StudyInstanceUID
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.rows import (
@@ -52,25 +52,102 @@ class SeriesInWaiting:
 
     def study(self, study_instance_uid: StudyInstanceUID) -> Study:
         """Return a study with all its series that did not come from us."""
-        table = tables.series
-        query = (
-            select(table)
-            .where(table.c.study_instance_uid == study_instance_uid, ~table.c.is_ours)
-            .order_by(table.c.first_received, table.c.series_instance_uid)
-        )
         with self._database.reading() as connection:
-            found = load_series(connection, connection.execute(query).all())
-        return Study(study_instance_uid=study_instance_uid, series=tuple(found))
+            return _study(connection, study_instance_uid)
 
     def complete(
-        self, series: Series, because: str, jobs: Sequence[Job], notes: Sequence[str], now: datetime
+        self,
+        series: Series,
+        because: str,
+        jobs: Sequence[Job],
+        notes: Sequence[str],
+        now: datetime,
+        waits: Mapping[str, datetime] | None = None,
     ) -> bool:
-        """Close a series and list its jobs, both or neither.
+        """Close a series, list its jobs and note which routes wait until when: all or nothing.
 
         Returns False, and does nothing, if an instance has arrived since `series` was read, or
         if somebody else has closed it.
         """
-        return self._database.transact(_closing(series, because, jobs, notes, now))
+        close = _closing(series, because, jobs, notes, now)
+
+        def work(connection: Connection) -> bool:
+            closed = close(connection)
+            if closed and waits:
+                _set_waits(connection, series.study_instance_uid, waits)
+            return closed
+
+        return self._database.transact(work)
+
+    def due_waits(self, now: datetime, limit: int = 100) -> Sequence[tuple[Study, str]]:
+        """Return studies that a route has waited long enough for, and its name, longest due first.
+
+        A study with an open series is held back until that is closed: it may be what is missing.
+        """
+        table, series = tables.waits, tables.series
+        is_arriving = (
+            select(series.c.series_instance_uid)
+            .where(series.c.study_instance_uid == table.c.study_instance_uid, series.c.is_open)
+            .exists()
+        )
+        query = (
+            select(table)
+            .where(table.c.due_at <= now, ~is_arriving)
+            .order_by(table.c.due_at, table.c.study_instance_uid, table.c.route)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            due = connection.execute(query).all()
+            return [(_study(connection, row.study_instance_uid), row.route) for row in due]
+
+    def end_wait(
+        self, study: Study, route: str, notes: Mapping[SeriesInstanceUID, str], now: datetime
+    ) -> bool:
+        """Remove a wait that is due, and write `notes` into the time lines of these series.
+
+        Returns False, and does nothing, if it is due no more: somebody else has ended it, or what
+        has arrived since has set it anew.
+        """
+
+        def work(connection: Connection) -> bool:
+            ended = delete(tables.waits).where(
+                tables.waits.c.study_instance_uid == study.study_instance_uid,
+                tables.waits.c.route == route,
+                tables.waits.c.due_at <= now,
+            )
+            if connection.execute(ended).rowcount == 0:
+                return False
+            told = {uid: Event(at=now, what="input_missing", detail=notes[uid]) for uid in notes}
+            write_events(connection, [series_event(uid, event) for uid, event in told.items()])
+            return True
+
+        return self._database.transact(work)
+
+
+def _study(connection: Connection, study_instance_uid: StudyInstanceUID) -> Study:
+    table = tables.series
+    query = (
+        select(table)
+        .where(table.c.study_instance_uid == study_instance_uid, ~table.c.is_ours)
+        .order_by(table.c.first_received, table.c.series_instance_uid)
+    )
+    found = load_series(connection, connection.execute(query).all())
+    return Study(study_instance_uid=study_instance_uid, series=tuple(found))
+
+
+def _set_waits(connection: Connection, study: str, waits: Mapping[str, datetime]) -> None:
+    """Let routes wait for the rest of a study from now on; the last series sets the time."""
+    table = tables.waits
+    connection.execute(
+        delete(table).where(table.c.study_instance_uid == study, table.c.route.in_(waits))
+    )
+    connection.execute(
+        insert(table),
+        [
+            {"study_instance_uid": study, "route": route, "due_at": due_at}
+            for route, due_at in waits.items()
+        ],
+    )
 
 
 def _wait(connection: Connection, series: Series, until: datetime, why: str) -> None:

@@ -106,6 +106,15 @@ instances = Table(
     Column("is_ours", Boolean, nullable=False),
 )
 
+waits = Table(
+    "waits",
+    metadata,
+    Column("study_instance_uid", Text, primary_key=True),
+    Column("route", Words, primary_key=True),
+    Column("due_at", Instant, nullable=False, index=True),
+)
+"""Until when a route waits for the rest of its inputs: nothing arrives that would tell us."""
+
 jobs = Table(
     "jobs",
     metadata,

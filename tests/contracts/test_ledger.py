@@ -21,7 +21,7 @@ from dicom_ai_node.domain.study import Received
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, StudyInstanceUID
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.blobs import FolderBlobs
-from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.engines import Database, open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from tests.store.made import (
     DAY,
@@ -304,6 +304,84 @@ def test_the_same_job_is_never_listed_twice(ledger: SqlLedger) -> None:
     assert ledger.complete(two, "quiet", [pair], [], NOON)
     (job,) = ledger.jobs()
     assert (job.key, job.supersedes, job.stage) == (pair.key, None, Stage.READY)
+
+
+def waits_until(ledger: SqlLedger, moment: datetime) -> list[tuple[str, str]]:
+    """Return which study which route has waited long enough for at `moment`."""
+    return [(study.study_instance_uid, name) for study, name in ledger.due_waits(moment)]
+
+
+def test_a_route_waits_for_the_rest_of_a_study(ledger: SqlLedger, url: str) -> None:
+    """Each route as long as it likes; the ledger remembers it through a restart."""
+    pet = arrived(ledger, 1)
+    waits = {"petct": NOON + MINUTE, "fusion": NOON + HOUR}
+    assert ledger.complete(pet, "quiet", [], ["petct waits"], NOON, waits)
+    again = open_database(url)
+    for one in (ledger, SqlLedger(again)):
+        assert waits_until(one, NOON + MINUTE - SECOND) == []
+        assert waits_until(one, NOON + MINUTE) == [(STUDY, "petct")]
+        assert waits_until(one, NOON + HOUR) == [(STUDY, "petct"), (STUDY, "fusion")]
+    again.close()
+    ((study, _),) = ledger.due_waits(NOON + HOUR, limit=1)
+    assert study == ledger.study(STUDY)
+
+
+def test_the_last_series_sets_the_time(ledger: SqlLedger) -> None:
+    """A second partial input starts the wait of its route anew, and that of no other."""
+    pet, other = arrived(ledger, 1), arrived(ledger, 1, series="1.2.2")
+    waits = {"petct": NOON + MINUTE, "fusion": NOON + MINUTE}
+    ledger.complete(pet, "quiet", [], [], NOON, waits)
+    ledger.complete(other, "quiet", [], [], NOON, {"petct": NOON + HOUR})
+    assert waits_until(ledger, NOON + MINUTE) == [(STUDY, "fusion")]
+    assert waits_until(ledger, NOON + HOUR) == [(STUDY, "fusion"), (STUDY, "petct")]
+
+
+def test_nobody_waits_with_a_series_that_was_not_closed(ledger: SqlLedger) -> None:
+    """The wait and the closing of the series are one step."""
+    pet = arrived(ledger, 1)
+    arrived(ledger, 2)
+    assert not ledger.complete(pet, "quiet", [], [], NOON, {"petct": NOON})
+    series = arrived(ledger, 3)
+    assert ledger.complete(series, "quiet", [], [], NOON)
+    assert waits_until(ledger, NOON + DAY) == []
+
+
+def test_a_wait_is_not_over_while_its_study_arrives(ledger: SqlLedger) -> None:
+    """The series that is still open may be what is missing; other studies are not held back."""
+    for study in ("1.2", "1.3"):
+        pet = arrived(ledger, 1, series=f"{study}.1", study=study)
+        ledger.complete(pet, "quiet", [], [], NOON, {"petct": NOON + MINUTE})
+    coming = arrived(ledger, 1, series="1.2.2")
+    assert waits_until(ledger, NOON + HOUR) == [("1.3", "petct")]
+    ledger.complete(coming, "quiet", [], [], NOON + HOUR)
+    assert waits_until(ledger, NOON + HOUR) == [("1.2", "petct"), ("1.3", "petct")]
+
+
+def test_a_wait_ends_once_and_tells_the_series(ledger: SqlLedger) -> None:
+    """Of two dispatchers one writes the note; a job that comes later shows it in its time line."""
+    pet = arrived(ledger, 1)
+    ledger.complete(pet, "quiet", [], [], NOON, {"petct": NOON + MINUTE})
+    ((study, route),) = ledger.due_waits(NOON + MINUTE)
+    notes = {SERIES: "no ct came"}
+    assert not ledger.end_wait(study, route, notes, NOON), "it is not due yet"
+    assert ledger.end_wait(study, route, notes, NOON + MINUTE)
+    assert not ledger.end_wait(study, route, notes, NOON + MINUTE), "somebody has told already"
+    assert waits_until(ledger, NOON + DAY) == []
+    ct = arrived(ledger, 1, series="1.2.2", now=NOON + HOUR)
+    job = job_for(pet, ct)
+    ledger.complete(ct, "quiet", [job], [], NOON + HOUR)
+    told = [event for event in ledger.time_line(job.key) if event.what == "input_missing"]
+    assert [(event.at, event.detail) for event in told] == [(NOON + MINUTE, "no ct came")]
+
+
+def test_a_wait_that_was_set_anew_is_not_ended(ledger: SqlLedger) -> None:
+    """Who was about to give up learns that another series has come in between."""
+    ledger.complete(arrived(ledger, 1), "quiet", [], [], NOON, {"petct": NOON + MINUTE})
+    ((study, route),) = ledger.due_waits(NOON + MINUTE)
+    other = arrived(ledger, 1, series="1.2.2")
+    ledger.complete(other, "quiet", [], [], NOON + MINUTE, {"petct": NOON + HOUR})
+    assert not ledger.end_wait(study, route, {}, NOON + MINUTE)
+    assert waits_until(ledger, NOON + HOUR) == [(STUDY, "petct")]
 
 
 def late(ledger: SqlLedger, first: Job) -> Job:
@@ -796,12 +874,15 @@ def test_the_ledger_counts_what_it_holds(ledger: SqlLedger) -> None:
 
 
 def test_what_is_old_and_delivered_is_forgotten(ledger: SqlLedger, database: Database) -> None:
-    """Study, job, results and their bytes go together; only the tombstones stay."""
+    """Study, job, results, waits and their bytes go together; only the tombstones stay."""
     job = delivered(ledger)
+    unpaired = arrived(ledger, 1, series="1.2.9")
+    ledger.complete(unpaired, "quiet", [], [], NOON, {"petct": NOON + DAY})
     blobs = {arrival(n).instance.sha256 for n in (1, 2, 3)} | {r.sha256 for r in results_of(job)}
+    blobs.add(unpaired.instances[0].sha256)
     assert ledger.forget(NOON).studies == 0
     gone = ledger.forget(NOON + SECOND)
-    assert (gone.studies, gone.instances, set(gone.blobs)) == (1, 3, blobs)
+    assert (gone.studies, gone.instances, set(gone.blobs)) == (1, 4, blobs)
     assert ledger.study(STUDY).series == ()
     assert ledger.job(job.key) is None
     with database.reading() as connection:

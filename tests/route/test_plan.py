@@ -298,12 +298,32 @@ def test_time_and_priority_do_not_make_another_job() -> None:
 def test_a_route_gives_up_when_its_time_is_over(
     members: list[Series], missing: tuple[str, ...] | None
 ) -> None:
-    """Not a second before, and never while something that fits is on its way."""
-    end = NOON + timedelta(seconds=PETCT.wait_seconds)
-    assert not overdue(study(*members), [PETCT, route()], end - timedelta(seconds=1))
-    found = overdue(study(*members), [PETCT, route()], end)
+    """It names what is missing, but not while something that fits is on its way."""
+    found = overdue(study(*members), [PETCT, route()], MODELS)
     assert [one.missing for one in found] == ([] if missing is None else [missing])
     for one in found:
         assert one.code is RejectCode.IN_MISSING_INPUT
-        assert one.since == end
+        assert set(one.series) == {each.series_instance_uid for each in members}
         assert one.note == "IN_MISSING_INPUT: petct waited 1800 seconds for ct in vain"
+
+
+def test_a_route_gives_up_only_what_it_would_have_taken() -> None:
+    """What its model declines was never waited with, nor does a route without a model wait."""
+    anything = replace(PETCT, inputs=(Input(name="pet", when={}), PETCT.inputs[1]))
+    mr = replace(
+        series(slices([0], Modality="MR", FrameOfReferenceUID="1.2"), "mr"), is_complete=True
+    )
+    assert not overdue(study(mr), [anything], MODELS)
+    assert not overdue(study(pet()), [PETCT], {})
+    (found,) = overdue(study(pet(), mr), [anything], MODELS)
+    assert found.series == (pet().series_instance_uid,)
+
+
+def test_a_plan_says_until_when_each_route_waits() -> None:
+    """Counted from the completion of the last series that fits; who takes or refuses waits for nothing."""
+    patient = replace(PETCT, name="patient", wait_seconds=7200)
+    found = planned(ct(), routes=(route(), PETCT, patient)).waits
+    assert found == {
+        "petct": NOON + timedelta(seconds=1800), "patient": NOON + timedelta(seconds=7200),
+    }  # fmt: skip
+    assert not planned(ct(), pet()).waits

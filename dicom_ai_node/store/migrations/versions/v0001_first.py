@@ -11,6 +11,7 @@ def upgrade() -> None:
     """Make all tables."""
     _series()
     _instances()
+    _waits()
     _jobs()
     _job_inputs()
     _results()
@@ -70,6 +71,17 @@ def _instances() -> None:
     )
     op.create_index("ix_instances_series_instance_uid", "instances", ["series_instance_uid"])
     op.create_index("ix_instances_sha256", "instances", ["sha256"])
+
+
+def _waits() -> None:
+    op.create_table(
+        "waits",
+        sa.Column("study_instance_uid", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study_instance_uid", "route"),
+    )
+    op.create_index("ix_waits_due_at", "waits", ["due_at"])
 
 
 def _jobs() -> None:
