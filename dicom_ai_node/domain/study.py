@@ -21,7 +21,9 @@ class Instance:
 
     `attributes` maps a PS3.6 keyword to its value as text, several values joined by a backslash:
     every top-level standard element that is short and that does not name a patient. Routes look
-    at these; the bytes lie in the blob `sha256`.
+    at these; the bytes lie in the blob `sha256`. `data_set_sha256` is the digest of the data set
+    alone, without the file meta information, which names the sender: the same data set from two
+    senders is one instance.
     """
 
     sop_instance_uid: SOPInstanceUID
@@ -32,6 +34,7 @@ class Instance:
     sha256: Sha256
     size_bytes: int
     attributes: Mapping[str, str]
+    data_set_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

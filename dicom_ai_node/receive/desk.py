@@ -105,7 +105,9 @@ class Desk:
         header = self._header(incoming, context)
         header.check(command.sop_class_uid, command.sop_instance_uid)
         arrival = Arrival(
-            instance=header.instance(self.blobs.keep(incoming.path)),
+            instance=header.instance(
+                self.blobs.keep(incoming.path), data_set_sha256=incoming.data_set_sha256
+            ),
             calling_ae_title=self.accepted.calling_ae_title,
             called_ae_title=self.accepted.called_ae_title,
             address=self.address,

@@ -48,8 +48,8 @@ class Header:
     size_bytes: int
     attributes: Mapping[str, str]
 
-    def instance(self, sha256: Sha256) -> Instance:
-        """Return the instance whose bytes have this digest."""
+    def instance(self, sha256: Sha256, data_set_sha256: str = "") -> Instance:
+        """Return the instance whose bytes, and whose data set alone, have these digests."""
         return Instance(
             sop_instance_uid=self.sop_instance_uid,
             sop_class_uid=self.sop_class_uid,
@@ -59,6 +59,7 @@ class Header:
             sha256=sha256,
             size_bytes=self.size_bytes,
             attributes=self.attributes,
+            data_set_sha256=data_set_sha256,
         )
 
     def check(self, sop_class_uid: str, sop_instance_uid: str) -> None:

@@ -1,5 +1,6 @@
 """A data set on its way from the wire to the disk, exactly as it came."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ class Incoming:
     def __init__(self, longest_bytes: int) -> None:
         self.refusal: tuple[int, str] | None = None
         self.data_set_at = 0
+        self._data_set = hashlib.sha256()
         self._path: Path | None = None
         self._file: int | None = None
         self._room_bytes = longest_bytes
@@ -31,6 +33,11 @@ class Incoming:
         if self._path is None:
             raise OutOfResources("there is no file")
         return self._path
+
+    @property
+    def data_set_sha256(self) -> str:
+        """The digest of the data set as far as it has come."""
+        return self._data_set.hexdigest()
 
     def begin(self, spool: Callable[[], Path], head: bytes) -> None:
         """Open the file and write what goes before the data set."""
@@ -55,6 +62,7 @@ class Incoming:
         if self._room_bytes < 0:
             self.refuse(_NO_ROOM, "the instance is too large")
             return
+        self._data_set.update(fragment)
         try:
             self._put(fragment)
         except OSError:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from dicom_ai_node.domain.job import Event
-from dicom_ai_node.domain.study import Arrival, Received
+from dicom_ai_node.domain.study import Arrival, Instance, Received
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store.rows import differences, series_event, write_events
 from dicom_ai_node.store.tables import instances, own_uids, quarantine, series
@@ -36,7 +36,14 @@ class _Stored:
     """What is known about an instance that is there already."""
 
     sha256: str
+    data_set_sha256: str
     series_instance_uid: str
+
+    def is_same(self, instance: Instance) -> bool:
+        """Whether `instance` is this one again, whoever sent it."""
+        if self.data_set_sha256 and self.data_set_sha256 == instance.data_set_sha256:
+            return True
+        return self.sha256 == instance.sha256
 
 
 @dataclass(slots=True)
@@ -66,14 +73,20 @@ class Intake:
         ).all()
         there = connection.execute(
             select(
-                instances.c.sop_instance_uid, instances.c.sha256, instances.c.series_instance_uid
+                instances.c.sop_instance_uid,
+                instances.c.sha256,
+                instances.c.data_set_sha256,
+                instances.c.series_instance_uid,
             ).where(instances.c.sop_instance_uid.in_(sops))
         )
         own = connection.scalars(select(own_uids.c.uid).where(own_uids.c.uid.in_([*sops, *uids])))
         return cls(
             own=frozenset(own),
             stored={
-                row.sop_instance_uid: _Stored(row.sha256, row.series_instance_uid) for row in there
+                row.sop_instance_uid: _Stored(
+                    row.sha256, row.data_set_sha256, row.series_instance_uid
+                )
+                for row in there
             },
             grown={row.series_instance_uid: _grown(row) for row in known},
         )
@@ -89,7 +102,7 @@ class Intake:
         if is_ours:
             # An archive may coerce what it sends back; what we have sent is what counts.
             return Received.OURS
-        if stored.sha256 == instance.sha256:
+        if stored.is_same(instance):
             return Received.DUPLICATE
         self.conflicts.append(arrival)
         return Received.CONFLICT
@@ -118,7 +131,7 @@ class Intake:
             row["revision"] += 1
             growth.taken += 1
         self.stored[instance.sop_instance_uid] = _Stored(
-            instance.sha256, instance.series_instance_uid
+            instance.sha256, instance.data_set_sha256, instance.series_instance_uid
         )
         self.rows.append({
             "sop_instance_uid": instance.sop_instance_uid,
@@ -127,6 +140,7 @@ class Intake:
             "study_instance_uid": instance.study_instance_uid,
             "transfer_syntax_uid": instance.transfer_syntax_uid,
             "sha256": instance.sha256,
+            "data_set_sha256": instance.data_set_sha256,
             "size_bytes": instance.size_bytes,
             "differs": differences(instance.attributes, growth.row["first_attributes"]),
             "is_ours": is_ours,

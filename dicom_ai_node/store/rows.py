@@ -70,6 +70,7 @@ def _instances(connection: Connection, series: Row[Any]) -> tuple[Instance, ...]
             study_instance_uid=row.study_instance_uid,
             transfer_syntax_uid=row.transfer_syntax_uid,
             sha256=row.sha256,
+            data_set_sha256=row.data_set_sha256,
             size_bytes=row.size_bytes,
             attributes=applied(row.differs, series.first_attributes),
         )

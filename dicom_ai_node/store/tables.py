@@ -101,6 +101,7 @@ instances = Table(
     Column("study_instance_uid", Text, nullable=False),
     Column("transfer_syntax_uid", Words, nullable=False),
     Column("sha256", Text, nullable=False, index=True),
+    Column("data_set_sha256", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("differs", JSON, nullable=False),
     Column("is_ours", Boolean, nullable=False),

@@ -115,6 +115,19 @@ def test_other_bytes_under_the_same_uid_are_a_conflict(ledger: SqlLedger) -> Non
     assert entry.is_open
 
 
+def test_the_same_data_set_from_another_sender_is_a_duplicate(ledger: SqlLedger) -> None:
+    """The file meta information names the sender, so its bytes differ; the instance does not."""
+    first = arrival(1)
+    again = arrival(1, content="with another sender in its file meta information")
+    first, again = (
+        replace(one, instance=replace(one.instance, data_set_sha256="d" * 64))
+        for one in (first, again)
+    )
+    assert ledger.record([first], NOON, QUIET) == [Received.NEW]
+    assert ledger.record([again], NOON, QUIET) == [Received.DUPLICATE]
+    assert ledger.quarantined() == []
+
+
 def test_one_batch_may_hold_the_same_instance_twice(ledger: SqlLedger) -> None:
     """Two associations that are committed together may have brought the same slice."""
     batch = [arrival(1), arrival(1), arrival(1, content="edited"), arrival(2)]
@@ -827,6 +840,41 @@ def test_a_job_at_work_cannot_be_retried(ledger: SqlLedger) -> None:
     for wrong in (job, replace(job, key=JobKey("0" * 64))):
         with pytest.raises(IllegalMove):
             ledger.retry(wrong, NOON)
+
+
+def test_a_person_can_end_the_pause_of_a_job(ledger: SqlLedger) -> None:
+    """Whoever has mended the model does not wait for the next attempt, and it counts afresh."""
+    listed(ledger)
+    (held,) = ledger.claim(Stage.READY, NOON, LEASE)
+    ledger.move(held, Stage.READY, NOON, note="weights", who=Who.OPERATOR, due_at=NOON + HOUR)
+    ledger.retry(held, NOON + SECOND)
+    found = ledger.job(held.key)
+    assert found is not None
+    assert (found.stage, found.attempts, found.note, found.who) == (Stage.READY, 0, "", None)
+    assert len(ledger.claim(Stage.READY, NOON + SECOND, LEASE)) == 1
+
+
+def test_a_person_can_end_the_pause_of_a_delivery(ledger: SqlLedger) -> None:
+    """Whoever has started the archive again need not wait until the node asks it again."""
+    job = delivering(ledger, "pacs")
+    for delivery in ledger.claim_deliveries("pacs", NOON, LEASE):
+        ledger.not_delivered(delivery, NOON, "no answer", NOON + HOUR)
+    assert ledger.claim_deliveries("pacs", NOON + SECOND, LEASE) == []
+    ledger.retry(job, NOON + SECOND)
+    assert [each.attempts for each in ledger.claim_deliveries("pacs", NOON + SECOND, LEASE)] == [
+        1,
+        1,
+    ]
+    with pytest.raises(IllegalMove):
+        ledger.retry(job, NOON + SECOND)
+
+
+def test_a_name_that_several_jobs_share_finds_them_all(ledger: SqlLedger) -> None:
+    """People are told between which jobs they have to choose, the newest first."""
+    keys = [listed(ledger, uid=f"1.{number}.1").key for number in (3, 4, 5)]
+    assert [job.key for job in ledger.jobs_called("", 2)] == [keys[2], keys[1]]
+    assert [job.key for job in ledger.jobs_called(keys[0][:12], 2)] == [keys[0]]
+    assert ledger.jobs_called("%", 2) == []
 
 
 def test_the_time_line_tells_the_whole_story(ledger: SqlLedger) -> None:

@@ -60,6 +60,7 @@ def _instances() -> None:
         sa.Column("study_instance_uid", sa.Text(), nullable=False),
         sa.Column("transfer_syntax_uid", sa.Text(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("data_set_sha256", sa.Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("differs", sa.JSON(), nullable=False),
         sa.Column("is_ours", sa.Boolean(), nullable=False),
