@@ -28,6 +28,7 @@ from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
+from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
 from dicom_ai_node.receive.batch import Batcher
@@ -184,7 +185,6 @@ def limits(config: NodeConfig) -> Limits:
     """Return how long things may take."""
     return Limits(
         lease=timedelta(seconds=config.infer.lease_seconds),
-        attempt_seconds=config.infer.limit_seconds,
         lost_attempts=config.infer.attempts,
     )
 
@@ -201,11 +201,13 @@ def work(config: NodeConfig) -> Work:
         )
 
     way = senders(config)
+    routes = configuration.routes(config)
+    the_blobs, the_ledger, folder = blobs(config), ledger(config), config.store.folder / "work"
     return Work(
-        blobs=blobs(config),
-        ledger=ledger(config),
-        folder=config.store.folder / "work",
-        routes=configuration.routes(config),
+        blobs=the_blobs,
+        ledger=the_ledger,
+        folder=folder,
+        routes=routes,
         models=models(config),
         inference=LocalProcesses(
             config.infer.devices, partial(inference_worker, config, model_folders(config))
@@ -214,8 +216,15 @@ def work(config: NodeConfig) -> Work:
             ["encoder"],
             partial(encoding_worker, config, model_folders(config), node_serial(config)),
         ),
+        orders=OrderBook(
+            blobs=the_blobs,
+            ledger=the_ledger,
+            folder=folder,
+            routes=routes,
+            accepts=lambda name, sop_class_uid: way[name].accepts(sop_class_uid),
+            limit_seconds=config.infer.limit_seconds,
+        ),
         objects_in=objects_in,
-        accepts=lambda name, sop_class_uid: way[name].accepts(sop_class_uid),
         patience=patience,
         limits=limits(config),
         now=now,

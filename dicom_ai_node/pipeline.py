@@ -11,7 +11,8 @@ makes is derived from the job.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,28 +21,24 @@ import structlog
 
 from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
 from dicom_ai_node.deliver.backoff import next_try
-from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TryAgain
+from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed, TryAgain
 from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
 from dicom_ai_node.domain.orders import (
     Attempt,
-    EncodingOrder,
-    InferenceOrder,
     Outcome,
-    encoding_order,
-    inference_order,
 )
 from dicom_ai_node.domain.ports import Blobs, Executor, Ledger, Sender
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series, Study
-from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, SOPClassUID
+from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID
+from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.route.plan import overdue, plan
 
 log = structlog.get_logger()
 
-LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
 _NEEDS_NO_FINDINGS = frozenset({Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED})
 
 
@@ -98,8 +95,8 @@ class Work:
     models: Mapping[str, ModelFacts]
     inference: Executor
     encoding: Executor
+    orders: OrderBook
     objects_in: Callable[[Path, JobKey], Sequence[tuple[Path, Result]]]
-    accepts: Callable[[str, SOPClassUID], bool]
     patience: Callable[[Series], Patience]
     limits: Limits
     now: Callable[[], datetime]
@@ -109,14 +106,24 @@ class Work:
         """Close what is complete, list the jobs that follow, and say what waited in vain."""
         due = self.ledger.due_series(self.now())
         for series in due:
-            match verdict(series, self.now(), self.patience(series)):
-                case Wait(until, why):
-                    self.ledger.wait_for(series, until, why)
-                case Complete(because):
-                    self._route(series, because)
+            try:
+                self._judge(series)
+            except TryAgain:
+                raise
+            except Exception:  # one odd series must not keep the others from being routed
+                log.exception("bug")
+                until = self.now() + self.limits.longest_retry
+                self.ledger.wait_for(series, until, "bug in the node; its log says where")
         for study, route in self.ledger.due_waits(self.now()):
             self._give_up(study, route)
         return len(due)
+
+    def _judge(self, series: Series) -> None:
+        match verdict(series, self.now(), self.patience(series)):
+            case Wait(until, why):
+                self.ledger.wait_for(series, until, why)
+            case Complete(because):
+                self._route(series, because)
 
     def _route(self, series: Series, because: str) -> None:
         study = self.ledger.study(series.study_instance_uid)
@@ -134,17 +141,11 @@ class Work:
 
     def infer(self) -> int:
         """Hand due jobs to free workers."""
-        jobs = self._claim(Stage.READY, self.inference)
-        for job in jobs:
-            self.inference.start(self._attempt(job, "findings", self._inference(job)))
-        return len(jobs)
+        return self._hand_out(Stage.READY, self.inference, self.orders.inference)
 
     def encode(self) -> int:
         """Hand jobs whose findings are on the disk to free encoders."""
-        jobs = self._claim(Stage.INFERRED, self.encoding)
-        for job in jobs:
-            self.encoding.start(self._attempt(job, "objects", self._encoding(job)))
-        return len(jobs)
+        return self._hand_out(Stage.INFERRED, self.encoding, self.orders.encoding)
 
     def collect(self, executor: Executor, timeout_seconds: float) -> int:
         """Enter in the ledger what workers have finished."""
@@ -174,58 +175,33 @@ class Work:
             self.ledger.move(job, claimed_from(job), self.now(), note="the node was stopped")
         self._at_work.clear()
 
-    def _claim(self, stage: Stage, executor: Executor) -> Sequence[Job]:
+    def _hand_out(self, stage: Stage, executor: Executor, attempt: Callable[[Job], Attempt]) -> int:
         free = executor.free()
-        if not free:
-            return ()
-        jobs = self.ledger.claim(stage, self.now(), self.limits.lease, free)
-        self._at_work.update({(job.key, job.fence): job for job in jobs})
-        return jobs
+        jobs = self.ledger.claim(stage, self.now(), self.limits.lease, free) if free else ()
+        for job in jobs:
+            self._at_work[job.key, job.fence] = job
+            with self._wall(job):
+                executor.start(attempt(job))
+        return len(jobs)
 
-    def _attempt(self, job: Job, product: str, order: InferenceOrder | EncodingOrder) -> Attempt:
-        # The fence names the folder: a worker that was given up can only write where nobody looks.
-        folder = self.folder / job.key / f"{product}-{job.fence:06d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return Attempt(
-            job=job.key,
-            fence=job.fence,
-            folder=folder,
-            order=order,
-            limit_seconds=self.limits.attempt_seconds,
-        )
-
-    def _inference(self, job: Job) -> InferenceOrder:
-        return inference_order(job, self._route_of(job), self.blobs.path)
-
-    def _encoding(self, job: Job) -> EncodingOrder:
-        route = self._route_of(job)
-        # The highest fence is the one that was entered: a claim or a reap raises it, and only
-        # the holder of the highest could move the job to INFERRED.
-        findings = max((self.folder / job.key).glob("findings-*"))
-        write = tuple(self._taken_by_all(kind, route.to) for kind in route.write)
-        return encoding_order(job, findings, write, self._earlier(job), self.blobs.path)
-
-    def _earlier(self, job: Job) -> Sequence[Result]:
-        """Return the results of the last job before `job` that had any."""
-        key = job.supersedes
-        while key and not self.ledger.results(key):
-            before = self.ledger.job(key)
-            key = before.supersedes if before else None
-        return self.ledger.results(key) if key else ()
-
-    def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
-        """Return `kind`, or the binary form of a label map that some destination would refuse."""
-        if kind == "segmentation_labelmap" and not all(
-            self.accepts(destination, LABELMAP) for destination in destinations
-        ):
-            return "segmentation"
-        return kind
-
-    def _route_of(self, job: Job) -> Route:
-        return next(route for route in self.routes if route.name == job.route)
+    @contextmanager
+    def _wall(self, job: Job) -> Iterator[None]:
+        """Let a leg fail without taking the node along: the job goes where its error says."""
+        error: NodeError | None = None
+        try:
+            yield
+        except NodeError as trouble:
+            error = trouble
+        except Exception as bug:  # the last wall: one bad job must not stop the others
+            log.exception("bug", job=job.name)
+            error = TaskFailed(f"bug in the node: {type(bug).__name__}")
+        if error is not None:
+            self._at_work.pop((job.key, job.fence), None)
+            self._move(job, after_error(job, error, self.limits, self.now()))
 
     def _enter(self, job: Job, outcome: Outcome) -> None:
-        try:
+        after: Stage | None = None
+        with self._wall(job):
             match outcome:
                 case Outcome(ended=Ended.OK):
                     after = self._done(job, outcome.attempt.folder)
@@ -234,8 +210,6 @@ class Work:
                 case _:
                     how = f"the worker was {outcome.ended} ({outcome.detail})"
                     after = self._move(job, after_loss(job, how, self.limits, self.now()))
-        except NodeError as trouble:  # the disk is full, or the ledger is busy
-            after = self._move(job, after_error(job, trouble, self.limits, self.now()))
         took = round(outcome.seconds, 3)
         log.info("leg_done", before=job.stage, after=after, attempts=job.attempts, seconds=took)
 
@@ -244,7 +218,7 @@ class Work:
             self.ledger.move(job, Stage.INFERRED, self.now())
             return Stage.INFERRED
         results = [self._kept(*made) for made in self.objects_in(folder, job.key)]
-        if self.ledger.commit_results(job, results, self._route_of(job).to, self.now()):
+        if self.ledger.commit_results(job, results, self.orders.route(job).to, self.now()):
             shutil.rmtree(self.folder / job.key)
         return Stage.DELIVERING
 

@@ -39,9 +39,7 @@ def test_there_is_no_drawer_for_odds_and_ends() -> None:
 
 def test_no_patient_and_nothing_large_is_in_the_repository() -> None:
     """What pre-commit refuses is not in the history's tip either."""
-    refused = {
-        str(path): why for path in _tracked() if path.is_file() and (why := objection(path))
-    }
+    refused = {str(path): why for path in _tracked() if path.is_file() and (why := objection(path))}
     assert not refused
 
 

@@ -1,6 +1,7 @@
 """The journey's decisions, with the real ledger and real blobs and scripted workers."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scal
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Input, Route, one_of
-from dicom_ai_node.domain.study import Arrival, Instance, Received
+from dicom_ai_node.domain.study import Arrival, Instance, Received, Series
 from dicom_ai_node.domain.uids import (
     AETitle,
     JobKey,
@@ -37,7 +38,8 @@ from dicom_ai_node.domain.uids import (
     StudyInstanceUID,
     derive_uid,
 )
-from dicom_ai_node.pipeline import LABELMAP, Dispatch, Reception, Work
+from dicom_ai_node.orders import LABELMAP, OrderBook
+from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
@@ -111,8 +113,12 @@ class Hospital:
         self.work = Work(
             blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work", routes=self.routes,
             models=MODELS, inference=self.inference, encoding=self.encoding,
-            objects_in=self._objects,
-            accepts=lambda name, uid: senders[name].accepts(uid), patience=lambda _: patience,
+            orders=OrderBook(
+                blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work",
+                routes=self.routes, accepts=lambda name, uid: senders[name].accepts(uid),
+                limit_seconds=60,
+            ),
+            objects_in=self._objects, patience=lambda _: patience,
             limits=Limits(), now=self.now,
         )  # fmt: skip
         self.dispatch = Dispatch(
@@ -534,3 +540,71 @@ def test_a_route_that_is_gone_waits_no_more(pairs: Hospital) -> None:
     assert gave_up(without) == []
     assert not without.ledger.due_waits(without.now())
     without.database.close()
+
+
+def test_lost_findings_park_the_job_until_the_model_runs_again(hospital: Hospital) -> None:
+    """Somebody has cleaned the wrong folder: the node says so and goes on."""
+    hospital.settled()
+    hospital.infer()
+    shutil.rmtree(hospital.folder / "work")
+    hospital.encode()
+    job = hospital.job()
+    assert job.stage is Stage.PARKED
+    assert "findings are gone" in job.note
+    hospital.ledger.retry(job, hospital.now())
+    hospital.infer()
+    hospital.encode()
+    assert hospital.job().stage is Stage.DELIVERING
+
+
+def test_a_job_whose_route_was_removed_is_parked(hospital: Hospital) -> None:
+    """Pending work of a route that is gone is shown, not dropped and not looped over."""
+    hospital.settled()
+    object.__setattr__(hospital.work.orders, "routes", [])
+    hospital.infer()
+    assert hospital.job().stage is Stage.PARKED
+    assert "no route" in hospital.job().note
+
+
+def test_a_bug_in_one_leg_does_not_stop_the_others(hospital: Hospital) -> None:
+    """The job is parked with the type of the bug; the worker's slot is free again."""
+    hospital.settled()
+
+    def broken(_attempt: Attempt) -> None:
+        raise ZeroDivisionError
+
+    hospital.infer()
+    hospital.encoding.start = broken  # type: ignore[method-assign]
+    hospital.encode()
+    assert hospital.job().stage is Stage.PARKED
+    assert hospital.job().note == "bug in the node: ZeroDivisionError"
+
+
+def test_a_series_that_trips_the_node_waits_and_others_are_routed(hospital: Hospital) -> None:
+    """One odd series must not keep a whole hospital from being settled."""
+    hospital.arrive(b"odd", series="1.2.1")
+    hospital.arrive(b"fine", series="1.2.2")
+    hospital.later(31)
+    usual = hospital.work.patience
+
+    def trips(series: Series) -> Patience:
+        if series.series_instance_uid == "1.2.1":
+            raise ZeroDivisionError
+        return usual(series)
+
+    object.__setattr__(hospital.work, "patience", trips)
+    hospital.work.settle()
+    assert [job.inputs[0].series_instance_uid for job in [hospital.job()]] == ["1.2.2"]
+    assert not hospital.ledger.due_series(hospital.now())
+
+
+def test_what_is_left_of_finished_jobs_is_removed(hospital: Hospital) -> None:
+    """Findings stay only as long as somebody may need them."""
+    hospital.settled()
+    hospital.infer()
+    hospital.work.tidy()
+    folder = hospital.folder / "work" / hospital.job().key
+    assert folder.exists()
+    hospital.settled(b"late")
+    hospital.work.tidy()
+    assert not folder.exists()

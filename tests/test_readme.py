@@ -24,5 +24,7 @@ def test_the_table_of_models_holds_the_measured_scores(path: Path) -> None:
 
 def test_every_model_is_in_the_table() -> None:
     """A model that is shipped is spoken of."""
-    shipped = {path.name for path in (ROOT / "dicom_ai_node" / "bundles").iterdir() if path.is_dir()}
+    shipped = {
+        path.name for path in (ROOT / "dicom_ai_node" / "bundles").iterdir() if path.is_dir()
+    }
     assert shipped - {"__pycache__"} == {path.parents[1].name for path in SCORES}

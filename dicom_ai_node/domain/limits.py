@@ -8,13 +8,12 @@ from datetime import timedelta
 class Limits:
     """How long things may take and how often they are tried.
 
-    `lease` is how long the ledger believes in a worker that has not spoken; `attempt_seconds`
-    how long one attempt may run; `lost_attempts` how many workers a job may take down; `retry`
-    the first wait after a failure that may pass, doubled each time up to `longest_retry`.
+    `lease` is how long the ledger believes in a worker that has not spoken; `lost_attempts` how
+    many workers a job may take down; `retry` the first wait after a failure that may pass,
+    doubled each time up to `longest_retry`.
     """
 
     lease: timedelta = timedelta(seconds=60)
-    attempt_seconds: float = 1800.0
     lost_attempts: int = 3
     retry: timedelta = timedelta(seconds=10)
     longest_retry: timedelta = timedelta(minutes=10)

@@ -1,0 +1,96 @@
+"""What a worker is told about a job, from what the ledger and the routes say."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_ai_node.domain.errors import NeedsAttention
+from dicom_ai_node.domain.job import Job, Result
+from dicom_ai_node.domain.orders import (
+    Attempt,
+    EncodingOrder,
+    InferenceOrder,
+    encoding_order,
+    inference_order,
+)
+from dicom_ai_node.domain.ports import Blobs, Ledger
+from dicom_ai_node.domain.rule import Route
+from dicom_ai_node.domain.uids import SOPClassUID
+
+LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderBook:
+    """Writes the attempts of both legs. `folder` is where workers leave what they make."""
+
+    blobs: Blobs
+    ledger: Ledger
+    folder: Path
+    routes: Sequence[Route]
+    accepts: Callable[[str, SOPClassUID], bool]
+    limit_seconds: float
+
+    def route(self, job: Job) -> Route:
+        """Return the route of a job.
+
+        Raises
+        ------
+        NeedsAttention
+            If the configuration has it no more.
+        """
+        for route in self.routes:
+            if route.name == job.route:
+                return route
+        raise NeedsAttention(f"there is no route {job.route} any more; put it back, then retry")
+
+    def inference(self, job: Job) -> Attempt:
+        """Return the attempt to run the model of `job` on its inputs."""
+        order = inference_order(job, self.route(job), self.blobs.path)
+        return self._attempt(job, "findings", order)
+
+    def encoding(self, job: Job) -> Attempt:
+        """Return the attempt to make the objects of `job`.
+
+        Raises
+        ------
+        NeedsAttention
+            If the findings are gone.
+        """
+        route = self.route(job)
+        # The highest fence is the one that was entered: a claim or a reap raises it, and only
+        # the holder of the highest could move the job to INFERRED.
+        findings = max((self.folder / job.key).glob("findings-*"), default=None)
+        if findings is None:
+            raise NeedsAttention("the findings are gone; retry to run the model again")
+        write = [self._taken_by_all(kind, route.to) for kind in route.write]
+        order = encoding_order(job, findings, write, self._earlier(job), self.blobs.path)
+        return self._attempt(job, "objects", order)
+
+    def _attempt(self, job: Job, product: str, order: InferenceOrder | EncodingOrder) -> Attempt:
+        # The fence names the folder: a worker that was given up can only write where nobody looks.
+        folder = self.folder / job.key / f"{product}-{job.fence:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Attempt(
+            job=job.key,
+            fence=job.fence,
+            folder=folder,
+            order=order,
+            limit_seconds=self.limit_seconds,
+        )
+
+    def _earlier(self, job: Job) -> Sequence[Result]:
+        """Return the results of the last job before `job` that had any."""
+        key = job.supersedes
+        while key and not self.ledger.results(key):
+            before = self.ledger.job(key)
+            key = before.supersedes if before else None
+        return self.ledger.results(key) if key else ()
+
+    def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
+        """Return `kind`, or the binary form of a label map that some destination would refuse."""
+        if kind == "segmentation_labelmap" and not all(
+            self.accepts(destination, LABELMAP) for destination in destinations
+        ):
+            return "segmentation"
+        return kind
