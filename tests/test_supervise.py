@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -39,14 +40,16 @@ while not stop.wait(0.05):
 class Tree:
     """A supervisor with one role whose loop is `body`."""
 
-    def __init__(self, folder: Path, body: str, silent_seconds: float = 30) -> None:
+    def __init__(
+        self, folder: Path, body: str, silent_seconds: float = 30, **environment: str
+    ) -> None:
         self.folder = folder
         (folder / "supervisor.py").write_text(SUPERVISOR)
         (folder / "role.py").write_text(ROLE.format(body=textwrap.indent(body, "    ").strip()))
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, folder / "supervisor.py", folder / "role.py", str(silent_seconds)],
-                stderr=log, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+                stderr=log, env={**os.environ, "PYTHONPATH": str(Path.cwd()), **environment},
             )  # fmt: skip
 
     def starts(self, count: int) -> list[int]:
@@ -134,3 +137,19 @@ def test_a_role_that_does_not_stop_is_ended(folder: Path) -> None:
     tree.process.terminate()
     assert tree.process.wait(15) == 1
     assert _gone(pid)
+
+
+def test_systemd_hears_that_the_node_is_ready_alive_and_stopping(folder: Path) -> None:
+    """The unit is started when every role is ready, and its watchdog is fed while all beat."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(20)
+        tree = Tree(folder, "heart.beat()", NOTIFY_SOCKET=str(folder / "notify"))
+        assert systemd.recv(100) == b"READY=1"
+        assert systemd.recv(100) == b"WATCHDOG=1"
+        tree.process.terminate()
+        said = systemd.recv(100)
+        while said == b"WATCHDOG=1":
+            said = systemd.recv(100)
+        assert said == b"STOPPING=1"
+        assert tree.process.wait(10) == 0
