@@ -30,9 +30,22 @@ def until(true: Callable[[], Any], seconds: float, what: str) -> Any:  # noqa: A
 
 
 class Node:
-    """One node: its configuration, its log, its process tree."""
+    """One node: its configuration, its log, its process tree.
 
-    def __init__(self, folder: Path, routes: str, destinations: str, *, extra: str = "") -> None:
+    `complete` and `infer` are added to these sections, each beginning with a comma; `extra` holds
+    whole sections.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        routes: str,
+        destinations: str,
+        *,
+        complete: str = "",
+        infer: str = "",
+        extra: str = "",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.log = folder / "node.log"
@@ -42,8 +55,8 @@ class Node:
             dedent(f"""\
             receive: {{ae_title: AI_NODE, host: 127.0.0.1, port: {self.port}, accept_from: [SENDER, PACS]}}
             store: {{folder: {folder / "store"}, min_free_gb: 0.01}}
-            complete: {{quiet_seconds: 3, released_quiet_seconds: 0.5}}
-            infer: {{devices: [cpu], lease_seconds: 4}}
+            complete: {{quiet_seconds: 3, released_quiet_seconds: 0.5{complete}}}
+            infer: {{devices: [cpu], lease_seconds: 4{infer}}}
             """)
             + dedent(extra)
             + "routes:\n"

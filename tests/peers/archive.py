@@ -25,11 +25,12 @@ def archive(
     answer: Callable[[int], int] = lambda _: 0x0000,
     *,
     seconds: float = 0.0,
+    port: int = 0,
     require_called: str | None = None,
     require_calling: Sequence[str] = (),
     rejects: tuple[int, int, int] | None = None,
 ) -> Iterator[Archive]:
-    """Listen as `PACS`.
+    """Listen as `PACS`, on `port` or on any that is free.
 
     `takes` are SOP classes with transfer syntaxes; `answer` maps the number of a C-STORE, from 0,
     to its status, which comes after `seconds`, or aborts if it is negative. `rejects` is the
@@ -64,7 +65,7 @@ def archive(
             event.assoc.acse.send_reject(*rejects)
 
     server = ae.start_server(
-        ("127.0.0.1", 0),
+        ("127.0.0.1", port),
         block=False,
         evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REQUESTED, requested)],
     )
