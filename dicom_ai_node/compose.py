@@ -133,7 +133,7 @@ def reception(config: NodeConfig) -> Reception:
 
 def listener(config: NodeConfig) -> DimseListener:
     """Return the listener of one receiver process, not yet listening."""
-    desk, receive = reception(config), config.receive
+    desk, receive, known = reception(config), config.receive, catalog(config)
     return DimseListener(
         ae_title=AETitle(receive.ae_title),
         accept_from=[
@@ -149,6 +149,7 @@ def listener(config: NodeConfig) -> DimseListener:
             arrive=Batcher(desk.record).submit,
             released=desk.released,
             refused=desk.refused,
+            own_device_uids=frozenset(known.facts(name).device_uid for name in known.names()),
         ),
         limits=server.Limits(
             associations=receive.max_associations,

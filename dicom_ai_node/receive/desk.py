@@ -36,12 +36,15 @@ class Inbox:
     refused
         Called with a spooled file that cannot be understood, the reason, and the AE title of
         the sender. It may keep the file; what is left afterwards is removed.
+    own_device_uids
+        Device UIDs of our models: what one of them has contributed to is ours.
     """
 
     room: Callable[[], None]
     arrive: Callable[[Arrival], Received]
     released: Callable[[Sequence[SeriesInstanceUID]], None]
     refused: Callable[[Path, str, str], None]
+    own_device_uids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +114,7 @@ class Desk:
             calling_ae_title=self.accepted.calling_ae_title,
             called_ae_title=self.accepted.called_ae_title,
             address=self.address,
+            is_ours=not self.inbox.own_device_uids.isdisjoint(header.device_uids),
         )
         received = self.inbox.arrive(arrival)
         self.series[header.series_instance_uid] = None

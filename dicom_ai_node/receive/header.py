@@ -31,6 +31,8 @@ _OF_FUNCTIONAL_GROUPS = {
     0x00289110: (0x00280030, 0x00180050),  # Pixel Measures: spacing and thickness
     0x00209116: (0x00200037,),  # Plane Orientation (Patient): orientation
 }
+_CONTRIBUTING_EQUIPMENT, _DEVICE_UID = 0x0018A001, 0x00181002
+_WITHIN = {_SHARED_FUNCTIONAL_GROUPS: 2, _CONTRIBUTING_EQUIPMENT: 1}
 _TRANSFER_SYNTAX_UID = 0x0010
 _META_GROUP = 0x0002
 _LONG_IN_META = (b"OB", b"UN")
@@ -38,7 +40,11 @@ _LONG_IN_META = (b"OB", b"UN")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """An instance but for its digest. `attributes` are those of `Instance`."""
+    """An instance but for its digest. `attributes` are those of `Instance`.
+
+    `device_uids` are those of everything that contributed to it, PS3.3 C.12.1.1.5: by them the
+    node recognises what its own models have made.
+    """
 
     sop_instance_uid: SOPInstanceUID
     sop_class_uid: SOPClassUID
@@ -47,6 +53,7 @@ class Header:
     transfer_syntax_uid: str
     size_bytes: int
     attributes: Mapping[str, str]
+    device_uids: frozenset[str] = frozenset()
 
     def instance(self, sha256: Sha256, data_set_sha256: str = "") -> Instance:
         """Return the instance whose bytes, and whose data set alone, have these digests."""
@@ -89,7 +96,7 @@ def header_of(path: Path, data_set_at: int, transfer_syntax_uid: str) -> Header:
     if transfer_syntax_uid == DEFLATED:
         raise NotUnderstood("a deflated data set is not read")
     with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
-        texts = _attributes(data, data_set_at, transfer_syntax_uid)
+        texts, device_uids = _attributes(data, data_set_at, transfer_syntax_uid)
         return Header(
             sop_instance_uid=SOPInstanceUID(_uid(texts, "SOPInstanceUID")),
             sop_class_uid=SOPClassUID(_uid(texts, "SOPClassUID")),
@@ -98,6 +105,7 @@ def header_of(path: Path, data_set_at: int, transfer_syntax_uid: str) -> Header:
             transfer_syntax_uid=transfer_syntax_uid,
             size_bytes=len(data),
             attributes=texts,
+            device_uids=device_uids,
         )
 
 
@@ -145,13 +153,19 @@ def _meta(data: mmap.mmap) -> tuple[str, int]:
     return transfer_syntax_uid, at
 
 
-def _attributes(data: mmap.mmap, start: int, transfer_syntax_uid: str) -> dict[str, str]:
+def _attributes(
+    data: mmap.mmap, start: int, transfer_syntax_uid: str
+) -> tuple[dict[str, str], frozenset[str]]:
     is_little = transfer_syntax_uid != EXPLICIT_BIG
     walk = Walk(
         data, start, is_implicit=transfer_syntax_uid == IMPLICIT_LITTLE, is_little=is_little
     )
     collected = Attributes(is_little=is_little)
-    for element in walk.elements(within=_SHARED_FUNCTIONAL_GROUPS):
+    device_uids = set()
+    for element in walk.elements(_WITHIN):
+        if (element.parent, element.tag) == (_CONTRIBUTING_EQUIPMENT, _DEVICE_UID):
+            value = data[element.at : element.at + element.length]
+            device_uids.add(value.decode("ascii", "replace").strip("\0 "))
         if element.parent and element.tag not in _OF_FUNCTIONAL_GROUPS.get(element.parent, ()):
             continue
         if not collected.wants(element.tag, element.length):
@@ -160,7 +174,7 @@ def _attributes(data: mmap.mmap, start: int, transfer_syntax_uid: str) -> dict[s
         # Whoever reads the file next may believe the other one.
         if not collected.add(element.tag, value) and not element.parent:
             raise NotUnderstood("an attribute is there twice")
-    return collected.texts
+    return collected.texts, frozenset(device_uids)
 
 
 def _uid(texts: Mapping[str, str], keyword: str) -> str:

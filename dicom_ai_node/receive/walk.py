@@ -4,8 +4,8 @@ Every length is checked against what encloses it, so that a data set which was c
 although its DIMSE message was complete. Nesting is followed with a list and not by recursion.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
@@ -27,9 +27,6 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _DELIMITERS = 0xFFFE
 _HEADER = 8
-_IN_A_GROUP = 4
-"""Open at an attribute of a functional group: two sequences and an item of each."""
-
 _FIRST_GROUP = 0x0008
 _MOST_INNER = 1000
 """Attributes of shared functional groups that are looked at; real images have some fifty."""
@@ -72,6 +69,14 @@ class _Open:
     is_sequence: bool
 
 
+@dataclass(slots=True)
+class _Inner:
+    """The elements so many levels down in a sequence; none at level 0."""
+
+    levels: int
+    found: list[Element] = field(default_factory=list)
+
+
 class Walk:
     """One walk over one data set that fills `data` from `start` to its end."""
 
@@ -86,11 +91,12 @@ class Walk:
         self._long_length = Struct(f"{order}L")
         self._nested = 0
 
-    def elements(self, within: int) -> Iterator[Element]:
-        """Yield the elements at the top level, and those two levels down in the sequence `within`.
+    def elements(self, within: Mapping[int, int]) -> Iterator[Element]:
+        """Yield the elements at the top level, and those inside of some sequences.
 
-        Two levels down in the Shared Functional Groups Sequence are the attributes of each
-        functional group, PS3.3 C.7.6.16.
+        `within` maps the tag of a sequence at the top level to how many levels down: 1 for the
+        attributes of its items, 2 for those of the sequences in them, as the attributes of each
+        functional group are in the Shared Functional Groups Sequence, PS3.3 C.7.6.16.
 
         Raises
         ------
@@ -105,14 +111,14 @@ class Walk:
                 raise NotUnderstood(f"{_named(found.tag)} is no element of a data set")
             if count > MAX_ELEMENTS:
                 raise NotUnderstood("the data set has too many elements")
-            inner: list[Element] | None = [] if found.tag == within else None
+            inner = _Inner(levels=within.get(found.tag, 0))
             at = self._after(found, value_at, inner)
             yield found
-            yield from inner or ()
+            yield from inner.found
         if any(self._data[at : self._size]):
             raise NotUnderstood("the data set ends within an element")
 
-    def _after(self, found: Element, value_at: int, inner: list[Element] | None) -> int:
+    def _after(self, found: Element, value_at: int, inner: _Inner) -> int:
         """Return where the element ends, after a look at all that it encloses."""
         is_defined = found.length != _UNDEFINED
         if is_defined and not _is_sequence(found):
@@ -131,7 +137,7 @@ class Walk:
         )
         return self._after_sequence(sequence, value_at, inner)
 
-    def _after_sequence(self, outermost: _Open, at: int, inner: list[Element] | None) -> int:
+    def _after_sequence(self, outermost: _Open, at: int, inner: _Inner) -> int:
         stack = [outermost]
         while stack:
             top = stack[-1]
@@ -144,8 +150,9 @@ class Walk:
                     raise NotUnderstood(f"{_named(top.tag)} has a length and a delimiter")
                 stack.pop()
                 continue
-            if inner is not None and len(stack) == _IN_A_GROUP and len(inner) < _MOST_INNER:
-                inner.append(found._replace(parent=stack[-2].tag))
+            # Each level is a sequence and an item of it.
+            if len(stack) == 2 * inner.levels and len(inner.found) < _MOST_INNER:
+                inner.found.append(found._replace(parent=stack[-2].tag))
             opened = self._opened_by(found, at, top)
             if opened is None:
                 at = self._after_plain(found, at)

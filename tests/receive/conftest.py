@@ -22,6 +22,7 @@ from dicom_ai_node.receive.peers import AllowedPeer
 from dicom_ai_node.receive.server import Limits, listening_socket
 from dicom_ai_node.store.blobs import FolderBlobs
 
+OWN_DEVICE_UID = "1.2.826.0.1.77"
 PEERS = (AllowedPeer(ae_title=AETitle("CT1"), network=ip_network("127.0.0.0/8")),)
 
 
@@ -132,8 +133,12 @@ def start(quick_path: Path) -> Iterator[Start]:
             accept_from=peers,
             blobs=kept,
             inbox=Inbox(
-                room=diary.room, arrive=diary.arrive, released=diary.release, refused=diary.refuse
-            ),
+                room=diary.room,
+                arrive=diary.arrive,
+                released=diary.release,
+                refused=diary.refuse,
+                own_device_uids=frozenset({OWN_DEVICE_UID}),
+            ),  # fmt: skip
             limits=replace(Limits(), **limits),
             ssl_context=ssl_context,
         )

@@ -24,7 +24,7 @@ from dicom_ai_node.receive.dimse import DimseListener, Inbox
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.store.blobs import FolderBlobs
 from tests import phantoms
-from tests.receive.conftest import PEERS, Diary, Node, Start
+from tests.receive.conftest import OWN_DEVICE_UID, PEERS, Diary, Node, Start
 from tests.receive.rawpeer import RawPeer, command, encoded, p_data, pdv, request, smallest
 
 
@@ -43,6 +43,25 @@ def test_a_series_arrives_byte_for_byte(node: Node) -> None:
         assert arrival.instance.sop_instance_uid == image.SOPInstanceUID
         assert arrival.instance.attributes["Modality"] == "CT"
     assert not node.files("spool")
+
+
+@pytest.mark.parametrize(
+    ("device_uid", "is_ours"),
+    [
+        pytest.param(OWN_DEVICE_UID, True, id="what a model of ours has made"),
+        pytest.param("1.2.826.0.1.78", False, id="what somebody else has made"),
+    ],
+)
+def test_our_own_work_is_recognised(node: Node, device_uid: str, is_ours: bool) -> None:
+    """It may come from another node of ours, or from before the ledger was lost."""
+    image = phantoms.ct(slices=1)[0]
+    equipment = Dataset()
+    equipment.DeviceUID = device_uid
+    image.ContributingEquipmentSequence = [equipment]
+    association = node.associate(image)
+    assert node.send(association, image) == 0x0000
+    association.release()
+    assert [arrival.is_ours for arrival in node.diary.arrivals] == [is_ours]
 
 
 def test_a_release_names_the_series_that_came(node: Node) -> None:

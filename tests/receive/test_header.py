@@ -129,6 +129,21 @@ def test_attributes_of_a_multiframe_image_are_found_in_its_shared_groups(read: R
         assert attributes["ImageOrientationPatient"] == "1\\0\\0\\0\\1\\0"
 
 
+def test_the_devices_that_contributed_are_known_by_their_uids(read: Read) -> None:
+    """By the Device UID of a model the node knows its own work, wherever it comes from."""
+    scanner, model, inner = Dataset(), Dataset(), Dataset()
+    scanner.Manufacturer = "ACME"
+    inner.DeviceUID = "9.9.9"
+    scanner.PurposeOfReferenceCodeSequence = [inner]
+    model.DeviceUID = "1.2.34"
+    dataset = smallest()
+    dataset.ContributingEquipmentSequence = [scanner, model]
+    for undefined in (False, True):
+        dataset["ContributingEquipmentSequence"].is_undefined_length = undefined
+        assert read(encoded(dataset)).device_uids == {"1.2.34"}
+    assert read(encoded(smallest())).device_uids == frozenset()
+
+
 @pytest.mark.parametrize(
     ("terms", "value", "text"),
     [
