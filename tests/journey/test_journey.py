@@ -208,6 +208,7 @@ def test_a_result_that_comes_back_starts_nothing(ward: Ward, tmp_path: Path) -> 
     assert storescu(ward.node.port, paths, calling="PACS").returncode == 0
     until(lambda: ward.node.ledger.counts().get("series.open", 0) == 0, 30, "all series settled")
     assert {job.key for job in ward.node.jobs()} == before
+    assert ward.node.ledger.counts()["series.ours"] == len(paths)
 
 
 @pytest.mark.peer

@@ -138,7 +138,7 @@ def start(quick_path: Path) -> Iterator[Start]:
                 released=diary.release,
                 refused=diary.refuse,
                 own_device_uids=frozenset({OWN_DEVICE_UID}),
-            ),  # fmt: skip
+            ),
             limits=replace(Limits(), **limits),
             ssl_context=ssl_context,
         )
