@@ -53,7 +53,9 @@ def decide(
         return _refusal(route, declined)
     if len(route.inputs) == 1:
         chosen = {route.inputs[0].name: completed}
-        reasons = [f"{len(completed.series.instances)} instances", *_warnings(model, chosen)]
+        many = len(completed.series.instances)
+        counted = "1 instance" if many == 1 else f"{many} instances"
+        reasons = [counted, *_warnings(model, chosen)]
         return _taken(route, chosen, reasons)
     return _together(route, completed, others, model)
 
