@@ -40,7 +40,6 @@ from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.retention import Policy, Retention
 from dicom_ai_node.store.schema import migrate
-from dicom_ai_node.supervise import Role, this_program
 from dicom_ai_node.workers import encoding_worker, inference_worker
 
 SHIPPED_MODELS = Path(dicom_ai_node.__file__).parent / "bundles"
@@ -278,27 +277,3 @@ def dispatch(config: NodeConfig) -> Dispatch:
         now=now,
         jitter=random.random,
     )
-
-
-# the process tree
-
-
-def tree(config: NodeConfig, path: Path) -> list[Role]:
-    """Return the roles of the tree, receivers first, with the port open from now on."""
-    listening = listening_socket(config, None)
-    descriptor = listening.detach()
-    receivers = [
-        Role(
-            name=f"receive-{number}",
-            command=this_program(
-                "serve", str(path), "--role", "receive", "--socket-fd", str(descriptor)
-            ),
-            inherits=(descriptor,),
-        )
-        for number in range(1, config.receive.processes + 1)
-    ]
-    others = [
-        Role(name=name, command=this_program("serve", str(path), "--role", name))
-        for name in ("work", "dispatch")
-    ]
-    return [*receivers, *others]

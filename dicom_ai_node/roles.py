@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
+from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -18,7 +19,7 @@ from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import TryAgain
 from dicom_ai_node.pipeline import Work
-from dicom_ai_node.supervise import Heart
+from dicom_ai_node.supervise import Heart, Role, this_program
 
 log = structlog.get_logger()
 
@@ -30,6 +31,26 @@ LONGEST_ROUND_SECONDS = 900.0
 """A loop that takes longer for one round hangs: a large study to a slow peer is done by then."""
 STOP_SECONDS = 20.0
 """How long running attempts may go on after SIGTERM before they are given back."""
+
+
+def tree(config: NodeConfig, path: Path) -> list[Role]:
+    """Return the roles of the tree, receivers first, with the port open from now on."""
+    listening = compose.listening_socket(config, None)
+    descriptor = listening.detach()
+    receivers = [
+        Role(
+            name=f"receive-{number}",
+            command=this_program(
+                "serve", str(path), "--role", "receive", "--socket-fd", str(descriptor)
+            ),
+            inherits=(descriptor,),
+        )
+        for number in range(1, config.receive.processes + 1)
+    ]
+    alone = ("work", "dispatch")
+    return receivers + [
+        Role(name=name, command=this_program("serve", str(path), "--role", name)) for name in alone
+    ]
 
 
 class Loop(threading.Thread):

@@ -46,7 +46,7 @@ def serve(
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be used: {error.strerror}") from error
     if role is None:
-        status = Supervisor(compose.tree(settings, config)).run()
+        status = Supervisor(roles.tree(settings, config)).run()
         raise typer.Exit(status)
     if heart_fd is not None:
         die_with_parent()
@@ -62,7 +62,7 @@ def serve(
 
 
 def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
-    """Say whether a configuration file is right, or everything that is wrong with it at once."""
+    """Say everything that is wrong with a configuration file."""
     settings = compose.settings(config)
     check_all(settings)
     if as_json:
@@ -77,7 +77,7 @@ def explain(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Say for each series in FOLDER which routes take it, and why each other does not."""
+    """Say which routes take which series, and why others do not."""
     explained = explanations(compose.settings(config), folder)
     if as_json:
         found = [
