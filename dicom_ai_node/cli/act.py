@@ -21,7 +21,7 @@ def retry(
     names: Annotated[list[str], typer.Argument(help="Names of jobs, or the starts of them.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Put jobs that have stopped back to work, and let jobs that wait go on at once."""
+    """Put jobs that stopped back to work, end the pause of others."""
     ledger = ledger_of(compose.settings(config))
     found = [job_called(ledger, name) for name in names]  # all or none
     for job in found:
@@ -40,7 +40,7 @@ def send(
     calling: Annotated[str, typer.Option(help="Our AE title; the first accepted one.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Send DICOM files by C-STORE: to this node, to try it, or to any other."""
+    """Send DICOM files by C-STORE, to this node or to any other."""
     paths = dicom_files(folder)
     sender = sender_to(compose.settings(config), to, calling)
     batches = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]

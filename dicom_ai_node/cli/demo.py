@@ -47,7 +47,7 @@ def demo(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the node running.")] = False,
 ) -> None:
-    """Start a node on loopback, send it the sample studies, and show what comes out."""
+    """Try it: a node on loopback, sample studies, their results."""
     folder.mkdir(parents=True, exist_ok=True)
     config = _configuration(folder.resolve())
     settings = compose.settings(config)

@@ -1,6 +1,7 @@
 """Commands that look: status, jobs, job, quarantine, models. They change nothing."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -23,14 +24,15 @@ AS_RELEASED = "as released"
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
-    """Say how the node is: does it listen, what waits, what needs a person."""
+    """Say whether the node listens, what waits, what needs a person."""
     settings = compose.settings(config)
     ledger = ledger_of(settings)
     found: dict[str, object] = {
         "listening": is_listening(settings),
         "free_gb": round(compose.blobs(settings).free_bytes() / 1e9, 1),
     }
-    record(found | dict(sorted(ledger.counts().items())), as_json=as_json)
+    counts = ledger.counts()
+    record(found | dict(counts if as_json else _in_words(counts)), as_json=as_json)
 
 
 def jobs(
@@ -52,7 +54,7 @@ def job(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one job: its time line, its objects and where they have been delivered."""
+    """Show one job: its time line, its objects, its deliveries."""
     ledger = ledger_of(compose.settings(config))
     found = job_called(ledger, name)
     line: list[Row] = [
@@ -68,11 +70,11 @@ def job(
         }
         for d in ledger.deliveries(found.key)
     ]
+    whole = {**_row(found), "next_attempt": found.due_at, "instances": len(found.inputs)}
     if as_json:
-        whole = {**_row(found), "instances": len(found.inputs), "time_line": line, "sent": sent}
-        typer.echo(json.dumps(whole, default=str, indent=2))
+        typer.echo(json.dumps({**whole, "time_line": line, "sent": sent}, default=str, indent=2))
         return
-    record({**_row(found), "instances": len(found.inputs)}, as_json=False)
+    record(whole, as_json=False)
     for title, part in (("\ntime line", line), ("\ndeliveries", sent)):
         if part:
             typer.echo(title)
@@ -81,22 +83,41 @@ def job(
 
 def quarantine(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
     """List what was received but not let in, and why."""
-    ledger = ledger_of(compose.settings(config))
+    settings = compose.settings(config)
+    ledger = ledger_of(settings)
+    path = compose.blobs(settings).path
     found: list[Row] = [
-        {"number": q.number, "at": q.at, "sender": q.sender, "reason": q.reason}
+        {
+            "number": q.number,
+            "at": q.at,
+            "sender": q.sender,
+            "reason": q.reason,
+            "file": path(q.sha256),
+        }
         for q in ledger.quarantined()
     ]
     rows(found, as_json=as_json, nothing="the quarantine is empty")
 
 
 def models(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
-    """List the models, and check that their files are what they were when they were released."""
+    """List the models and check that their files are as released."""
     catalog = compose.catalog(compose.settings(config))
     found = [_model(catalog, name) for name in catalog.names()]
     rows(found, as_json=as_json, nothing="no models")
     spoiled = [str(row["model"]) for row in found if row["files"] != AS_RELEASED]
     if spoiled:
         raise ModelUnusable(f"not as released: {', '.join(spoiled)}")
+
+
+def _in_words(counts: Mapping[str, int]) -> Row:
+    """Return what there is any of, a line for each kind: `jobs  2 ready, 1 parked`."""
+    lines: dict[str, list[str]] = {}
+    for name, number in counts.items():
+        kind, _, state = name.partition(".")
+        line = lines.setdefault(kind, [])
+        if number or not state:
+            line.append(f"{number} {state}".strip())
+    return {kind: ", ".join(line) or "none" for kind, line in lines.items()}
 
 
 def _row(found: Job) -> Row:

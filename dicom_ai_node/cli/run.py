@@ -68,7 +68,8 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     if as_json:
         typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
     else:
-        typer.echo(f"{config}: {len(settings.routes)} route(s), all right")
+        number = len(settings.routes)
+        typer.echo(f"{config}: {number} route{'s' * (number != 1)}, all right")
 
 
 def explain(
