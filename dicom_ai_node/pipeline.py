@@ -159,7 +159,9 @@ class Work:
     def keep_alive(self) -> None:
         """Prolong the leases of everything at work, and take back what nobody works on."""
         self.ledger.renew(list(self._at_work.values()), self.now(), self.limits.lease)
-        for job in self.ledger.reap(self.now(), self.limits.lost_attempts):
+        # Whose lease ran out was lost with the whole node, by a power cut more likely than by the
+        # job: only one that is there every time is taken for the cause.
+        for job in self.ledger.reap(self.now(), 3 * self.limits.lost_attempts):
             log.warning("lease_expired", job=job.name, after=job.stage)
 
     def tidy(self) -> None:

@@ -324,6 +324,18 @@ def test_a_worker_that_was_given_up_cannot_finish(hospital: Hospital) -> None:
     assert hospital.job().stage is Stage.READY
 
 
+def test_power_cuts_are_not_held_against_a_job_at_once(hospital: Hospital) -> None:
+    """A job that was at work during three power cuts is done after the fourth start; not the tenth."""
+    hospital.settled()
+    for cut in range(1, 10):
+        hospital.work.infer()
+        hospital.work._at_work.clear()
+        hospital.inference.poll(0)
+        hospital.later(61)
+        hospital.work.keep_alive()
+        assert hospital.job().stage is (Stage.QUARANTINED if cut == 9 else Stage.READY)
+
+
 def test_a_lease_is_kept_while_the_work_goes_on(hospital: Hospital) -> None:
     """A long inference is not taken away from a worker that is alive."""
     hospital.settled()
