@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_ai_node import compose
@@ -90,7 +91,9 @@ def work(settings: NodeConfig, heart: Heart) -> int:
     """Settle, route, infer and encode."""
     stop = _stop_signal()
     desk = compose.work(settings)
+    broken = threading.Event()
     clockwork = BackgroundScheduler(timezone=UTC)
+    clockwork.add_listener(lambda event: _bug_in_timer(event, broken), EVENT_JOB_ERROR)
     timers: tuple[tuple[Callable[[], object], float], ...] = (
         (desk.settle, SETTLE_SECONDS),
         (desk.keep_alive, desk.limits.lease.total_seconds() / 4),
@@ -99,7 +102,7 @@ def work(settings: NodeConfig, heart: Heart) -> int:
     )
     for chore, seconds in timers:
         clockwork.add_job(
-            _patient(chore), "interval", seconds=seconds, max_instances=1, coalesce=True
+            _patient(chore), "interval", seconds=seconds, coalesce=True, misfire_grace_time=None
         )
     clockwork.start()
     # Not ready before a worker is: its models are loaded and have reproduced their golden results.
@@ -109,7 +112,7 @@ def work(settings: NodeConfig, heart: Heart) -> int:
         Loop(lambda: desk.infer() + desk.collect(desk.inference, IDLE_SECONDS), stop),
         Loop(lambda: desk.encode() + desk.collect(desk.encoding, IDLE_SECONDS), stop),
     ]
-    status = _watch(loops, heart, stop)
+    status = _watch(loops, heart, stop, broken)
     clockwork.shutdown()
     _finish(desk)
     return status
@@ -124,14 +127,27 @@ def dispatch(settings: NodeConfig, heart: Heart) -> int:
     return _watch([Loop(partial(desk.deliver, name), stop) for name in desk.senders], heart, stop)
 
 
-def _watch(threads: Sequence[threading.Thread], heart: Heart, stop: threading.Event) -> int:
-    """Run threads until the signal to stop, or until one of them has ended by a bug.
+def _bug_in_timer(event: JobExecutionEvent, broken: threading.Event) -> None:
+    fault = event.exception
+    log.error("bug", exc_info=(type(fault), fault, fault.__traceback__))
+    broken.set()
+
+
+def _watch(
+    threads: Sequence[threading.Thread],
+    heart: Heart,
+    stop: threading.Event,
+    broken: threading.Event | None = None,
+) -> int:
+    """Run threads until the signal to stop, or until one of them or a timer ended by a bug.
 
     The heart beats while every loop goes round; a destination may take its time to answer.
     """
     for thread in threads:
         thread.start()
     while not stop.wait(1.0) and all(thread.is_alive() for thread in threads):
+        if broken is not None and broken.is_set():
+            break
         now = time.monotonic()
         loops = [thread for thread in threads if isinstance(thread, Loop)]
         if all(now - loop.seen_at < LONGEST_ROUND_SECONDS for loop in loops):
