@@ -210,6 +210,8 @@ def _studies_with_results(ward: Ward) -> set[str]:
 @pytest.mark.peer
 def test_the_same_study_again_makes_no_second_result(ward: Ward) -> None:
     """A re-send is answered with success and starts nothing."""
+    assert storescu(ward.node.port, ward.samples["mr-hippocampus"]).returncode == 0
+    until(lambda: "mr-hippocampus" in _studies_with_results(ward), 120, "the result has arrived")
     before = {job.key for job in ward.node.jobs()}
     assert storescu(ward.node.port, ward.samples["mr-hippocampus"]).returncode == 0
     until(lambda: ward.node.ledger.counts().get("series.open", 0) == 0, 30, "all series settled")
