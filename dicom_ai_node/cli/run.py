@@ -16,6 +16,7 @@ from dicom_ai_node.cli.show import (
     ConfigOption,
     JsonOption,
 )
+from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.supervise import Heart, Supervisor, die_with_parent
 
@@ -40,16 +41,13 @@ def serve(
     log.configure(debug=debug)
     log.silence_libraries()
     settings = compose.settings(config)
-    check_all(settings)
-    try:
-        compose.prepare(settings)
-    except OSError as error:
-        raise ConfigError(f"{error.filename} cannot be used: {error.strerror}") from error
+    if heart_fd is None:
+        _prepare(settings)
+    else:
+        die_with_parent()  # which has prepared everything
     if role is None:
         status = Supervisor(roles.tree(settings, config)).run()
         raise typer.Exit(status)
-    if heart_fd is not None:
-        die_with_parent()
     heart = Heart(heart_fd)
     match role:
         case RoleName.RECEIVE:
@@ -59,6 +57,14 @@ def serve(
         case RoleName.DISPATCH:
             status = roles.dispatch(settings, heart)
     raise typer.Exit(status)
+
+
+def _prepare(settings: NodeConfig) -> None:
+    check_all(settings)
+    try:
+        compose.prepare(settings)
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be used: {error.strerror}") from error
 
 
 def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
