@@ -86,22 +86,32 @@ def _labels(pictures: Sequence[Picture]) -> Labels:
     return np.array([picture.label for picture in pictures], dtype=np.int64)
 
 
-def measures(facts: Facts) -> dict[str, Measure]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A measure, and of which classes the pictures are that it is about (`None` is all)."""
+
+    measure: Measure
+    about: tuple[int, ...] | None = None
+
+
+def measures(facts: Facts) -> dict[str, Asked]:
     """Return what is measured, by the name it has in the score table."""
     names = [entry["label"] for entry in facts["classes"]]
-    found: dict[str, Measure] = {}
+    found: dict[str, Asked] = {}
     if len(names) == 2:  # noqa: PLR2004 - then both classes have the same AUC
-        found["AUC"] = mean_auc
+        found["AUC"] = Asked(mean_auc)
     else:
-        found["AUC, mean of one class against the others"] = mean_auc
-        found |= {f"AUC, {name}": _auc_of(k) for k, name in enumerate(names)}
-    found["accuracy"] = accuracy
-    found |= {f"share found, {name}": _recall_of(k) for k, name in enumerate(names)}
+        found["AUC, mean of one class against the others"] = Asked(mean_auc)
+        found |= {f"AUC, {name}": Asked(_auc_of(k)) for k, name in enumerate(names)}
+    found["accuracy"] = Asked(accuracy)
+    found |= {f"share found, {name}": Asked(_recall_of(k), (k,)) for k, name in enumerate(names)}
     point = facts.get("operating_point")
     if point:
         k, least = names.index(point["label"]), float(point["threshold"])
-        found["sensitivity at the operating point"] = _at(k, least, is_positive=True)
-        found["specificity at the operating point"] = _at(k, least, is_positive=False)
+        others = tuple(other for other in range(len(names)) if other != k)
+        reached, missed = _at(k, least, is_positive=True), _at(k, least, is_positive=False)
+        found["sensitivity at the operating point"] = Asked(reached, (k,))
+        found["specificity at the operating point"] = Asked(missed, others)
     return found
 
 
@@ -139,8 +149,10 @@ def scores_of(
     plain = softmax(logits, axis=1)
     calibrated = softmax(logits / facts["temperature"], axis=1)
     rows: Scores = {}
-    for name, measure in measures(facts).items():
-        rows[name] = _row(measure, calibrated, labels, groups)
+    for name, asked in measures(facts).items():
+        rows[name] = _row(asked.measure, calibrated, labels, groups)
+        if asked.about is not None:
+            rows[name]["cases"] = int(np.isin(labels, asked.about).sum())
     rows["calibration error (ECE), before temperature"] = _row(
         calibration_error, plain, labels, groups
     )

@@ -94,6 +94,7 @@ def test_a_recipe_writes_a_whole_folder_whose_scores_can_be_measured_again(tmp_p
     score = json.loads((tmp_path / "docs/score.json").read_text())
     assert score["test"]["AUC"]["value"] > 0.9
     assert score["test"]["AUC"]["low"] <= score["test"]["AUC"]["value"]
+    assert score["test"]["share found, Lying"]["cases"] == 15
     assert score["test"]["accuracy of a coin"] == {"value": 0.5, "cases": 30}
     assert table in (tmp_path / "docs/README.md").read_text()
     assert len((tmp_path / "SHA256SUMS").read_text().splitlines()) == 4
