@@ -1,5 +1,6 @@
 """The recipes read what they say they read, keep parts apart, and their scores can be repeated."""
 
+import csv
 import json
 
 import numpy as np
@@ -98,6 +99,21 @@ def test_a_patient_with_several_chest_x_rays_is_in_one_part() -> None:
     assert not patients[0] & patients[2]
     assert not patients[0] & patients[1]
     assert not patients[1] & patients[2]
+
+
+@needs_material
+def test_near_duplicates_of_a_breast_image_are_in_one_part() -> None:
+    """BUSI holds the same lesion several times; the groups are those of its table."""
+    with (MATERIAL / "train/busi/labels.csv").open(newline="") as table:
+        group = {row["file"]: row["dup_group"] for row in csv.DictReader(table)}
+    parts = parts_of("breast_lesion_us")
+    groups = [
+        {group[case.name] for case in cases}
+        for cases in (parts.training, parts.validation, parts.test)
+    ]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
 
 
 @needs_material
