@@ -2,6 +2,7 @@
 
 `threshold_model(folder)` writes a complete model folder. Its UNet says `Bright` where the scaled
 intensity is above 0.6, so that what comes out of any phantom can be foreseen to the pixel.
+`class_model(folder)` writes one that classifies, with a small residual network of chance weights.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.networks.nets import UNet
+from monai.networks.nets import ResNet, UNet
 from ruamel.yaml import YAML
 from safetensors.torch import save
 
@@ -115,3 +116,88 @@ def seal(folder: Path) -> Path:
     ]
     (folder / "SHA256SUMS").write_text("".join(lines))
     return folder
+
+
+CLASSES = [
+    {
+        "label": "Pneumonia",
+        "type": ["233604007", "SCT", "Pneumonia"],
+        "site": ["39607008", "SCT", "Lung"],
+    },
+    {"label": "Normal", "type": ["17621005", "SCT", "Normal"], "site": None},
+]
+
+
+def class_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a model that classifies; None removes."""
+    content: dict[str, Any] = {
+        "name": "bright_cxr",
+        "version": "1.0.0",
+        "kind": "classify",
+        "title": "Bright chests",
+        "manufacturer": "tests",
+        "modality": ["CR", "US", "MR"],
+        "sees": "frames",
+        "intensity": {"scaling": "percentile", "low": 1, "high": 99},
+        "grid": {"size_px": [32, 32]},
+        "classes": CLASSES,
+        "temperature": 1.5,
+        "operating_point": {"label": "Pneumonia", "threshold": 0.4},
+        "explain_layer": "layer4",
+        "golden": {"file": "golden/golden.npz", "max_difference": 0.02},
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def class_definition(classes: int) -> dict[str, Any]:
+    """Return `network_def` of a small residual network."""
+    return {
+        "_target_": "monai.networks.nets.ResNet",
+        "block": "basic",
+        "layers": [1, 1, 1, 1],
+        "block_inplanes": [4, 4, 8, 8],
+        "spatial_dims": 2,
+        "n_input_channels": 1,
+        "conv1_t_size": 3,
+        "num_classes": classes,
+    }
+
+
+def class_model(parent: Path, **changes: object) -> Path:
+    """Write the folder of a model that classifies, with chance weights that never change."""
+    content = class_facts(**changes)
+    folder = parent / str(content["name"])
+    classes = len(content.get("classes", CLASSES))
+    definition_ = class_definition(classes)
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition_}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        network = ResNet(**{k: v for k, v in definition_.items() if k != "_target_"}).eval()
+    with torch.no_grad():
+        network.fc.bias[0] += 1  # chance alone would leave it undecided
+    (folder / "models/model.safetensors").write_bytes(save(network.state_dict()))
+    save_golden(folder, **class_golden(network, float(content.get("temperature", 1.0))))
+    return seal(folder)
+
+
+def class_golden(network: torch.nn.Module, temperature: float) -> dict[str, np.ndarray[Any, Any]]:
+    """Return a bright ball and the probabilities that the network alone gives it."""
+    image = golden(2)["image"].repeat(2, axis=0).repeat(2, axis=1)
+    low, high = np.percentile(image, [1, 99])
+    scaled = np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(scaled)[None, None])[0] / temperature
+    return {"image": image, "probabilities": logits.softmax(0).numpy()}
+
+
+def save_golden(folder: Path, **arrays: object) -> None:
+    """Write the golden file of a model folder; `seal` it afterwards."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    (folder / "golden/golden.npz").write_bytes(content.getvalue())

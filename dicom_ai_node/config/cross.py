@@ -27,6 +27,7 @@ def mistakes(data: Mapping[str, Any]) -> Found:
             yield from _conditions(route.get("when"), ("routes", index, "when"))
             yield from _expression(route.get("if"), ("routes", index, "if"))
             yield from _inputs(route.get("inputs"), ("routes", index, "inputs"))
+            yield from _outputs(route, ("routes", index, "write"))
             for key in ("write", "to", "same"):
                 yield from _twice(route.get(key), ("routes", index, key))
 
@@ -40,6 +41,14 @@ def _shape(route: Mapping[str, Any], path: Location) -> Found:
         yield (*path, "if"), "belongs to one of the inputs, beside its conditions"
     if "inputs" not in route and "same" in route:
         yield (*path, "same"), "needs several `inputs`"
+
+
+def _outputs(route: Mapping[str, Any], path: Location) -> Found:
+    write = route.get("write")
+    if route.get("run") == "classify" and isinstance(write, list):
+        for index, name in enumerate(write):
+            if str(name).startswith("segmentation"):
+                yield (*path, index), f"`run: classify` makes no {name}"
 
 
 def _inputs(inputs: Any, path: Location) -> Found:  # noqa: ANN401 - anything can stand in a YAML file

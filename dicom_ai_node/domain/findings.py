@@ -60,6 +60,58 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingClass:
+    """One of several answers that exclude each other: pneumonia, normal ..."""
+
+    label: str
+    type: Code
+    site: Code | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """Which one of several classes the image as a whole belongs to.
+
+    Attributes
+    ----------
+    classes
+        They exclude each other and leave nothing out.
+    probabilities
+        One per class, in their order, together 1.
+    present
+        The place of the class that is reported as present, counted from 0. Where the model has
+        an operating point this need not be the most probable one.
+    sources
+        All frames that were looked at; the probabilities are the mean over them.
+    """
+
+    classes: tuple[FindingClass, ...]
+    probabilities: tuple[float, ...]
+    present: int
+    sources: tuple[SourceFrame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """Where in the image a network has found what speaks for a class.
+
+    Attributes
+    ----------
+    array
+        (frames, rows, columns) float16 in 0..1; 1 is the strongest place of all frames that were
+        looked at.
+    sources
+        One per frame, in the order of `array`; need not be all that were looked at.
+    of
+        The place of the class in `Classification.classes`, counted from 0.
+    """
+
+    array: NDArray[np.float16]
+    sources: tuple[SourceFrame, ...]
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """What the model saw, ready to be shown: the frames that a secondary capture draws on.
 
@@ -88,4 +140,6 @@ class Findings:
     segmentation: Segmentation | None = None
     measurements: tuple[Measurement, ...] = ()
     backdrop: Backdrop | None = None
+    classification: Classification | None = None
+    heat_map: HeatMap | None = None
     notes: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from dicom_ai_node.domain.findings import Segment
+from dicom_ai_node.domain.findings import FindingClass, Segment
 from dicom_ai_node.domain.rule import Condition
 from dicom_ai_node.domain.uids import Sha256, derive_uid
 
@@ -62,12 +62,22 @@ class Golden:
     """An input whose result must reproduce before the model takes work.
 
     `file` is an .npz in the model folder with `image` (float32 array on the model's grid, before
-    `Intensity`) and `labels` (uint8, what the model gave when it was released); every segment's
-    Dice must reach `min_dice`.
+    `Intensity`) and what the model gave when it was released: `labels` (uint8), where every
+    segment's Dice must reach `min_dice`, or `probabilities` (float32, one per class), of which
+    none may differ by more than `max_difference`.
     """
 
     file: str
-    min_dice: float
+    min_dice: float = 1.0
+    max_difference: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """From which probability the class called `label` is reported as present."""
+
+    label: str
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +99,14 @@ class ModelFacts:
     requires: Mapping[str, Condition] = field(default_factory=dict)
     max_extent_mm: tuple[float, float, float] | None = None
     window: SlidingWindow | None = None
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[Segment, ...] = ()  # of kind segment, as all up to `measure`
     largest_only: bool = False  # keep the largest connected part of every segment
     fill_holes: bool = False
     measure: tuple[str, ...] = ()
+    classes: tuple[FindingClass, ...] = ()  # of kind classify, as all up to `explain_layer`
+    temperature: float = 1.0  # logits are divided by it before softmax
+    operating_point: OperatingPoint | None = None  # without it the most probable class is present
+    explain_layer: str | None = None  # module whose 2-D feature map a heat map is made of
     display_window: tuple[float, float] | None = None  # (low, high) for the backdrop
     parameters: Mapping[str, str] = field(default_factory=dict)
 

@@ -4,8 +4,8 @@ OUTPUTS = (
     "segmentation",
     "segmentation_fractional",
     "segmentation_labelmap",
-    "structured_report",
     "secondary_capture",
+    "structured_report",
 )
 """What the `write` of a route may name: the files here that make an object. It stands here so
 that the configuration can be checked without importing what they need."""

@@ -15,9 +15,10 @@ def algorithm(model: ModelFacts) -> sr.AlgorithmIdentification:
         "model digest": model.digest,
         "intensity": f"{steps.scaling} {steps.low:g} {steps.high:g}",
         "grid": " x ".join(f"{size:g}" for size in grid) + f" {unit}",
-        "largest part only": "yes" if model.largest_only else "no",
-        **model.parameters,
+        **_of_kind(model),
     }
+    # What a card says freely comes after what is computed with, and never in its place.
+    parameters = {**parameters, **model.parameters, **parameters}
     return sr.AlgorithmIdentification(
         name=model.name,
         version=model.version,
@@ -25,3 +26,16 @@ def algorithm(model: ModelFacts) -> sr.AlgorithmIdentification:
         manufacturer=model.manufacturer or None,
         parameters=[f"{name}={value}" for name, value in parameters.items()],
     )
+
+
+def _of_kind(model: ModelFacts) -> dict[str, str]:
+    if not model.classes:
+        return {"largest part only": "yes" if model.largest_only else "no"}
+    point = model.operating_point
+    return {
+        "temperature": f"{model.temperature:g}",
+        "threshold": "most probable class"
+        if point is None
+        else f"{point.label} from {100 * point.threshold:g} %",
+        "explained by": model.explain_layer or "nothing",
+    }

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from dicom_ai_node.domain.findings import Measurement
+from dicom_ai_node.encode.heat import blended, scale
 
 SHORT_SIDE_PX = 512
 """Smaller images are enlarged until their shorter side has this length."""
@@ -28,6 +29,8 @@ _TEXT, _QUIET_TEXT = (255, 255, 255), (170, 170, 170)
 _UNITS: Mapping[str, str] = {
     "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{ratio}": "",
 }  # fmt: skip
+_SCALE_STEPS = 5
+"""Length of the colours of a heat map in the legend, in its line heights."""
 _WHOLE_FROM = 1000
 """Larger numbers are shown without decimals."""
 
@@ -36,11 +39,15 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the legend: the colour of the outline, or `None` for plain text."""
+    """One line of the legend: the colour of the outline, or `None` for plain text.
+
+    `is_scale` puts the colours of a heat map before the text.
+    """
 
     text: str
     colour_rgb: tuple[int, int, int] | None = None
     is_quiet: bool = False
+    is_scale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +85,9 @@ def draw(
     frame: NDArray[np.uint8],
     masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     legend: Sequence[Entry],
+    heat: NDArray[np.float16] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return (height, width, 3) uint8: banner, image with tinted outlines, legend.
+    """Return (height, width, 3) uint8: banner, image with heat and tinted outlines, legend.
 
     Parameters
     ----------
@@ -87,10 +95,15 @@ def draw(
         (rows, columns) uint8, more is brighter.
     masks
         (rows, columns) bool and a colour each, drawn in this order.
+    heat
+        (rows, columns) in 0..1, or `None` for no heat map.
     """
     width, height = sheet.size
     grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
     shown = np.repeat(np.asarray(grey)[..., None], 3, axis=-1).astype(np.float32)
+    if heat is not None:
+        warmth = Image.fromarray(heat.astype(np.float32))
+        shown = blended(shown, np.asarray(warmth.resize(sheet.size, Image.Resampling.BILINEAR)))
     line_px = max(2, width // 300)
     for mask, colour in masks:
         large = _enlarged(mask, sheet.size)
@@ -148,6 +161,9 @@ def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
             if number == 0 and entry.colour_rgb is not None:
                 edge = (step // 3, top + step // 6, step, top + step // 6 + step * 2 // 3)
                 pen.rectangle(edge, fill=entry.colour_rgb)
+            if number == 0 and entry.is_scale:
+                bar = Image.fromarray(scale(step * _SCALE_STEPS, step * 2 // 3))
+                strip.paste(bar, (step // 3, top + step // 6))
             colour = _QUIET_TEXT if entry.is_quiet else _TEXT
             pen.text((_indent(sheet, entry), top), text, fill=colour, font=font)
             line += 1
@@ -156,6 +172,8 @@ def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
 
 def _indent(sheet: Sheet, entry: Entry) -> int:
     step = int(sheet.text_px * 1.4)
+    if entry.is_scale:
+        return step * (_SCALE_STEPS + 1)
     return step // 3 if entry.colour_rgb is None else step * 4 // 3
 
 

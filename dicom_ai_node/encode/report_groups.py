@@ -33,7 +33,7 @@ _SIDES = frozenset({"7771000", "24028007", "51440002"})
 _SEGMENTATIONS = ("segmentation", "segmentation_labelmap", "segmentation_fractional")
 """Which segmentation a report refers to, the first that there is."""
 
-_Group = (
+Group = (
     sr.VolumetricROIMeasurementsAndQualitativeEvaluations
     | sr.PlanarROIMeasurementsAndQualitativeEvaluations
     | sr.MeasurementsAndQualitativeEvaluations
@@ -52,7 +52,7 @@ class Encoded:
     frames: Mapping[SourceFrame, int]
 
 
-def groups(findings: Findings, origin: Origin) -> list[_Group]:
+def groups(findings: Findings, origin: Origin) -> list[Group]:
     """Return the measurement groups, at least one: nothing found is a finding, too.
 
     Raises
@@ -64,7 +64,7 @@ def groups(findings: Findings, origin: Origin) -> list[_Group]:
     segments = origin.model.segments if segmentation is None else segmentation.segments
     found = {segment.number for segment in found_segments(findings)}
     _check(findings.measurements, segments)
-    result: list[_Group] = []
+    result: list[Group] = []
     for segment in segments:
         of_it = [item for item in findings.measurements if item.of == segment.number]
         if segment.number in found:
@@ -89,7 +89,7 @@ def _check(measurements: Sequence[Measurement], segments: Sequence[Segment]) -> 
 
 def _found(
     findings: Findings, origin: Origin, segment: Segment, measurements: Sequence[Measurement]
-) -> Iterator[_Group]:
+) -> Iterator[Group]:
     segmentation = findings.segmentation
     if segmentation is None:
         return
@@ -139,7 +139,7 @@ def _volume(
     measurements: Sequence[Measurement],
     where: Sequence[Plane],
     encoded: Encoded,
-) -> _Group:
+) -> Group:
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(origin, segment),
         referenced_segment=sr.ReferencedSegment(
@@ -148,7 +148,7 @@ def _volume(
             encoded.number,
             source_images=[
                 sr.SourceImageForSegmentation(header.SOPClassUID, header.SOPInstanceUID, frames)
-                for header, frames in _by_header(where)
+                for header, frames in by_header(where)
             ],
         ),
         finding_type=segment.type,
@@ -165,7 +165,7 @@ def _regions(
     measurements: Sequence[Measurement],
     where: tuple[Sequence[Plane], SourceFrame],
     encoded: Encoded,
-) -> Iterator[_Group]:
+) -> Iterator[Group]:
     """Return one group per measured frame, and one for what was measured over all of them."""
     labelled, fullest = where
     is_single = len(labelled) == 1
@@ -214,7 +214,7 @@ def _plain(
     measurements: Sequence[Measurement],
     presence: Code | None,
     where: Sequence[Plane] | None,
-) -> _Group:
+) -> Group:
     evaluations = []
     if presence is not None:
         evaluations.append(sr.QualitativeEvaluation(codes.DCM.PresenceOfProperty, presence))
@@ -228,12 +228,12 @@ def _plain(
         qualitative_evaluations=evaluations,
         source_images=[
             sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID, frames)
-            for header, frames in _by_header(where or ())
+            for header, frames in by_header(where or ())
         ],
     )
 
 
-def _whole_image(origin: Origin, measurements: Sequence[Measurement]) -> _Group:
+def _whole_image(origin: Origin, measurements: Sequence[Measurement]) -> Group:
     """Return what was measured of the image as a whole, or that nothing at all was found."""
     evaluations = [] if measurements else [
         sr.QualitativeEvaluation(codes.DCM.PresenceOfProperty, PRESENT)
@@ -267,7 +267,7 @@ def _measurement(item: Measurement, origin: Origin | None = None) -> sr.Measurem
     if origin is not None and item.frame is not None:
         images = [
             sr.SourceImageForMeasurement(header.SOPClassUID, header.SOPInstanceUID, frames)
-            for header, frames in _by_header(planes([item.frame], origin.sources))
+            for header, frames in by_header(planes([item.frame], origin.sources))
         ]
     return sr.Measurement(
         name=item.concept,
@@ -278,7 +278,7 @@ def _measurement(item: Measurement, origin: Origin | None = None) -> sr.Measurem
     )
 
 
-def _by_header(where: Sequence[Plane]) -> list[tuple[Dataset, list[int] | None]]:
+def by_header(where: Sequence[Plane]) -> list[tuple[Dataset, list[int] | None]]:
     """Return each instance once, with the numbers of its frames if it has several."""
     frames: dict[str, tuple[Dataset, list[int]]] = {}
     for plane in where:

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
 )
 
-from dicom_ai_node.domain.findings import Backdrop, Findings, Measurement
+from dicom_ai_node.domain.findings import Backdrop, Findings
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
-from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of, measured
+from dicom_ai_node.encode.legend import legend_of
+from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, planes
 from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
 
@@ -30,9 +30,6 @@ MOST_BYTES = 256 * 2**20
 """A longer cine is thinned out to every second, third ... frame."""
 MOST_STILLS = 16
 """Of a series of single images no more than these become pictures."""
-MOST_ENTRIES = 12
-"""The legend names no more segments."""
-MOST_MEASUREMENTS = 4
 
 _UNPAIRED = frozenset({
     "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CHEST",
@@ -86,9 +83,9 @@ def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
     caption = f"Image {plane.header.get('InstanceNumber') or 1}"
     if is_multiframe(plane.header):
         caption += f", frame {plane.frame.number}"
-    legend = _legend(scene, plane.frame, caption)
+    legend = legend_of(scene.findings, scene.origin.model, plane.frame, caption)
     sheet = _sheet(scene, lines_of(scene.size, legend))
-    picture = draw(sheet, scene.backdrop.array[at], _masks(scene, plane.frame), legend)
+    picture = _drawn(scene, sheet, at, legend)
     image = _image(scene, plane, SecondaryCaptureImageStorage, number)
     image.PatientOrientation = _patient_orientation(plane)
     image.SourceImageSequence = source_images([plane.header])
@@ -100,17 +97,16 @@ def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
 
 def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     total = len(where)
+    model = scene.origin.model
     legends = [
-        _legend(scene, plane.frame, f"Frame {plane.frame.number} of {total}") for plane in where
+        legend_of(scene.findings, model, plane.frame, f"Frame {plane.frame.number} of {total}")
+        for plane in where
     ]
     sheet = _sheet(scene, max(lines_of(scene.size, legend) for legend in legends))
     pictures = [draw(sheet, scene.backdrop.array[0], [], legends[0])]
     every = -(-total * pictures[0].nbytes // MOST_BYTES)
     kept = range(0, total, every)
-    pictures = [
-        draw(sheet, scene.backdrop.array[at], _masks(scene, where[at].frame), legends[at])
-        for at in kept
-    ]
+    pictures = [_drawn(scene, sheet, at, legends[at]) for at in kept]
     image = _image(scene, where[0], MultiFrameTrueColorSecondaryCaptureImageStorage, 0)
     image.PatientOrientation = where[0].header.get("PatientOrientation") or None
     image.SourceImageSequence = source_images([where[0].header])
@@ -121,6 +117,15 @@ def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     _add_times(image, None if times is None else [times[at] for at in kept])
     _add_pixels(image, np.stack(pictures))
     return image
+
+
+def _drawn(scene: _Scene, sheet: Sheet, at: int, legend: Sequence[Entry]) -> NDArray[np.uint8]:
+    """Return the picture of the backdrop's frame `at`."""
+    frame, heat = scene.backdrop.sources[at], scene.findings.heat_map
+    warmth = None
+    if heat is not None and frame in heat.sources:
+        warmth = heat.array[heat.sources.index(frame)]
+    return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth)
 
 
 def _image(scene: _Scene, plane: Plane, sop_class_uid: str, number: int) -> Dataset:
@@ -174,75 +179,35 @@ def _sheet(scene: _Scene, legend_lines: int) -> Sheet:
     return Sheet(size=scene.size, banner=banner, legend_lines=legend_lines)
 
 
-def _legend(scene: _Scene, frame: SourceFrame, caption: str) -> list[Entry]:
-    findings, model = scene.findings, scene.origin.model
-    segments = model.segments if findings.segmentation is None else findings.segmentation.segments
-    everywhere = _labels(scene, None)
-    entries = []
-    for segment in segments[:MOST_ENTRIES]:
-        if findings.segmentation is not None and segment.number not in everywhere:
-            entries.append(Entry(f"{segment.label}: not found", is_quiet=True))
-            continue
-        values = _values(findings, segment.number, frame)
-        entries.append(Entry(f"{segment.label}: {values or 'found'}", segment.colour_rgb))
-    if len(segments) > MOST_ENTRIES:
-        entries.append(Entry(f"and {len(segments) - MOST_ENTRIES} more", is_quiet=True))
-    whole = _values(findings, None, frame)
-    if whole:
-        entries.append(Entry(whole))
-    entries.append(
-        Entry(f"{model.title} ({model.name} {model.version}) - {caption}", is_quiet=True)
-    )
-    return entries
-
-
-def _values(findings: Findings, of: int | None, frame: SourceFrame) -> str:
-    values = [
-        measured(item)
-        for item in findings.measurements
-        if item.of == of and item.frame in {None, frame} and _is_for_people(item)
-    ]
-    return ", ".join(values[:MOST_MEASUREMENTS])
-
-
-def _is_for_people(item: Measurement) -> bool:
-    """Spread and extremes are for the report; a picture shows the value itself or its mean."""
-    return item.derivation is None or item.derivation.value == codes.SCT.Mean.value
-
-
-def _labels(scene: _Scene, frame: SourceFrame | None) -> set[int]:
-    """Return the values that are labelled on a frame, or on any."""
-    found = scene.findings.segmentation
-    if found is None:
-        return set()
-    labels = found.labels if frame is None else found.labels[scene.label_index[frame]]
-    return {int(value) for value in np.flatnonzero(np.bincount(labels.ravel()))} - {0}
-
-
 def _masks(
     scene: _Scene, frame: SourceFrame
 ) -> list[tuple[NDArray[np.bool_], tuple[int, int, int]]]:
     found = scene.findings.segmentation
     if found is None or frame not in scene.label_index:
         return []
-    labels, present = found.labels[scene.label_index[frame]], _labels(scene, frame)
+    labels = found.labels[scene.label_index[frame]]
+    present = np.bincount(labels.ravel(), minlength=256)
     return [
         (labels == segment.number, segment.colour_rgb)
         for segment in found.segments
-        if segment.number in present
+        if present[segment.number]
     ]
 
 
 def _fullest(scene: _Scene) -> int:
-    """Return the index of the backdrop's frame with most labels, the middle one if none has."""
-    found = scene.findings.segmentation
-    areas = [
-        0
-        if found is None or frame not in scene.label_index
-        else int(np.count_nonzero(found.labels[scene.label_index[frame]]))
-        for frame in scene.backdrop.sources
-    ]
+    """Return the index of the backdrop's frame with most on it, the middle one if none has."""
+    areas = [_amount(scene, frame) for frame in scene.backdrop.sources]
     return areas.index(max(areas)) if any(areas) else len(areas) // 2
+
+
+def _amount(scene: _Scene, frame: SourceFrame) -> float:
+    """Return how many pixels are labelled on a frame, or how much heat lies on it."""
+    found, heat = scene.findings.segmentation, scene.findings.heat_map
+    if found is not None and frame in scene.label_index:
+        return float(np.count_nonzero(found.labels[scene.label_index[frame]]))
+    if found is None and heat is not None and frame in heat.sources:
+        return float(heat.array[heat.sources.index(frame)].sum(dtype=np.float64))
+    return 0.0
 
 
 def _aspect(plane: Plane) -> float:

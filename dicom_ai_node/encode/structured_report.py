@@ -16,7 +16,8 @@ from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import NODE_NAME, result_header
 from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import reference, request_attributes
-from dicom_ai_node.encode.report_groups import groups
+from dicom_ai_node.encode.report_classes import class_groups
+from dicom_ai_node.encode.report_groups import Group, groups
 
 KIND = "structured_report"
 COMMENT = Code("121106", "DCM", "Comment")
@@ -39,12 +40,13 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     Raises
     ------
     TaskFailed
-        If a measurement is not a number, measures a segment that nobody knows, or the findings
-        name a frame that is none of the sources.
+        If a measurement is not a number, measures a segment that nobody knows, the probabilities
+        of a classification do not add up, or the findings name a frame that is none of the
+        sources.
     """
     source = _primary(findings, origin)
     report = _header(origin, source)
-    measured = groups(findings, origin)
+    measured = _groups(findings, origin)
     _add_notes(measured[0][0], findings.notes)
     content = sr.MeasurementReport(
         observation_context=_observer(origin),
@@ -55,7 +57,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     )[0]
     for element in content:
         report.add(element)
-    objects = [item for made in origin.encoded.values() for item in made]
+    objects = _evidence(findings, origin)
     here, elsewhere = collect_evidence(
         [*origin.sources, *objects], content, study_instance_uid=report.StudyInstanceUID
     )
@@ -68,10 +70,28 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
 
 
 def _primary(findings: Findings, origin: Origin) -> Dataset:
-    """Return the header of what was segmented, or of the first input."""
-    if findings.segmentation is None or not findings.segmentation.sources:
+    """Return the header of what was segmented or classified, or of the first input."""
+    looked_at = findings.segmentation or findings.classification
+    if looked_at is None or not looked_at.sources:
         return origin.sources[0]
-    return planes(findings.segmentation.sources[:1], origin.sources)[0].header
+    return planes(looked_at.sources[:1], origin.sources)[0].header
+
+
+def _groups(findings: Findings, origin: Origin) -> list[Group]:
+    classes = class_groups(findings, origin)
+    if classes and findings.segmentation is None and not findings.measurements:
+        return [*classes]
+    return [*classes, *groups(findings, origin)]
+
+
+def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:
+    """Return the objects of this job that the report may refer to: pictures only of heat maps."""
+    return [
+        item
+        for kind, made in origin.encoded.items()
+        for item in made
+        if kind != "secondary_capture" or findings.heat_map is not None
+    ]
 
 
 def _header(origin: Origin, source: Dataset) -> Dataset:

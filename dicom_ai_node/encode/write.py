@@ -21,8 +21,8 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation": segmentation,
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
-    "structured_report": structured_report,
     "secondary_capture": secondary_capture,
+    "structured_report": structured_report,
 }
 """What a route's `write` may name, in the order in which they are made."""
 
@@ -32,8 +32,8 @@ def encode_job(
 ) -> list[tuple[str, Dataset]]:
     """Return (kind, object) for everything that `encoders` make of the findings.
 
-    Segmentations come before reports whatever the order in which they were asked for: a report
-    refers to what is there. Encoders of other names come last, as given.
+    Segmentations and pictures come before reports whatever the order in which they were asked
+    for: a report refers to what is there. Encoders of other names come last, as given.
 
     Raises
     ------

@@ -1,13 +1,12 @@
 """`configs/dicom.yaml` of a model folder, field for field `domain.model.ModelFacts`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydicom.sr.coding import Code
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dicom_ai_node.domain.findings import Segment
 from dicom_ai_node.domain.model import (
     Golden,
     Grid,
@@ -18,15 +17,14 @@ from dicom_ai_node.domain.model import (
     SlidingWindow,
 )
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.infer.codes import code
+from dicom_ai_node.infer.labels import classes_in, operating_point_in, segments_in
 from dicom_ai_node.infer.measure import MEASURES
 from dicom_ai_node.infer.requires import conditions
-from dicom_ai_node.infer.wording import Wording, is_number
+from dicom_ai_node.infer.wording import Wording
 
-LONGEST_LABEL = 64
-"""Characters of Segment Label (0062,0005), LO."""
-MOST_SEGMENTS = 255
-"""Labels are uint8 and 0 is the background."""
+CLASSIFY = "classify"
+_OF_SEGMENT = ("segments", "window", "largest_only", "fill_holes", "measure")
+_OF_CLASSIFY = ("classes", "temperature", "operating_point", "explain_layer")
 
 _CHOICE = TypeVar("_CHOICE", Scaling, Sees)
 
@@ -38,33 +36,30 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
     ------
     ConfigError
         With every mistake, one a line, those already in `mistakes` first: unknown keys, missing
-        keys, values of another type, codes that cannot be codes.
+        keys, keys of another kind, values of another type, codes that cannot be codes.
     """
     w = Wording(_yaml(content, folder.name, mistakes), folder.name, mistakes)
     sees = _choice(w, "sees", Sees)
+    kind = w.text("kind")
     axes = 3 if sees is Sees.VOLUME else 2
     facts = ModelFacts(
         name=w.text("name"),
         version=w.text("version"),
         digest=digest,
         folder=folder,
-        kind=w.text("kind"),
+        kind=kind,
         title=w.text("title"),
         manufacturer=w.text("manufacturer"),
         modality=w.texts("modality"),
         sees=sees,
         intensity=_intensity(w.part("intensity")),
         grid=_grid(w.part("grid"), axes),
-        golden=_golden(w.part("golden")),
+        golden=_golden(w.part("golden"), kind),
         requires=conditions(w.part("requires")) if w.has("requires") else {},
         max_extent_mm=_extent(w),
-        window=_window(w.part("window"), axes) if w.has("window") else None,
-        segments=_segments(w),
-        largest_only=w.yes("largest_only"),
-        fill_holes=w.yes("fill_holes"),
-        measure=w.texts("measure"),
         display_window=_display_window(w),
         parameters=_parameters(w),
+        **(_of_classify(w, sees) if kind == CLASSIFY else _of_segment(w, axes)),
     )
     _check(w, facts)
     w.no_more()
@@ -81,6 +76,39 @@ def _yaml(content: bytes, name: str, mistakes: list[str]) -> object:
     return loaded
 
 
+def _of_segment(w: Wording, axes: int) -> dict[str, Any]:
+    _refuse(w, _OF_CLASSIFY, "segment")
+    return {
+        "window": _window(w.part("window"), axes) if w.has("window") else None,
+        "segments": segments_in(w),
+        "largest_only": w.yes("largest_only"),
+        "fill_holes": w.yes("fill_holes"),
+        "measure": w.texts("measure"),
+    }
+
+
+def _of_classify(w: Wording, sees: Sees) -> dict[str, Any]:
+    _refuse(w, _OF_SEGMENT, CLASSIFY)
+    if sees is Sees.VOLUME:
+        w.wrong("sees", "a model that classifies sees slices or frames")
+    classes = classes_in(w)
+    temperature = w.number("temperature", 1.0)
+    if temperature <= 0:
+        w.wrong("temperature", "must be above 0")
+    return {
+        "classes": classes,
+        "temperature": temperature,
+        "operating_point": operating_point_in(w, [item.label for item in classes]),
+        "explain_layer": w.text("explain_layer") if w.has("explain_layer") else None,
+    }
+
+
+def _refuse(w: Wording, keys: Sequence[str], kind: str) -> None:
+    for key in keys:
+        if w.has(key):
+            w.wrong(key, f"is nothing that a model of kind {kind} has")
+
+
 def _check(w: Wording, facts: ModelFacts) -> None:
     """Note what is wrong only when several values are seen together."""
     if facts.name not in {"?", facts.folder.name}:
@@ -92,8 +120,6 @@ def _check(w: Wording, facts: ModelFacts) -> None:
             w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(MEASURES))}")
     if facts.sees is Sees.VOLUME and facts.grid.size_px:
         w.wrong("grid.size_px", "a volume needs spacing_mm")
-    if not 0 < facts.golden.min_dice <= 1:
-        w.wrong("golden.min_dice", "must be above 0 and at most 1")
 
 
 def _choice(w: Wording, key: str, kind: type[_CHOICE]) -> _CHOICE:
@@ -133,8 +159,15 @@ def _grid(w: Wording, axes: int) -> Grid:
     return Grid(spacing_mm=(1.0,) * axes)
 
 
-def _golden(w: Wording) -> Golden:
-    golden = Golden(file=w.text("file"), min_dice=w.number("min_dice"))
+def _golden(w: Wording, kind: str) -> Golden:
+    if kind == CLASSIFY:
+        golden = Golden(file=w.text("file"), max_difference=w.number("max_difference"))
+        if not 0 < golden.max_difference < 1:
+            w.wrong("max_difference", "must be above 0 and below 1")
+    else:
+        golden = Golden(file=w.text("file"), min_dice=w.number("min_dice"))
+        if not 0 < golden.min_dice <= 1:
+            w.wrong("min_dice", "must be above 0 and at most 1")
     w.no_more()
     return golden
 
@@ -171,54 +204,3 @@ def _parameters(w: Wording) -> dict[str, str]:
     if not w.has("parameters"):
         return {}
     return {key: str(value) for key, value in w.part("parameters").items().items()}
-
-
-def _segments(w: Wording) -> tuple[Segment, ...]:
-    segments = tuple(map(_segment, w.parts("segments"))) if w.has("segments") else ()
-    if [segment.number for segment in segments] != list(range(1, len(segments) + 1)):
-        w.wrong("segments", "numbers must run from 1 without a gap: they are the channels")
-    if len(segments) > MOST_SEGMENTS:
-        w.wrong("segments", f"there can be at most {MOST_SEGMENTS}")
-    meanings = {(segment.type, segment.modifier, segment.site) for segment in segments}
-    if len(meanings) < len(segments):
-        w.wrong("segments", "two have the same type and modifier, so nobody could tell them apart")
-    return segments
-
-
-def _segment(w: Wording) -> Segment:
-    label = w.text("label")
-    if len(label) > LONGEST_LABEL:
-        w.wrong("label", f"has more than {LONGEST_LABEL} characters")
-    segment = Segment(
-        number=w.whole("number"),
-        label=label,
-        category=_code(w, "category"),
-        type=_code(w, "type"),
-        modifier=_code(w, "modifier") if w.has("modifier") else None,
-        site=_code(w, "site") if w.has("site") else None,
-        colour_rgb=_colour(w) if w.has("colour_rgb") else (255, 196, 0),
-    )
-    w.no_more()
-    return segment
-
-
-def _code(w: Wording, key: str) -> Code:
-    value: Any = w.raw(key)
-    try:
-        return code(value)
-    except ValueError as wrong:
-        if value is not None:
-            w.wrong(key, str(wrong))
-        return Code("0", "99WRONG", "wrong")
-
-
-def _colour(w: Wording) -> tuple[int, int, int]:
-    value = w.raw("colour_rgb")
-    if (
-        isinstance(value, list)
-        and len(value) == 3  # noqa: PLR2004 - red, green, blue
-        and all(is_number(part) and part in range(256) for part in value)
-    ):
-        return int(value[0]), int(value[1]), int(value[2])
-    w.wrong("colour_rgb", "must be three whole numbers from 0 to 255")
-    return 0, 0, 0

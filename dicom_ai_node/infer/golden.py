@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
+from dicom_ai_node.domain.findings import Classification, Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.ports import Task
@@ -18,6 +19,8 @@ from dicom_ai_node.domain.uids import SOPInstanceUID, derive_uid
 from dicom_ai_node.infer.sealed import SealedFolder
 
 VOLUME_AXES = 3
+SUM_WITHIN = 0.001
+"""Golden probabilities are one answer, so that they add up to 1, but for their rounding."""
 
 
 def check_golden(facts: ModelFacts, task: Task) -> None:
@@ -26,14 +29,44 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
     Raises
     ------
     ModelUnusable
-        If a segment's Dice is below `facts.golden.min_dice`, if the network gave no numbers, or
-        if the golden file is not one or shows no segment at all and so could not fail.
+        If a segment's Dice is below `facts.golden.min_dice`, a probability differs by more than
+        `facts.golden.max_difference`, if the network gave no numbers, or if the golden file is
+        not one or shows no segment at all and so could not fail.
     """
-    array, expected = _golden(facts)
-    try:
-        found = task({"image": _image(facts, array)}, {}).segmentation
-    except TaskFailed as failed:
-        raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
+    if facts.classes:
+        array, expected = _arrays(facts, "probabilities")
+        _compare_classes(facts, _found(facts, task, array).classification, expected)
+    else:
+        array, expected = _arrays(facts, "labels")
+        _compare_segments(facts, task, array, expected.astype(np.uint8))
+
+
+def _compare_classes(
+    facts: ModelFacts, found: Classification | None, expected: NDArray[np.float32]
+) -> None:
+    is_whole = abs(float(expected.sum()) - 1) < SUM_WITHIN
+    if expected.shape != (len(facts.classes),) or not is_whole:
+        raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
+    if found is None or len(found.probabilities) != len(expected):
+        raise ModelUnusable(f"{facts.name}: golden test: no probability of every class")
+    differences = np.abs(np.asarray(found.probabilities) - expected)
+    for item, difference in zip(facts.classes, differences, strict=True):
+        # Asked this way round, so that a difference that is no number fails, too.
+        if not difference <= facts.golden.max_difference:
+            raise ModelUnusable(
+                f"{facts.name}: golden test: {item.label} differs by {difference:.4f}, "
+                f"at most {facts.golden.max_difference:g} is allowed"
+            )
+
+
+def _compare_segments(
+    facts: ModelFacts, task: Task, array: NDArray[np.float32], expected: NDArray[np.uint8]
+) -> None:
+    if expected.ndim == VOLUME_AXES - 1:
+        expected = expected[None]
+    if array.shape != expected.shape or not expected.any():
+        raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
+    found = _found(facts, task, array).segmentation
     if found is None or found.labels.shape != expected.shape:
         raise ModelUnusable(f"{facts.name}: golden test: no labels of the golden shape")
     for segment in facts.segments:
@@ -51,18 +84,26 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2 * int((one & other).sum()) / both if both else 1.0
 
 
-def _golden(facts: ModelFacts) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _found(facts: ModelFacts, task: Task, array: NDArray[np.float32]) -> Findings:
+    try:
+        return task({"image": _image(facts, array)}, {})
+    except TaskFailed as failed:
+        raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
+
+
+def _arrays(facts: ModelFacts, answer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the golden image, (slices or frames, rows, columns), and the answer to it."""
     content = SealedFolder(facts.folder).read(facts.golden.file)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            image, labels = arrays["image"].astype(np.float32), arrays["labels"].astype(np.uint8)
+            image, expected = (arrays[name].astype(np.float32) for name in ("image", answer))
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as wrong:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} is no golden file") from wrong
     if image.ndim == VOLUME_AXES - 1:
-        image, labels = image[None], labels[None]
-    if image.ndim != VOLUME_AXES or image.shape != labels.shape or not labels.any():
+        image = image[None]
+    if image.ndim != VOLUME_AXES:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
-    return image, labels
+    return image, expected
 
 
 def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:

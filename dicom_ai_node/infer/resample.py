@@ -36,12 +36,16 @@ class Placed:
         Brings a segmentation on `image` to the pixels of the source. Where the grids differ,
         probabilities are interpolated and the strongest class wins; labels alone go to the
         nearest pixel. Where they do not, labels come back exactly as they are.
+    back_map
+        Brings values (frames, rows, columns) of some or all frames of `image` back in the same
+        way, linearly; 0 where the model saw nothing.
     is_same
         Whether the grids are the same, so that probabilities are not needed for the way back.
     """
 
     image: Image
     back: Callable[[Segmentation], Segmentation]
+    back_map: Callable[[NDArray[np.float16]], NDArray[np.float16]]
     is_same: bool
 
 
@@ -90,7 +94,11 @@ def _placed_volume(source: Volume, grid: Grid) -> Placed:
             sources=source.sources,
         )
 
-    return Placed(image=seen, back=back, is_same=is_same)
+    def back_map(values: NDArray[np.float16]) -> NDArray[np.float16]:
+        resized = values if is_same else _linear(values, old.shape)
+        return np.ascontiguousarray(oriented.back(resized))
+
+    return Placed(image=seen, back=back, back_map=back_map, is_same=is_same)
 
 
 def _placed_frames(source: Frames, grid: Grid) -> Placed:
@@ -113,10 +121,10 @@ def _placed_frames(source: Frames, grid: Grid) -> Placed:
         spacing_mm=_stretched(source.spacing_mm, (rows, columns), shape),
         region=(0, shape[0], 0, shape[1]),
     )
+    around = ((top, source.array.shape[1] - end), (left, source.array.shape[2] - stop))
 
     def back(found: Segmentation) -> Segmentation:
         resized = found if is_same else _resized(found, (count, rows, columns), antialias=True)
-        around = ((top, source.array.shape[1] - end), (left, source.array.shape[2] - stop))
         probabilities = resized.probabilities
         return replace(
             resized,
@@ -127,7 +135,11 @@ def _placed_frames(source: Frames, grid: Grid) -> Placed:
             sources=source.sources,
         )
 
-    return Placed(image=seen, back=back, is_same=is_same)
+    def back_map(values: NDArray[np.float16]) -> NDArray[np.float16]:
+        resized = values if is_same else _linear(values, (len(values), rows, columns))
+        return np.pad(resized, ((0, 0), *around))
+
+    return Placed(image=seen, back=back, back_map=back_map, is_same=is_same)
 
 
 def _shape_of_frames(
@@ -202,6 +214,13 @@ def _resized(found: Segmentation, shape: tuple[int, int, int], *, antialias: boo
         labels[place] = numbers[torch.cat([background, section]).argmax(0).numpy()]
         probabilities[:, place] = section.numpy()
     return replace(found, labels=labels, probabilities=probabilities)
+
+
+def _linear(values: NDArray[np.float16], shape: Sequence[int]) -> NDArray[np.float16]:
+    tensor = torch.from_numpy(values.astype(np.float32))[None, None]
+    resized = interpolate(tensor, tuple(shape), mode="trilinear", align_corners=False)[0, 0]
+    found: NDArray[np.float16] = resized.numpy().astype(np.float16)
+    return found
 
 
 def _section(probabilities: NDArray[np.float16], centre: float) -> torch.Tensor:

@@ -21,10 +21,12 @@ from dicom_ai_node.infer.display import backdrop
 from dicom_ai_node.infer.measure import measurements
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
-from dicom_ai_node.infer.resample import placed
+from dicom_ai_node.infer.resample import Placed, placed
 
 MOST_SHOWN = 400
 """Frames in a backdrop; a secondary capture with more is of no use to anyone."""
+MOST_EXPLAINED = 100
+"""Frames in a heat map, which takes twice the bytes of a backdrop."""
 
 
 def run_inference(
@@ -36,8 +38,8 @@ def run_inference(
 ) -> Findings:
     """Return what `task` says about the inputs of `order`, on the pixels of the source.
 
-    A segmentation lies on the first input, in the order of the names. Probabilities are kept only
-    if the option `keep_probabilities` asks for them.
+    A segmentation or a heat map lies on the first input, in the order of the names.
+    Probabilities are kept only if the option `keep_probabilities` asks for them.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def run_inference(
     image = images[first]
     notes = (*image.notes, *found.notes)
     if found.segmentation is None:
-        return replace(found, notes=notes)
+        return replace(_shown(found, grids[first], image, facts), notes=notes)
     segmentation = grids[first].back(found.segmentation)
     if segmentation.labels.shape != image.array.shape:
         raise TaskFailed(f"{facts.name} did not label the grid that it was given")
@@ -75,6 +77,42 @@ def run_inference(
         backdrop=shown,
         notes=(*notes, *remarks, *omitted),
     )
+
+
+def _shown(found: Findings, grid: Placed, image: Image, facts: ModelFacts) -> Findings:
+    """Return a classification with something to look at, its heat map on the source's pixels."""
+    if found.classification is None:
+        return found
+    heat = found.heat_map
+    if heat is None:
+        frames = frames_to_explain(None, image)
+        return replace(found, backdrop=backdrop(image, frames, facts.display_window))
+    if heat.array.shape != grid.image.array.shape:
+        raise TaskFailed(f"{facts.name} did not explain the grid that it was given")
+    frames = frames_to_explain(heat.array, image)
+    shown = backdrop(image, frames, facts.display_window)
+    array = grid.back_map(heat.array[frames])
+    return replace(
+        found, heat_map=replace(heat, array=array, sources=shown.sources), backdrop=shown
+    )
+
+
+def frames_to_explain(
+    heat: NDArray[np.float16] | None, image: Image, most: int = MOST_EXPLAINED
+) -> list[int]:
+    """Return on which frames a classification is shown.
+
+    Of the slices of a stack the one with most heat, or the middle one; of other frames all,
+    evenly thinned to `most`.
+    """
+    count = len(image.array)
+    is_stack = isinstance(image, Volume) or image.thickness_mm is not None
+    if not is_stack:
+        every = np.linspace(0, count - 1, min(count, most)).round()
+        return [int(frame) for frame in every]
+    if heat is None:
+        return [count // 2]
+    return [int(heat.sum(axis=(1, 2), dtype=np.float64).argmax())]
 
 
 def frames_to_show(labels: NDArray[np.uint8], most: int = MOST_SHOWN) -> list[int]:

@@ -1,7 +1,7 @@
 """Kind `segment`: a label for every pixel, from a network that gives one channel per structure."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,12 @@ from scipy import ndimage
 from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segmentation
 from dicom_ai_node.domain.image import Image, Volume
-from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.domain.scaling import padded, scaled
 
 FRAMES_AT_ONCE = 8
 """Frames or windows in one batch where the model does not say."""
-EVEN_TO_PX = 16
-"""A grid without windows is padded to a multiple of this, so that every pooling comes out even."""
-SMALLEST_RANGE = 1e-6
-"""A narrower range of intensities, in the unit of the image, is that of an empty image."""
 
 Network = Callable[[torch.Tensor], object]
 
@@ -85,26 +82,7 @@ class Segment:
         """Return (items, 1, *grid) float32, scaled and padded: one volume, or every frame."""
         values = scaled(image, self._facts)
         stack = values[None] if isinstance(image, Volume) else values
-        shape = self._padded_shape(stack.shape[1:])
-        # Normalised before it is padded: padding must not take part in any statistics.
-        lowest = self._padding(stack)
-        items = np.broadcast_to(lowest, (len(stack), *shape)).copy()
-        items[(slice(None), *(slice(0, length) for length in stack.shape[1:]))] = stack
-        return torch.from_numpy(items)[:, None]
-
-    def _padding(self, stack: NDArray[np.float32]) -> NDArray[np.float32]:
-        axes = tuple(range(1, stack.ndim))
-        lowest: NDArray[np.float32] = stack.min(axis=axes, keepdims=True)
-        if self._facts.intensity.scaling is not Scaling.ZSCORE:
-            lowest = np.zeros_like(lowest)
-        return lowest
-
-    def _padded_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        if self._facts.window is not None:
-            return tuple(map(max, shape, self._facts.window.roi_size))
-        if self._facts.grid.size_px is not None:
-            return tuple(map(max, shape, self._facts.grid.size_px))
-        return tuple(-(-length // EVEN_TO_PX) * EVEN_TO_PX for length in shape)
+        return torch.from_numpy(padded(stack, self._facts))[:, None]
 
     def _predicted(
         self, items: torch.Tensor, shape: tuple[int, ...]
@@ -198,38 +176,6 @@ def is_out_of_memory(fault: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
-
-
-def scaled(image: Image, facts: ModelFacts) -> NDArray[np.float32]:
-    """Return the array of `image` as the network wants it; statistics leave padding out.
-
-    A volume and the slices of a stack are scaled together, other frames each by itself.
-    """
-    if facts.sees is not Sees.FRAMES:
-        return _scaled_together(image.array, image.valid, facts)
-    frames = [
-        _scaled_together(frame, None if image.valid is None else image.valid[place], facts)
-        for place, frame in enumerate(image.array)
-    ]
-    return np.stack(frames)
-
-
-def _scaled_together(
-    array: NDArray[np.float32], valid: NDArray[np.bool_] | None, facts: ModelFacts
-) -> NDArray[np.float32]:
-    intensity = facts.intensity
-    measured = array if valid is None or not valid.any() else array[valid]
-    match intensity.scaling:
-        case Scaling.WINDOW:
-            low, high = intensity.low, intensity.high
-        case Scaling.PERCENTILE:
-            low, high = map(float, np.percentile(measured, [intensity.low, intensity.high]))
-        case Scaling.ZSCORE:
-            mean, deviation = measured.mean(dtype=np.float64), measured.std(dtype=np.float64)
-            standard = (array - mean) / max(float(deviation), SMALLEST_RANGE)
-            return np.asarray(standard, np.float32)
-    inside = np.clip((array - low) / max(high - low, SMALLEST_RANGE), 0, 1)
-    return np.asarray(inside, np.float32)
 
 
 def tidy(labels: NDArray[np.uint8], probabilities: NDArray[np.float16], facts: ModelFacts) -> None:

@@ -105,7 +105,7 @@ def draw(examples: Sequence[Example], plan: Plan, generator: Generator) -> tuple
     return retouch(images, plan.touch, generator), labels
 
 
-def _rate(progress: float) -> float:
+def rate(progress: float) -> float:
     """Return the learning rate as a part of its maximum: up quickly, then down nearly straight."""
     if progress < WARM_UP:
         return max(progress / WARM_UP, 0.02)
@@ -131,7 +131,7 @@ def fit(network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Pla
         step += 1
         progress = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _rate(min(progress, 1.0))
+            group["lr"] = plan.learning_rate * rate(min(progress, 1.0))
         images, labels = draw(examples, plan, generator)
         network.train()
         loss = loss_of(network(images), labels[:, None])

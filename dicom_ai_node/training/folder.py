@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,29 @@ def write_golden(folder: Path, image: Tensor, labels: NDArray[np.uint8]) -> None
     np.savez_compressed(path, image=image.numpy().astype(np.float32), labels=labels)
 
 
+def write_golden_class(folder: Path, image: Tensor, probabilities: NDArray[np.float32]) -> None:
+    """Write the golden case of a model that sorts: the image, and how probable each class is."""
+    path = folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image_values = image.numpy().astype(np.float32)
+    np.savez_compressed(path, image=image_values, probabilities=probabilities)
+
+
+def write_number(folder: Path, key: str, value: float) -> None:
+    """Write a number that was measured in training into `configs/dicom.yaml`, where its key is.
+
+    Raises
+    ------
+    ValueError
+        If the key does not stand there exactly once.
+    """
+    path = folder / "configs/dicom.yaml"
+    text, count = re.subn(rf"(\b{key}: )[0-9.]+", rf"\g<1>{value}", path.read_text())
+    if count != 1:
+        raise ValueError(f"{key} stands {count} times in {path.name} instead of once")
+    path.write_text(text)
+
+
 def _summed(folder: Path) -> list[Path]:
     """Return what SHA256SUMS covers: everything but the card, the score and itself."""
     return sorted(
@@ -91,6 +115,8 @@ def write_checksums(folder: Path) -> None:
 
 def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     """Return the scores as a Markdown table, one row each."""
+    if all("value" in score for score in scores.values()):
+        return _interval_table(scores)
     rows = [
         f"| {name} | {s['mean']:.4f} | {s['sd']:.4f} | {s['median']:.4f} | {s['min']:.4f} "
         f"| {s['max']:.4f} | {s['cases']:.0f} |"
@@ -98,6 +124,16 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     ]
     head = "| score | mean | sd | median | min | max | cases |\n|---|---|---|---|---|---|---|"
     return "\n".join([head, *rows])
+
+
+def _interval_table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [
+        f"| {name} | {s['value']:.4f} | {s['low']:.4f} to {s['high']:.4f} | {s['cases']:.0f} |"
+        if "low" in s
+        else f"| {name} | {s['value']:.4f} | - | {s['cases']:.0f} |"
+        for name, s in scores.items()
+    ]
+    return "\n".join(["| score | value | 95 % interval | cases |", "|---|---|---|---|", *rows])
 
 
 def write_score(folder: Path, score: Mapping[str, Any]) -> None:

@@ -2,15 +2,20 @@
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
+from dicom_ai_node.training.classify import ClassRecipe
+from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.recipe import Recipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.yaml"))
+SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
+CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
 
 
-def recipe_of(name: str) -> Recipe:
+def _module_of(name: str) -> ModuleType:
     """Load `configs/train.py` of a model as a module, without running it as a script."""
     path = BUNDLES / name / "configs/train.py"
     spec = importlib.util.spec_from_file_location(f"recipe_of_{name}", path)
@@ -18,5 +23,16 @@ def recipe_of(name: str) -> Recipe:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    recipe: Recipe = module.RECIPE
+    return module
+
+
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of a model that segments."""
+    recipe: Recipe = _module_of(name).RECIPE
+    return recipe
+
+
+def class_recipe_of(name: str) -> ClassRecipe:
+    """Return the recipe of a model that classifies."""
+    recipe: ClassRecipe = _module_of(name).RECIPE
     return recipe

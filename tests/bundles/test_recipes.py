@@ -1,5 +1,6 @@
 """The recipes read what they say they read, keep parts apart, and their scores can be repeated."""
 
+import csv
 import json
 
 import numpy as np
@@ -8,9 +9,9 @@ from scipy import ndimage
 
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.recipe import main
-from tests.bundles.models import MATERIAL, NAMES, recipe_of
+from tests.bundles.models import MATERIAL, SEGMENTERS, recipe_of
 
-EVERY_RECIPE = pytest.mark.parametrize("name", NAMES)
+EVERY_RECIPE = pytest.mark.parametrize("name", SEGMENTERS)
 needs_material = pytest.mark.skipif(
     not (MATERIAL / "train").is_dir(), reason="the training material is not here"
 )
@@ -58,7 +59,8 @@ def test_labels_lie_on_their_images(name: str) -> None:
             assert case.image.dtype == np.float32
             seen |= set(np.unique(case.labels).tolist())
         assert seen <= known
-        assert len(seen) == {"fetal_head_us": 2, "ct_tissue": 4}.get(name, 3)
+        numbers = {"fetal_head_us": 2, "breast_lesion_us": 2, "ct_tissue": 4}
+        assert len(seen) == numbers.get(name, 3)
     assert set(names_in(list(recipe.golden(parts.test)))) <= names_in(list(parts.test))
 
 
@@ -97,6 +99,21 @@ def test_a_patient_with_several_chest_x_rays_is_in_one_part() -> None:
     assert not patients[0] & patients[2]
     assert not patients[0] & patients[1]
     assert not patients[1] & patients[2]
+
+
+@needs_material
+def test_near_duplicates_of_a_breast_image_are_in_one_part() -> None:
+    """BUSI holds the same lesion several times; the groups are those of its table."""
+    with (MATERIAL / "train/busi/labels.csv").open(newline="") as table:
+        group = {row["file"]: row["dup_group"] for row in csv.DictReader(table)}
+    parts = parts_of("breast_lesion_us")
+    groups = [
+        {group[case.name] for case in cases}
+        for cases in (parts.training, parts.validation, parts.test)
+    ]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
 
 
 @needs_material

@@ -98,6 +98,7 @@ OLD_TO_NEW = [
     ("model: hippocampus_mr", "model: hipocampus", 7, "routes.hippocampus.model: hipocampus is not a model of this node; did you mean hippocampus_mr?"),
     ("write: [segmentation]", "write: [segmentatoin]", 8, "routes.hippocampus.write #1: segmentatoin is not an object that we write; did you mean segmentation?"),
     ("write: [segmentation]", "write: [segmentation, segmentation]", 8, "routes.hippocampus.write #2: segmentation is named twice"),
+    ("run: segment\n    model: hippocampus_mr\n    write: [segmentation]", "run: classify\n    model: hippocampus_mr\n    write: [segmentation, structured_report]", 8, "routes.hippocampus.write #1: `run: classify` makes no segmentation"),
     ("write: [segmentation]", "write: []", 8, "routes.hippocampus.write: must not be empty"),
     ("to: [pacs]", "to: [pcas]", 9, "routes.hippocampus.to #1: pcas is not a destination; did you mean pacs?"),
     ("to: [pacs]", "to: pacs\n    priority: urgent", 10, "routes.hippocampus.priority: must be 'stat', 'high' or 'routine', not 'urgent'"),

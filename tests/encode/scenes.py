@@ -13,13 +13,24 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.findings import (
     Backdrop,
+    Classification,
+    FindingClass,
     Findings,
+    HeatMap,
     Measurement,
     Segment,
     Segmentation,
 )
 from dicom_ai_node.domain.image import SourceFrame
-from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.model import (
+    Golden,
+    Grid,
+    Intensity,
+    ModelFacts,
+    OperatingPoint,
+    Scaling,
+    Sees,
+)
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
 from dicom_ai_node.encode.headers import normalised, read_sources
@@ -58,6 +69,24 @@ MODEL = ModelFacts(
     golden=Golden(file="golden/golden.npz", min_dice=0.98),
     segments=(LIVER, KIDNEY, SPLEEN),
     parameters={"threshold": "0.5"},
+)
+LUNG = Code("39607008", "SCT", "Lung")
+PNEUMONIA = FindingClass(label="Pneumonia", type=Code("233604007", "SCT", "Pneumonia"), site=LUNG)
+NODULE = FindingClass(label="Nodule", type=Code("27925004", "SCT", "Nodule"), site=LUNG)
+NORMAL = FindingClass(label="Normal", type=Code("17621005", "SCT", "Normal"))
+CLASSIFIER = replace(
+    MODEL,
+    name="chest_findings",
+    kind="classify",
+    title="Findings in chest images",
+    modality=("CR", "DX"),
+    sees=Sees.FRAMES,
+    golden=Golden(file="golden/golden.npz", max_difference=0.02),
+    segments=(),
+    classes=(PNEUMONIA, NODULE, NORMAL),
+    temperature=1.37,
+    operating_point=OperatingPoint(label="Pneumonia", threshold=0.41),
+    explain_layer="layer4",
 )
 VOLUME = codes.SCT.Volume
 AREA = codes.SCT.Area
@@ -124,6 +153,39 @@ def scene_of(headers: Sequence[Dataset], **changes: object) -> Scene:
         notes=("Measured on the source pixels.",),
     )
     return Scene(findings=findings, origin=origin(headers, **changes))
+
+
+def classified(
+    received: Sequence[Dataset],
+    probabilities: tuple[float, ...] = (0.45432, 0.4654, 0.08028),
+    present: int = 0,
+    **changes: object,
+) -> Scene:
+    """Return a classification of received images with a heat map, hottest on the second frame."""
+    headers = [normalised(image) for image in received]
+    full = scene_of(headers)
+    found = full.findings.segmentation
+    assert found is not None
+    count, rows, columns = found.labels.shape
+    y, x = np.mgrid[:rows, :columns]
+    blob = np.exp(-(((y - rows * 0.4) / rows) ** 2 + ((x - columns * 0.6) / columns) ** 2) * 20)
+    strength = np.array([1.0 if frame == min(1, count - 1) else 0.5 for frame in range(count)])
+    findings = Findings(
+        classification=Classification(
+            classes=CLASSIFIER.classes,
+            probabilities=probabilities,
+            present=present,
+            sources=found.sources,
+        ),
+        heat_map=HeatMap(
+            array=(strength[:, None, None] * blob).astype(np.float16),
+            sources=found.sources,
+            of=present,
+        ),
+        backdrop=full.findings.backdrop,
+        notes=("The probabilities are the mean over all images.",) if count > 1 else (),
+    )
+    return Scene(findings=findings, origin=origin(headers, **{"model": CLASSIFIER, **changes}))
 
 
 def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -267,3 +329,9 @@ SOURCES: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     "no Type 2": lambda: bare(phantoms.ct(4)),
 }
 """Every kind of source, by the name that the table of the validators shows."""
+
+CLASSIFIED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    name: SOURCES[name]
+    for name in ("MR", "DX", "CR", "US", "US cine", "two CR", "name in ISO 2022", "no Type 2")
+} | {"one MR slice": lambda: phantoms.mr(slices=1)}
+"""Sources of which there is a classification with a heat map."""

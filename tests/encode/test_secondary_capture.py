@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
@@ -125,3 +127,48 @@ def test_legs_have_a_side_and_heads_have_none() -> None:
     for part, has_side in (("KNEE", True), ("CHEST", False)):
         scene = scenes.scene([phantoms.dx(BodyPartExamined=part, Laterality="R")])
         assert ("Laterality" in encode(scene.findings, scene.origin)[0]) is has_side
+
+
+def _colour(image: Dataset) -> NDArray[np.uint8]:
+    pixels = np.frombuffer(image.PixelData, np.uint8)[: image.Rows * image.Columns * 3]
+    return pixels.reshape(image.Rows, image.Columns, 3)
+
+
+def test_a_heat_map_is_drawn_over_the_image_that_it_explains() -> None:
+    """In colour where something speaks for the class, in the grey of the image elsewhere."""
+    scene = scenes.classified([phantoms.cr()])
+    (image,) = encode(scene.findings, scene.origin)
+    (bare,) = encode(replace(scene.findings, heat_map=None), scene.origin)
+    warm, plain = _colour(image), _colour(bare)
+    assert image.BurnedInAnnotation == "YES"
+    source = image.SourceImageSequence[0].ReferencedSOPInstanceUID
+    assert source == scene.origin.sources[0].SOPInstanceUID
+    height, width = plain.shape[:2]
+    hot = (
+        slice(height * 35 // 100, height * 40 // 100),
+        slice(width * 58 // 100, width * 62 // 100),
+    )
+    assert np.ptp(plain[hot].astype(int), axis=-1).max() == 0
+    assert np.ptp(warm[hot].astype(int), axis=-1).min() > 30
+    corner = (slice(height * 78 // 100, height * 79 // 100), slice(2, 6))
+    assert np.abs(warm[corner].astype(int) - plain[corner]).max() <= 4
+
+
+def test_of_a_stack_the_slice_with_most_heat_is_shown() -> None:
+    """It names the slice."""
+    scene = scenes.classified(phantoms.mr())
+    (image,) = encode(scene.findings, scene.origin)
+    heat = scene.findings.heat_map
+    assert heat is not None
+    shown = image.SourceImageSequence[0].ReferencedSOPInstanceUID
+    assert shown == heat.sources[1].sop_instance_uid
+
+
+def test_a_heat_map_of_other_patients_looks_the_same() -> None:
+    """No name is in the pixels of a classification either."""
+    one, other = (
+        scenes.classified([phantoms.cr(**changes)])
+        for changes in ({}, {"PatientName": "Other^Name", "PatientID": "2"})
+    )
+    pictures = [encode(scene.findings, scene.origin)[0].PixelData for scene in (one, other)]
+    assert pictures[0] == pictures[1]

@@ -25,8 +25,9 @@ from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
 from tests.encode import scenes
 
-for number, make in enumerate(scenes.SOURCES.values()):
-    scene = scenes.scene(make())
+made = [scenes.scene(make()) for make in scenes.SOURCES.values()]
+made += [scenes.classified(make()) for make in scenes.CLASSIFIED.values()]
+for number, scene in enumerate(made):
     objects = encode_job(scene.findings, scene.origin, ENCODERS)
     write_objects(Path(sys.argv[1]) / str(number), objects)
 """
@@ -48,15 +49,15 @@ def test_encoding_again_in_another_process_gives_the_same_bytes(tmp_path: Path) 
         subprocess.run([sys.executable, "-c", AGAIN, folder], check=True, env=environment, cwd=ROOT)
         runs.append(_digests(folder))
     assert runs[0] == runs[1]
-    assert len(runs[0]) >= 5 * len(scenes.SOURCES)
+    assert len(runs[0]) >= 5 * len(scenes.SOURCES) + 2 * len(scenes.CLASSIFIED)
 
 
-def test_segmentations_come_before_the_report_that_refers_to_them() -> None:
+def test_what_a_report_refers_to_comes_before_it() -> None:
     """Whatever the order in which a route names them."""
     scene = scenes.scene(phantoms.ct())
     asked = encoders_for(["secondary_capture", "structured_report", "segmentation"])
     kinds = [kind for kind, _ in encode_job(scene.findings, scene.origin, asked)]
-    assert kinds == ["segmentation", "structured_report", "secondary_capture"]
+    assert kinds == ["segmentation", "secondary_capture", "structured_report"]
 
 
 def test_an_unknown_kind_is_a_mistake_in_the_configuration() -> None:
@@ -73,8 +74,8 @@ def test_files_are_named_in_the_order_in_which_they_are_sent(tmp_path: Path) -> 
         "001-segmentation.dcm",
         "002-segmentation_fractional.dcm",
         "003-segmentation_labelmap.dcm",
-        "004-structured_report.dcm",
-        "005-secondary_capture.dcm",
+        "004-secondary_capture.dcm",
+        "005-structured_report.dcm",
     ]
     for path in paths:
         dataset = dcmread(path)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dicom_ai_node.domain.errors import ModelUnusable
-from dicom_ai_node.domain.findings import Findings, Segmentation
+from dicom_ai_node.domain.findings import Classification, Findings, Segmentation
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.ports import Task
@@ -19,7 +19,7 @@ from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.kinds import task_class
 from dicom_ai_node.infer.networks import network
-from tests.model_folders import golden, seal, threshold_model
+from tests.model_folders import class_model, golden, save_golden, seal, threshold_model
 
 
 def _model(tmp_path: Path, **changes: object) -> tuple[ModelFacts, Callable[..., Task]]:
@@ -106,3 +106,98 @@ def test_a_task_that_answers_on_another_grid_fails(tmp_path: Path) -> None:
 
     with pytest.raises(ModelUnusable, match="golden shape"):
         check_golden(facts, cropped)
+
+
+def _class_model(tmp_path: Path, **changes: object) -> ModelFacts:
+    class_model(tmp_path, **changes)
+    return Catalog([tmp_path]).facts("bright_cxr")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="frames"),
+        pytest.param({"sees": "slices", "grid": {"spacing_mm": [1.0, 1.0]}}, id="slices"),
+        pytest.param({"temperature": None, "explain_layer": None}, id="logits as they are"),
+    ],
+)
+def test_a_model_that_classifies_right_passes(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Its probabilities are those of the release."""
+    facts = _class_model(tmp_path, **changes)
+    check_golden(facts, task_class("classify")(facts, network(facts), "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        pytest.param(lambda logits: logits * torch.nan, "no numbers", id="no numbers"),
+        pytest.param(lambda logits: logits.flip(1), "Pneumonia differs by", id="swapped classes"),
+        pytest.param(
+            lambda logits: logits + torch.tensor([[0.0, 0.3]]), "at most 0.02", id="a small drift"
+        ),
+        pytest.param(lambda logits: logits[:, :1], "did not give logits", id="a class too few"),
+    ],
+)
+def test_a_classification_that_is_computed_wrongly_is_found(
+    tmp_path: Path, harm: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    """Before a patient is."""
+    facts = _class_model(tmp_path)
+    built = network(facts)
+    built.register_forward_hook(lambda _module, _given, logits: harm(logits))
+    with pytest.raises(ModelUnusable, match=message):
+        check_golden(facts, task_class("classify")(facts, built, "cpu"))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        pytest.param({"image": golden(2)["image"]}, id="no probabilities"),
+        pytest.param(golden(2), id="labels instead"),
+        pytest.param(
+            {"image": golden(2)["image"], "probabilities": np.ones(3) / 3}, id="a class too many"
+        ),
+        pytest.param(
+            {"image": golden(2)["image"], "probabilities": np.array([0.5, 0.4])},
+            id="probabilities that do not add up",
+        ),
+        pytest.param(
+            {"image": golden(2)["image"], "probabilities": np.array([np.nan, 1])}, id="no numbers"
+        ),
+        pytest.param(
+            {"image": np.zeros(4, np.float32), "probabilities": np.array([0.5, 0.5])},
+            id="no image",
+        ),
+    ],
+)
+def test_golden_probabilities_that_prove_nothing_are_refused(
+    tmp_path: Path, arrays: Mapping[str, Any]
+) -> None:
+    """A test that cannot fail is none."""
+    folder = class_model(tmp_path)
+    save_golden(folder, **arrays)
+    seal(folder)
+    facts = Catalog([tmp_path]).facts("bright_cxr")
+    task = task_class("classify")(facts, network(facts), "cpu")
+    with pytest.raises(ModelUnusable, match=r"golden\.npz"):
+        check_golden(facts, task)
+
+
+@pytest.mark.parametrize("probabilities", [(), (0.2, 0.3, 0.5)])
+def test_a_task_that_leaves_a_class_out_fails(
+    tmp_path: Path, probabilities: tuple[float, ...]
+) -> None:
+    """Or invents one, or does not classify at all."""
+    facts = _class_model(tmp_path)
+
+    def odd(inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
+        if not probabilities:
+            return Findings()
+        return Findings(
+            classification=Classification(
+                classes=facts.classes, probabilities=probabilities, present=0, sources=()
+            )
+        )
+
+    with pytest.raises(ModelUnusable, match="no probability of every class"):
+        check_golden(facts, odd)

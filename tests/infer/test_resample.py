@@ -1,5 +1,7 @@
 """Nothing moves in the patient: to the model's grid and back, every voxel stays where it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -258,3 +260,46 @@ def test_millimetres_need_a_calibration() -> None:
     with pytest.raises(Rejected) as caught:
         placed(_frames((1, 8, 8), spacing_mm=None), Grid(spacing_mm=(1.0, 1.0)))
     assert caught.value.code is RejectCode.MEAS_UNCALIBRATED
+
+
+@pytest.mark.parametrize(
+    ("image", "grid"),
+    [
+        pytest.param(_frames((2, 32, 24)), Grid(size_px=(32, 24)), id="frames on their own grid"),
+        pytest.param(_frames((2, 32, 24)), Grid(size_px=(64, 64)), id="frames on a larger grid"),
+        pytest.param(_frames((2, 32, 24)), Grid(size_px=(16, 16)), id="frames on a smaller grid"),
+        pytest.param(
+            _frames((2, 32, 24), region=(4, 28, 6, 24)), Grid(size_px=(48, 48)), id="a region"
+        ),
+        pytest.param(_volume((8, 32, 24)), Grid(spacing_mm=(1.0, 1.0, 1.0)), id="a volume"),
+        pytest.param(_volume((8, 32, 24)), Grid(spacing_mm=(2.0, 0.5, 0.5)), id="another volume"),
+        pytest.param(
+            _volume((8, 32, 24), directions=-AXIAL),
+            Grid(spacing_mm=(1.0, 1.0, 1.0)),
+            id="a volume that runs the other way",
+        ),
+    ],
+)
+def test_a_heat_map_comes_back_to_where_it_was(image: Image, grid: Grid) -> None:
+    """Bright is warm: a map that is the image itself lies on the image, and on nothing else."""
+    rows, columns = np.arange(32)[:, None] / 31, np.arange(24) / 23
+    picture = (rows * columns).astype(np.float32)
+    smooth = np.broadcast_to(picture, image.array.shape).copy()
+    there = placed(replace(image, array=smooth), grid)
+    back = there.back_map(there.image.array.astype(np.float16))
+    assert back.shape == image.array.shape
+    assert back.dtype == np.float16
+    top, end, left, stop = image.region if isinstance(image, Frames) else (0, 32, 0, 24)
+    inside = np.zeros((32, 24), bool)
+    inside[top:end, left:stop] = True
+    assert not back[:, ~inside].any()
+    assert np.abs(back - smooth)[:, inside].max() < 0.06
+    if there.is_same and isinstance(image, Frames):
+        assert np.array_equal(back, smooth.astype(np.float16))
+
+
+def test_some_frames_of_a_heat_map_come_back_alone() -> None:
+    """Those that are shown; the others need no memory."""
+    there = placed(_frames((5, 32, 24)), Grid(size_px=(16, 16)))
+    values = np.ones((2, *there.image.array.shape[1:]), np.float16)
+    assert there.back_map(values).shape == (2, 32, 24)

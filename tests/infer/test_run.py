@@ -1,6 +1,7 @@
 """From files to findings: what comes out of a phantom can be foreseen to the pixel."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,17 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
-from dicom_ai_node.domain.findings import Findings, Segmentation
-from dicom_ai_node.domain.image import Image
+from dicom_ai_node.domain.findings import Findings, HeatMap, Segmentation
+from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.kinds import task_class
 from dicom_ai_node.infer.networks import network
-from dicom_ai_node.infer.run import frames_to_show, run_inference
+from dicom_ai_node.infer.run import frames_to_explain, frames_to_show, run_inference
 from tests import phantoms
-from tests.model_folders import threshold_model
+from tests.model_folders import class_model, threshold_model
 
 CT = phantoms.ct_values(12, 64, 48)
 """The ball of the CT phantom has 120 HU, which the model calls bright; the body has 40."""
@@ -227,3 +228,127 @@ def test_a_backdrop_holds_what_is_labelled_and_never_more_than_anyone_looks_at()
     assert shown == sorted(shown)
     assert shown[0] == 0
     assert shown[-1] == 999
+
+
+def _classified(
+    tmp_path: Path,
+    series: list[Dataset] | Dataset,
+    options: Mapping[str, Option] | None = None,
+    **changes: object,
+) -> Findings:
+    class_model(tmp_path, **changes)
+    facts = Catalog([tmp_path]).facts("bright_cxr")
+    order = InferenceOrder(
+        kind="classify",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
+        options=options or {},
+    )
+    task = task_class("classify")(facts, network(facts), "cpu")
+    return run_inference(order, facts, task)
+
+
+@pytest.mark.parametrize(
+    ("make", "sees", "frames", "shown"),
+    [
+        pytest.param(phantoms.cr, "frames", 1, 1, id="an X-ray"),
+        pytest.param(phantoms.us, "frames", 1, 1, id="an ultrasound image"),
+        pytest.param(phantoms.us_cine, "frames", 8, 8, id="a cine"),
+        pytest.param(lambda: phantoms.mr(slices=1), "slices", 1, 1, id="a slice"),
+        pytest.param(phantoms.mr, "slices", 10, 1, id="a stack, of which one slice is shown"),
+    ],
+)
+def test_a_classification_is_shown_on_the_pixels_of_the_source(
+    tmp_path: Path, make: Callable[[], Any], sees: str, frames: int, shown: int
+) -> None:
+    """With a heat map and a backdrop of the same frames."""
+    series = make()
+    first = series[0] if isinstance(series, list) else series
+    frames = len(series) if isinstance(series, list) else frames
+    found = _classified(tmp_path, series, sees=sees)
+    classification, heat, backdrop = found.classification, found.heat_map, found.backdrop
+    assert classification is not None
+    assert heat is not None
+    assert backdrop is not None
+    assert sum(classification.probabilities) == pytest.approx(1)
+    assert len(classification.sources) == frames
+    assert heat.array.shape == backdrop.array.shape == (shown, first.Rows, first.Columns)
+    assert heat.sources == backdrop.sources
+    assert set(heat.sources) <= set(classification.sources)
+    assert heat.array.min() >= 0
+    assert 0 < heat.array.max() <= 1
+    assert heat.of == classification.present
+    assert found.segmentation is None
+    assert found.measurements == ()
+
+
+def test_nothing_outside_of_the_region_of_an_ultrasound_image_is_warm(tmp_path: Path) -> None:
+    """The model never saw it."""
+    image = phantoms.us()
+    heat = _classified(tmp_path, image).heat_map
+    assert heat is not None
+    top, end, left, stop = phantoms.us_region(image.Rows, image.Columns)
+    outside = np.ones(heat.array.shape[1:], bool)
+    outside[top:end, left:stop] = False
+    assert outside.any()
+    assert not heat.array[0][outside].any()
+    assert heat.array[0][~outside].any()
+
+
+def test_a_classification_without_heat_still_has_something_to_show(tmp_path: Path) -> None:
+    """The image itself, so that a capture can name the classes under it."""
+    found = _classified(tmp_path, phantoms.cr(), {"explain": False})
+    assert found.heat_map is None
+    assert found.backdrop is not None
+    assert len(found.backdrop.sources) == 1
+
+
+def test_what_a_classifier_was_not_made_for_is_rejected(tmp_path: Path) -> None:
+    """By modality and by the conditions of the model, as for any kind."""
+    with pytest.raises(Rejected) as caught:
+        _classified(tmp_path / "a", phantoms.dx())
+    assert caught.value.code is RejectCode.IN_COVERAGE
+    with pytest.raises(Rejected, match="frames is 8"):
+        _classified(tmp_path / "b", phantoms.us_cine(), requires={"frames": {"max": 1}})
+
+
+def test_a_heat_map_of_another_grid_is_refused(tmp_path: Path) -> None:
+    """It would lie somewhere else."""
+    class_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_cxr")
+    real = task_class("classify")(facts, network(facts), "cpu")
+
+    def cropped(inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
+        found = real(inputs, options)
+        return replace(
+            found, heat_map=HeatMap(array=np.zeros((1, 2, 2), np.float16), sources=(), of=0)
+        )
+
+    order = InferenceOrder(
+        kind="classify",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": tuple(phantoms.write(phantoms.cr(), tmp_path / "series"))},
+        options={},
+    )
+    with pytest.raises(TaskFailed, match="did not explain the grid"):
+        run_inference(order, facts, cropped)
+
+
+def test_of_a_stack_the_hottest_slice_is_shown_and_of_a_long_cine_every_second_frame() -> None:
+    """What cannot be shown is not kept either."""
+    frames = Frames(
+        array=np.zeros((200, 2, 2), np.float32),
+        unit="1",
+        sources=(),
+        spacing_mm=None,
+        region=(0, 2, 0, 2),
+    )
+    heat = np.zeros((200, 2, 2), np.float16)
+    heat[77] = 1
+    few = frames_to_explain(heat, frames)
+    assert (len(few), few[0], few[-1]) == (100, 0, 199)
+    stack = replace(frames, thickness_mm=(1.0,) * 200)
+    assert frames_to_explain(heat, stack) == [77]
+    assert frames_to_explain(None, stack) == [100]

@@ -14,7 +14,16 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
-from dicom_ai_node.domain.findings import Backdrop, Findings, Measurement, Segment, Segmentation
+from dicom_ai_node.domain.findings import (
+    Backdrop,
+    Classification,
+    FindingClass,
+    Findings,
+    HeatMap,
+    Measurement,
+    Segment,
+    Segmentation,
+)
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.store.findings import findings_of, keep_findings
@@ -54,6 +63,18 @@ def everything() -> Findings:
             array=random.integers(0, 255, (3, 5, 4), dtype=np.uint8),
             sources=FRAMES,
             times_ms=(0.0, 33.3, 66.7),
+        ),
+        classification=Classification(
+            classes=(
+                FindingClass(label="Pneumonie é", type=LIVER, site=LIVER),
+                FindingClass(label="Normal", type=MM),
+            ),
+            probabilities=(0.1 + 0.2, 0.7),
+            present=1,
+            sources=FRAMES,
+        ),
+        heat_map=HeatMap(
+            array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
         ),
         notes=("one half of the slices was left out", ""),
     )  # fmt: skip

@@ -22,8 +22,9 @@ from dicom_ai_node.domain.model import (
     Sees,
     SlidingWindow,
 )
+from dicom_ai_node.domain.scaling import scaled
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
-from dicom_ai_node.tasks.segment import Rung, Segment, rungs, scaled
+from dicom_ai_node.tasks.segment import Rung, Segment, rungs
 
 WINDOW = Intensity(scaling=Scaling.WINDOW, low=0.0, high=100.0)
 

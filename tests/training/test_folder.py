@@ -73,3 +73,31 @@ def test_the_card_shows_the_scores_that_were_measured(folder: Path) -> None:
     assert card.endswith("After\n")
     assert "old" not in card
     assert "| Dice, head | 0.9000 |" in card
+
+
+def test_a_measured_number_goes_where_its_key_is_and_nothing_else_changes(folder: Path) -> None:
+    """Comments and the order of a person's file stay."""
+    facts = folder / "configs/dicom.yaml"
+    facts.write_text("# by hand\ntemperature: 1.0\npoint: {label: A, threshold: 0.5}\n")
+    model_folder.write_number(folder, "temperature", 1.37)
+    model_folder.write_number(folder, "threshold", 0.412)
+    assert facts.read_text() == (
+        "# by hand\ntemperature: 1.37\npoint: {label: A, threshold: 0.412}\n"
+    )
+
+
+def test_a_measured_number_without_a_place_is_an_error(folder: Path) -> None:
+    """It would be lost, and the model shipped without it."""
+    (folder / "configs/dicom.yaml").write_text("name: x\n")
+    with pytest.raises(ValueError, match="temperature"):
+        model_folder.write_number(folder, "temperature", 1.37)
+
+
+def test_scores_with_an_interval_are_shown_with_it() -> None:
+    """And those that are only there for comparison without."""
+    rows = {
+        "AUC": {"value": 0.9, "low": 0.85, "high": 0.94, "cases": 80},
+        "a coin": {"value": 0.5, "cases": 80},
+    }
+    table = model_folder.score_table(rows).splitlines()
+    assert table[2:] == ["| AUC | 0.9000 | 0.8500 to 0.9400 | 80 |", "| a coin | 0.5000 | - | 80 |"]

@@ -1,0 +1,68 @@
+"""Intensities as a network was trained on them, the same for every kind of task."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_ai_node.domain.image import Image
+from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+
+EVEN_TO_PX = 16
+"""A grid without windows is padded to a multiple of this, so that every pooling comes out even."""
+SMALLEST_RANGE = 1e-6
+"""A narrower range of intensities, in the unit of the image, is that of an empty image."""
+
+
+def scaled(image: Image, facts: ModelFacts) -> NDArray[np.float32]:
+    """Return the array of `image` as the network wants it; statistics leave padding out.
+
+    A volume and the slices of a stack are scaled together, other frames each by itself.
+    """
+    if facts.sees is not Sees.FRAMES:
+        return _scaled_together(image.array, image.valid, facts)
+    frames = [
+        _scaled_together(frame, None if image.valid is None else image.valid[place], facts)
+        for place, frame in enumerate(image.array)
+    ]
+    return np.stack(frames)
+
+
+def _scaled_together(
+    array: NDArray[np.float32], valid: NDArray[np.bool_] | None, facts: ModelFacts
+) -> NDArray[np.float32]:
+    intensity = facts.intensity
+    measured = array if valid is None or not valid.any() else array[valid]
+    match intensity.scaling:
+        case Scaling.WINDOW:
+            low, high = intensity.low, intensity.high
+        case Scaling.PERCENTILE:
+            low, high = map(float, np.percentile(measured, [intensity.low, intensity.high]))
+        case Scaling.ZSCORE:
+            mean, deviation = measured.mean(dtype=np.float64), measured.std(dtype=np.float64)
+            standard = (array - mean) / max(float(deviation), SMALLEST_RANGE)
+            return np.asarray(standard, np.float32)
+    inside = np.clip((array - low) / max(high - low, SMALLEST_RANGE), 0, 1)
+    return np.asarray(inside, np.float32)
+
+
+def padded(stack: NDArray[np.float32], facts: ModelFacts) -> NDArray[np.float32]:
+    """Return (items, *grid): scaled items, filled up at the end to what the network takes.
+
+    Padding has the lowest value of the scaled range, and takes no part in any statistics.
+    """
+    shape = _padded_shape(stack.shape[1:], facts)
+    lowest: NDArray[np.float32] = stack.min(axis=tuple(range(1, stack.ndim)), keepdims=True)
+    if facts.intensity.scaling is not Scaling.ZSCORE:
+        lowest = np.zeros_like(lowest)
+    items = np.broadcast_to(lowest, (len(stack), *shape)).copy()
+    items[(slice(None), *(slice(0, length) for length in stack.shape[1:]))] = stack
+    return items
+
+
+def _padded_shape(shape: Sequence[int], facts: ModelFacts) -> tuple[int, ...]:
+    if facts.window is not None:
+        return tuple(map(max, shape, facts.window.roi_size))
+    if facts.grid.size_px is not None:
+        return tuple(map(max, shape, facts.grid.size_px))
+    return tuple(-(-length // EVEN_TO_PX) * EVEN_TO_PX for length in shape)

@@ -1,0 +1,60 @@
+"""What a person reads below a picture."""
+
+from dataclasses import replace
+
+from dicom_ai_node.encode.legend import MOST_ENTRIES, legend_of
+from tests import phantoms
+from tests.encode import scenes
+
+
+def _texts(scene: scenes.Scene, **changes: object) -> list[str]:
+    findings = scene.findings
+    assert findings.backdrop is not None
+    model = replace(scene.origin.model, **changes)  # type: ignore[arg-type]
+    frame = findings.backdrop.sources[0]
+    return [entry.text for entry in legend_of(findings, model, frame, "Image 1")]
+
+
+def test_the_reported_class_comes_first_then_the_likeliest() -> None:
+    """With all probabilities, and why a class is present that is not the likeliest."""
+    assert _texts(scenes.classified([phantoms.cr()])) == [
+        "Pneumonia: present, probability 45.4 % (present from 41 %)",
+        "Nodule: absent, probability 46.5 %",
+        "Normal: absent, probability 8.0 %",
+        "what speaks for Pneumonia, from least to most",
+        "Findings in chest images (chest_findings 1.2.0) - Image 1",
+    ]
+
+
+def test_without_a_heat_map_there_is_no_scale() -> None:
+    """Colours that are not in the picture are not explained."""
+    scene = scenes.classified([phantoms.cr()])
+    plain = replace(scene, findings=replace(scene.findings, heat_map=None))
+    assert not any("speaks for" in text for text in _texts(plain, operating_point=None))
+
+
+def test_of_many_classes_the_likeliest_are_named() -> None:
+    """A legend has no room for a hundred, and says how many there are."""
+    scene = scenes.classified([phantoms.cr()])
+    found = scene.findings.classification
+    assert found is not None
+    many = replace(
+        found,
+        classes=tuple(replace(scenes.NORMAL, label=f"class {n}") for n in range(20)),
+        probabilities=tuple(n / 190 for n in range(20)),
+        present=19,
+    )
+    texts = _texts(
+        replace(scene, findings=replace(scene.findings, classification=many, heat_map=None))
+    )
+    assert [text.split(":")[0] for text in texts[:MOST_ENTRIES]] == [
+        f"class {n}" for n in range(19, 19 - MOST_ENTRIES, -1)
+    ]
+    assert texts[MOST_ENTRIES] == f"and {20 - MOST_ENTRIES} more"
+
+
+def test_segments_are_named_with_what_was_measured() -> None:
+    """What was looked for in vain stands there, too."""
+    texts = _texts(scenes.scene([phantoms.dx()]))
+    assert texts[0].startswith("Liver: Volume")
+    assert "Spleen: not found" in texts
