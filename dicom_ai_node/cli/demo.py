@@ -22,22 +22,23 @@ from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import ENDED, Job, Result, Stage
 from dicom_ai_node.domain.ports import Ledger
-from dicom_ai_node.samples.studies import SAMPLES, write_samples
+from dicom_ai_node.samples.studies import write_samples
 from dicom_ai_node.supervise import this_program
 
 MISSING = "MISSING"
 DEMO = Path(__file__).with_name("demo.yaml")
 COLOUR_FRAMES_NDIM = 4
-EXPECTED = {
-    "ct-head": "head-ct",
-    "mr-hippocampus": "hippocampus",
-    "us-fetal-head-2nd": "fetal-head",
-    "us-fetal-head-3rd": "fetal-head",
-    "us-cine": "fetal-head",
-    "cr-chest": "chest-x-ray",
-    "pet-brain": "",  # no model for it is shipped yet: it is received and stored
-}
-"""The route that has to take each sample."""
+EXPECTED: tuple[tuple[str, str], ...] = (
+    ("ct-head", "head-ct"),
+    ("mr-hippocampus", "hippocampus"),
+    ("us-fetal-head-2nd", "fetal-head"),
+    ("us-fetal-head-3rd", "fetal-head"),
+    ("us-cine", "fetal-head"),
+    ("cr-chest", "chest-x-ray"),
+    ("cr-chest", "pneumonia"),
+    ("pet-brain", ""),  # no model for it is shipped yet: it is received and stored
+)
+"""Each sample, and a route that has to take it."""
 READY_SECONDS = 240.0
 DONE_SECONDS = 600.0
 
@@ -152,31 +153,27 @@ def _results(
     ledger: Ledger, jobs: Sequence[Job], written: Mapping[str, Sequence[str]], folder: Path
 ) -> list[Row]:
     """Return one row per sample study: its route, its model, its objects and where they lie."""
-    of_study = {job.study_instance_uid: job for job in jobs}
+    of_study = {(job.study_instance_uid, job.route): job for job in jobs}
     found: list[Row] = []
-    for sample in SAMPLES:
-        first = next((folder / "samples" / sample.name).iterdir())
-        job = of_study.get(dcmread(first, stop_before_pixels=True).StudyInstanceUID)
-        row = {"study": sample.name, "route": job.route if job else EXPECTED[sample.name]}
-        if job is None or job.route != EXPECTED[sample.name]:
-            is_right = job is None and not EXPECTED[sample.name]
-            told = "stored; no route takes it" if is_right else MISSING
+    for sample, route in EXPECTED:
+        first = next((folder / "samples" / sample).iterdir())
+        study = dcmread(first, stop_before_pixels=True).StudyInstanceUID
+        job = of_study.get((study, route))
+        row = {"study": sample, "route": route}
+        if job is None:
+            is_taken = any(uid == study for uid, _ in of_study)
+            told = MISSING if route or is_taken else "stored; no route takes it"
             found.append({**row, "model": "", "result": told, "where": ""})
             continue
         made = {result.kind: result for result in ledger.results(job.key)}
-        places = {
-            kind: _place(job, made.get(kind), folder / "results") for kind in written[job.route]
-        }
+        places = {kind: _place(job, made.get(kind), folder / "results") for kind in written[route]}
         lacking = [kind for kind, place in places.items() if place is None]
-        told = (
-            f"{MISSING}: {', '.join(lacking)} ({job.stage} {job.note})"
-            if lacking
-            else ", ".join(places)
-        )
-        where = (folder / "results" / job.study_instance_uid).relative_to(folder)
-        found.append({**row, "model": job.model, "result": told, "where": where})
+        told = f"{MISSING}: {', '.join(lacking)} ({job.stage} {job.note})"
+        where = (folder / "results" / study).relative_to(folder)
+        result = told if lacking else ", ".join(places)
+        found.append({**row, "model": job.model, "result": result, "where": where})
         if capture := places.get("secondary_capture"):
-            _picture(capture, folder / "pictures" / f"{sample.name}.png")
+            _picture(capture, folder / "pictures" / f"{sample}-{route}.png")
     return found
 
 
