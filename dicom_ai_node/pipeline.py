@@ -26,10 +26,7 @@ from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
-from dicom_ai_node.domain.orders import (
-    Attempt,
-    Outcome,
-)
+from dicom_ai_node.domain.orders import Attempt, Outcome
 from dicom_ai_node.domain.ports import Blobs, Executor, Ledger, Sender
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series, Study
@@ -169,7 +166,7 @@ class Work:
         for folder in self.folder.glob("*"):
             job = self.ledger.job(folder.name)
             if job is None or job.stage in _NEEDS_NO_FINDINGS:
-                shutil.rmtree(folder)
+                self._remove(folder)
 
     def give_back(self) -> None:
         """Put everything at work back to where it was claimed, to be done again at once."""
@@ -221,8 +218,13 @@ class Work:
             return Stage.INFERRED
         results = [self._kept(*made) for made in self.objects_in(folder, job.key)]
         if self.ledger.commit_results(job, results, self.orders.route(job).to, self.now()):
-            shutil.rmtree(self.folder / job.key)
+            self._remove(self.folder / job.key)
         return Stage.DELIVERING
+
+    @staticmethod
+    def _remove(folder: Path) -> None:
+        # Two threads may remove the same folder; what one leaves behind goes with the next tidying.
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _kept(self, path: Path, result: Result) -> Result:
         spooled = self.blobs.spool()
