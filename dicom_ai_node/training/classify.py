@@ -3,7 +3,6 @@
 python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.certainty import calibration_error, temperature_of
+from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Plan
 from dicom_ai_node.training.fit_classes import fit_classes
 from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
@@ -149,10 +149,10 @@ def scores_of(
     plain = softmax(logits, axis=1)
     calibrated = softmax(logits / facts["temperature"], axis=1)
     rows: Scores = {}
-    for name, asked in measures(facts).items():
-        rows[name] = _row(asked.measure, calibrated, labels, groups)
-        if asked.about is not None:
-            rows[name]["cases"] = int(np.isin(labels, asked.about).sum())
+    for name, wanted in measures(facts).items():
+        rows[name] = _row(wanted.measure, calibrated, labels, groups)
+        if wanted.about is not None:
+            rows[name]["cases"] = int(np.isin(labels, wanted.about).sum())
     rows["calibration error (ECE), before temperature"] = _row(
         calibration_error, plain, labels, groups
     )
@@ -264,13 +264,7 @@ def main(recipe: ClassRecipe, arguments: Sequence[str] | None = None) -> str:
     SystemExit
         With `--score-only`, if the shipped weights do not give the scores on record.
     """
-    ask = argparse.ArgumentParser(description=f"Train and score {recipe.folder.name}.")
-    ask.add_argument("--data", type=Path, required=True, help="folder that holds train/")
-    ask.add_argument("--score-only", action="store_true", help="score the shipped weights")
-    ask.add_argument("--minutes", type=float, default=recipe.plan.minutes)
-    ask.add_argument("--threads", type=int, default=1)
-    told = ask.parse_args(arguments)
-    model_folder.torch_threads(told.threads)
+    told = asked(recipe.folder, recipe.plan.minutes, arguments)
     recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
     facts = model_folder.facts_of(recipe.folder)
     parts = recipe.read(told.data)
@@ -280,7 +274,5 @@ def main(recipe: ClassRecipe, arguments: Sequence[str] | None = None) -> str:
         return model_folder.score_table(_finish(recipe, parts, facts, training)["test"])
     on_record = json.loads((recipe.folder / "docs/score.json").read_text())
     score = _score(recipe, parts, facts, on_record["training"])
-    for name, numbers in score["test"].items():
-        if abs(numbers["value"] - on_record["test"][name]["value"]) > SAME:
-            raise SystemExit(f"{name}: {numbers} is not what docs/score.json says")
+    check_on_record(score, on_record, "value", SAME)
     return model_folder.score_table(score["test"])

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import structlog
 import torch
 from monai.losses import DiceCELoss
 from torch import Generator, Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dicom_ai_node.training.augment import Touch, Warp, retouch, warp
@@ -119,22 +119,35 @@ def fit(network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Pla
     generator = Generator().manual_seed(plan.seed)
     loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
     optimizer = AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
+
+    def loss() -> Tensor:
+        images, labels = draw(examples, plan, generator)
+        return cast("Tensor", loss_of(network(images), labels[:, None]))
+
+    return descend(network, optimizer, loss, judge, plan)
+
+
+def descend(
+    network: nn.Module,
+    optimizer: Optimizer,
+    loss_of: Callable[[], Tensor],
+    judge: Judge,
+    plan: Plan,
+) -> Fitted:
+    """Take steps down `loss_of`, one fresh batch a call, until the plan's steps or time are over.
+
+    Returns the running average of the weights at the step that `judge` liked best.
+    """
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True)
-    best, best_score, begun, step, progress = (
-        deepcopy(averaged.module),
-        -1.0,
-        time.monotonic(),
-        0,
-        0.0,
-    )
+    best, best_score, step, progress = deepcopy(averaged.module), float("-inf"), 0, 0.0
+    begun = time.monotonic()
     while progress < 1:
         step += 1
         progress = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * rate(min(progress, 1.0))
-        images, labels = draw(examples, plan, generator)
         network.train()
-        loss = loss_of(network(images), labels[:, None])
+        loss = loss_of()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -143,13 +156,12 @@ def fit(network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Pla
         if step % plan.judge_every == 0 or progress >= 1:
             averaged.module.eval()
             score = judge(averaged.module)
-            minutes = round((time.monotonic() - begun) / 60, 2)
             log.info(
                 "judged",
                 step=step,
                 loss=round(float(loss.detach()), 4),
                 score=round(score, 4),
-                minutes=minutes,
+                minutes=round((time.monotonic() - begun) / 60, 2),
             )
             if score > best_score:
                 best, best_score = deepcopy(averaged.module), score

@@ -3,7 +3,6 @@
 python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
+from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Example, Plan, fit
 from dicom_ai_node.training.grid import Facts, pad_end, resize_labels, scaled
 from dicom_ai_node.training.predict import labels_of, labels_on_grid, on_grid
@@ -27,6 +27,10 @@ from dicom_ai_node.training.scores import dice, summaries
 
 def _no_numbers(_case: Case, _labels: NDArray[np.uint8]) -> Mapping[str, float]:
     return {}
+
+
+SAME = 1e-3
+"""By how much a mean may differ when shipped weights are scored again on another machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +157,7 @@ def main(recipe: Recipe, arguments: Sequence[str] | None = None) -> str:
     SystemExit
         With `--score-only`, if the shipped weights do not give the scores on record.
     """
-    ask = argparse.ArgumentParser(description=f"Train and score {recipe.folder.name}.")
-    ask.add_argument("--data", type=Path, required=True, help="folder that holds train/ and dicom/")
-    ask.add_argument("--score-only", action="store_true", help="score the shipped weights")
-    ask.add_argument("--minutes", type=float, default=recipe.plan.minutes)
-    ask.add_argument("--threads", type=int, default=1)
-    told = ask.parse_args(arguments)
-    model_folder.torch_threads(told.threads)
+    told = asked(recipe.folder, recipe.plan.minutes, arguments)
     recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
     facts = model_folder.facts_of(recipe.folder)
     parts = recipe.read(told.data)
@@ -169,7 +167,5 @@ def main(recipe: Recipe, arguments: Sequence[str] | None = None) -> str:
         )
     on_record = json.loads((recipe.folder / "docs/score.json").read_text())
     score = _score(recipe, parts, facts, on_record["training"])
-    for name, numbers in score["test"].items():
-        if abs(numbers["mean"] - on_record["test"][name]["mean"]) > 1e-3:  # noqa: PLR2004
-            raise SystemExit(f"{name}: {numbers} is not what docs/score.json says")
+    check_on_record(score, on_record, "mean", SAME)
     return model_folder.score_table(score["test"])
