@@ -82,10 +82,12 @@ class OrderBook:
     def _earlier(self, job: Job) -> Sequence[Result]:
         """Return the results of the last job before `job` that had any."""
         key = job.supersedes
-        while key and not self.ledger.results(key):
+        while key:
+            if results := self.ledger.results(key):
+                return results
             before = self.ledger.job(key)
             key = before.supersedes if before else None
-        return self.ledger.results(key) if key else ()
+        return ()
 
     def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
         """Return `kind`, or the binary form of a label map that some destination would refuse."""
