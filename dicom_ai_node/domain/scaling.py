@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.image import Image
-from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling, Sees
 
 EVEN_TO_PX = 16
 """A grid without windows is padded to a multiple of this, so that every pooling comes out even."""
@@ -20,18 +20,27 @@ def scaled(image: Image, facts: ModelFacts) -> NDArray[np.float32]:
     A volume and the slices of a stack are scaled together, other frames each by itself.
     """
     if facts.sees is not Sees.FRAMES:
-        return _scaled_together(image.array, image.valid, facts)
-    frames = [
-        _scaled_together(frame, None if image.valid is None else image.valid[place], facts)
-        for place, frame in enumerate(image.array)
-    ]
-    return np.stack(frames)
+        return to_range(image.array, ends_of(image.array, image.valid, facts.intensity), facts)
+    limits = ends(image, facts)
+    return np.stack([to_range(f, e, facts) for f, e in zip(image.array, limits, strict=True)])
 
 
-def _scaled_together(
-    array: NDArray[np.float32], valid: NDArray[np.bool_] | None, facts: ModelFacts
-) -> NDArray[np.float32]:
-    intensity = facts.intensity
+def ends(image: Image, facts: ModelFacts) -> list[tuple[float, float]]:
+    """Return for every slice or frame which values of `image` become 0 and 1.
+
+    With them the scaling can be undone: what is a step of 1 to the network is a step of
+    high - low in the unit of the image.
+    """
+    if facts.sees is not Sees.FRAMES:
+        return [ends_of(image.array, image.valid, facts.intensity)] * len(image.array)
+    valid = [None] * len(image.array) if image.valid is None else image.valid
+    return [ends_of(f, v, facts.intensity) for f, v in zip(image.array, valid, strict=True)]
+
+
+def ends_of(
+    array: NDArray[np.float32], valid: NDArray[np.bool_] | None, intensity: Intensity
+) -> tuple[float, float]:
+    """Return (low, high), the values that become 0 and 1; high is always the larger one."""
     measured = array if valid is None or not valid.any() else array[valid]
     match intensity.scaling:
         case Scaling.WINDOW:
@@ -39,11 +48,20 @@ def _scaled_together(
         case Scaling.PERCENTILE:
             low, high = map(float, np.percentile(measured, [intensity.low, intensity.high]))
         case Scaling.ZSCORE:
-            mean, deviation = measured.mean(dtype=np.float64), measured.std(dtype=np.float64)
-            standard = (array - mean) / max(float(deviation), SMALLEST_RANGE)
-            return np.asarray(standard, np.float32)
-    inside = np.clip((array - low) / max(high - low, SMALLEST_RANGE), 0, 1)
-    return np.asarray(inside, np.float32)
+            low = float(measured.mean(dtype=np.float64))
+            high = low + float(measured.std(dtype=np.float64))
+    return low, max(high, low + SMALLEST_RANGE)
+
+
+def to_range(
+    array: NDArray[np.float32], limits: tuple[float, float], facts: ModelFacts
+) -> NDArray[np.float32]:
+    """Bring values to 0..1 between two ends; what lies beyond is cut off, but not of z-scores."""
+    low, high = limits
+    part = (array - low) / (high - low)
+    if facts.intensity.scaling is not Scaling.ZSCORE:
+        part = np.clip(part, 0, 1)
+    return np.asarray(part, np.float32)
 
 
 def padded(stack: NDArray[np.float32], facts: ModelFacts) -> NDArray[np.float32]:
@@ -66,3 +84,35 @@ def _padded_shape(shape: Sequence[int], facts: ModelFacts) -> tuple[int, ...]:
     if facts.grid.size_px is not None:
         return tuple(map(max, shape, facts.grid.size_px))
     return tuple(-(-length // EVEN_TO_PX) * EVEN_TO_PX for length in shape)
+
+
+def shrunk(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return (rows // factor, columns // factor): the mean of every square of pixels."""
+    rows, columns = (length // factor for length in image.shape)
+    squares = image[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    return np.asarray(squares.mean((1, 3)), np.float32)
+
+
+def enlarged(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return (rows * factor, columns * factor) by cubic convolution (Keys 1981), same borders.
+
+    The outer borders of the image stay where they are, so that pixel centres move.
+    """
+    if factor == 1:
+        return image
+    rows, columns = (_cubic(length, factor) for length in image.shape)
+    return rows @ image @ columns.T
+
+
+def _cubic(length: int, factor: int) -> NDArray[np.float32]:
+    """Return (length * factor, length) weights; beyond an end its last pixel goes on."""
+    centres = (np.arange(length * factor) + 0.5) / factor - 0.5
+    weights = np.zeros((length * factor, length), np.float32)
+    for step in (-1, 0, 1, 2):
+        neighbour = np.floor(centres).astype(int) + step
+        away = np.abs(centres - neighbour)
+        near = 1.5 * away**3 - 2.5 * away**2 + 1
+        far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+        at = np.clip(neighbour, 0, length - 1)
+        np.add.at(weights, (np.arange(len(centres)), at), np.where(away <= 1, near, far))
+    return weights

@@ -1,0 +1,114 @@
+"""Restored values, from the unit a model sees back to what the source stores.
+
+The way from stored values to what is seen leads through rescaling, SUV, windows, inversion or
+luma, by code that differs from modality to modality. The way back is not written a second time:
+for every frame the straight line between what was stored and what was seen is found, and where
+there is none nothing is restored.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.errors import Rejected, TaskFailed
+from dicom_ai_node.domain.findings import DerivedPixels, Restoration
+from dicom_ai_node.domain.image import Frames, SourceFrame
+from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.infer.colour import LUMA
+from dicom_ai_node.infer.pixels import Decoded, decoded_frames
+from dicom_ai_node.infer.planes import read_headers
+
+OFF_THE_LINE: Final = 0.51
+"""Stored steps; a pixel further off shows that no straight line leads back."""
+
+
+def derived_pixels(found: Restoration, image: Frames, paths: Sequence[Path]) -> DerivedPixels:
+    """Return what the source would store if it had been as `found` says.
+
+    Only what has changed is written: a pixel that the model left alone, padding included, keeps
+    its stored value, and in colours red, green and blue change by the same amount.
+
+    Parameters
+    ----------
+    found
+        On the pixels of `image`, or on `factor` times as many.
+    paths
+        The files that `image` was read from, in any order.
+
+    Raises
+    ------
+    TaskFailed
+        If `found` does not cover the image.
+    Rejected
+        PIX_UNSUPPORTED for a palette, or where shown and stored values do not lie on a line.
+    """
+    count, rows, columns = image.array.shape
+    if found.array.shape != (count, rows * found.factor, columns * found.factor):
+        raise TaskFailed("the restored image does not cover the one that the model was given")
+    places = {source: place for place, source in enumerate(image.sources)}
+    pixels: list[NDArray[Any] | None] = [None] * count
+    for header in _headers(paths, places):
+        frames = decoded_frames(header)
+        for number, decoded in enumerate(frames, start=1):
+            place = places.get(SourceFrame(header.SOPInstanceUID, number))
+            if place is not None:
+                seen = image.array[place]
+                valid = None if image.valid is None else image.valid[place]
+                change = found.array[place] - enlarged(seen, found.factor)
+                pixels[place] = _changed(decoded, header, change, _steps(decoded, seen, valid))
+    return DerivedPixels(
+        pixels=np.stack([frame for frame in pixels if frame is not None]),
+        sources=image.sources,
+        factor=found.factor,
+        derivation=found.derivation,
+    )
+
+
+def _headers(paths: Sequence[Path], places: Mapping[SourceFrame, int]) -> list[Dataset]:
+    wanted = {source.sop_instance_uid for source in places}
+    return [header for header in read_headers(paths) if header.SOPInstanceUID in wanted]
+
+
+def _grey(stored: NDArray[Any]) -> NDArray[np.float64]:
+    return stored @ np.array(LUMA) if stored.ndim == 3 else stored.astype(np.float64)  # noqa: PLR2004
+
+
+def _steps(decoded: Decoded, seen: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> float:
+    """Return how many stored steps one unit of what is seen is; 0 if all pixels are alike."""
+    if decoded.photometric == "PALETTE COLOR":
+        raise Rejected(RejectCode.PIX_UNSUPPORTED, "a palette has no colours for restored values")
+    stored, shown = _grey(decoded.values), seen.astype(np.float64)
+    # A window cuts off at both ends, so that the extremes may stand for many stored values.
+    inside = (shown > shown.min()) & (shown < shown.max())
+    if valid is not None:
+        inside &= valid
+    x, y = shown[inside], stored[inside]
+    if not x.size or float(np.ptp(x)) == 0:
+        return 0.0
+    steps, offset = np.polyfit(x - x.mean(), y, 1)
+    if float(np.abs(offset + steps * (x - x.mean()) - y).max()) > OFF_THE_LINE:
+        raise Rejected(RejectCode.PIX_UNSUPPORTED, "shown through a curve that cannot be undone")
+    return float(steps)
+
+
+def _changed(
+    decoded: Decoded, header: Dataset, change: NDArray[np.float32], steps: float
+) -> NDArray[Any]:
+    """Return the stored values with the change, clipped to what the source can store."""
+    stored = decoded.values
+    bits = int(header.BitsStored)
+    is_signed = stored.dtype.kind == "i"
+    low = -(2 ** (bits - 1)) if is_signed else 0
+    high = 2 ** (bits - 1) - 1 if is_signed else 2**bits - 1
+    factor = len(change) // len(stored)
+    planes = stored[..., None] if stored.ndim == 2 else stored  # noqa: PLR2004
+    base = np.stack(
+        [enlarged(planes[..., n].astype(np.float32), factor) for n in range(planes.shape[-1])], -1
+    )
+    values = np.clip(np.rint(base + (change * steps)[..., None]), low, high).astype(stored.dtype)
+    return values if stored.ndim == 3 else values[..., 0]  # noqa: PLR2004

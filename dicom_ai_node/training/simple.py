@@ -1,0 +1,59 @@
+"""Simple methods that a restoring network has to be better than, each with settings to try."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.restoration import denoise_nl_means, estimate_sigma
+
+from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.training.restore import Method, Pair, to_unit
+
+STRENGTHS = (0.5, 0.7, 0.9, 1.2, 1.6)
+"""Smoothing of non-local means, as a part of the noise that is estimated in each image."""
+
+
+def _back(values: NDArray[np.float64], pair: Pair) -> NDArray[np.float32]:
+    low, high = pair.ends
+    return np.asarray(values * (high - low) + low, np.float32)
+
+
+def non_local_means(strengths: Sequence[float] = STRENGTHS) -> list[Method]:
+    """Return non-local means (Buades et al. 2005), 5 x 5 patches within 13 x 13 pixels."""
+
+    def method(strength: float) -> Method:
+        def restore(pair: Pair) -> NDArray[np.float32]:
+            image = to_unit(pair.given, pair.ends)
+            sigma = float(estimate_sigma(image))
+            found = denoise_nl_means(
+                image, patch_size=5, patch_distance=6, h=strength * sigma, sigma=sigma
+            )
+            return _back(found, pair)
+
+        return restore
+
+    return [method(strength) for strength in strengths]
+
+
+def median(sides: Sequence[int] = (3, 5, 7)) -> list[Method]:
+    """Return medians over squares of some sides."""
+    return [lambda pair, side=side: ndimage.median_filter(pair.given, side) for side in sides]
+
+
+def gaussian(sigmas: Sequence[float] = (0.5, 0.8, 1.2, 1.6, 2.2)) -> list[Method]:
+    """Return Gaussian smoothing."""
+    return [lambda pair, s=s: ndimage.gaussian_filter(pair.given, s) for s in sigmas]
+
+
+def bicubic(factor: int) -> list[Method]:
+    """Return interpolation by cubic convolution, alone and with its blur sharpened away."""
+
+    def sharpened(amount: float) -> Method:
+        def restore(pair: Pair) -> NDArray[np.float32]:
+            large = enlarged(pair.given, factor)
+            return large + amount * (large - ndimage.gaussian_filter(large, 1.0))
+
+        return restore
+
+    return [sharpened(amount) for amount in (0.0, 0.3, 0.6, 1.0)]
