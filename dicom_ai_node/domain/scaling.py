@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling, Sees
 
@@ -12,6 +13,10 @@ EVEN_TO_PX = 16
 """A grid without windows is padded to a multiple of this, so that every pooling comes out even."""
 SMALLEST_RANGE = 1e-6
 """A narrower range of intensities, in the unit of the image, is that of an empty image."""
+MEAN_WITHIN = 0.01
+"""By how much of itself the mean of a restored image may move before it is set back."""
+MOST_MOVED = 0.1
+"""By how much of its distance from zero it may move before nothing is believed."""
 
 
 def scaled(image: Image, facts: ModelFacts) -> NDArray[np.float32]:
@@ -101,7 +106,7 @@ def enlarged(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     if factor == 1:
         return image
     rows, columns = (_cubic(length, factor) for length in image.shape)
-    return rows @ image @ columns.T
+    return np.asarray(rows @ image @ columns.T, np.float32)
 
 
 def _cubic(length: int, factor: int) -> NDArray[np.float32]:
@@ -116,3 +121,35 @@ def _cubic(length: int, factor: int) -> NDArray[np.float32]:
         at = np.clip(neighbour, 0, length - 1)
         np.add.at(weights, (np.arange(len(centres)), at), np.where(away <= 1, near, far))
     return weights
+
+
+def kept_mean(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    valid: NDArray[np.bool_] | None,
+    zero: float,
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return `after` with the mean of `before`, and a note if it had to be set back.
+
+    A mean that has moved by more than `MEAN_WITHIN` of itself is set back by a factor, which
+    leaves `zero` as it is: 0 of whatever is counted, and air of what is in HU.
+
+    Raises
+    ------
+    TaskFailed
+        If that factor is too far from 1 to be an offset: then the image is another one.
+    """
+    old, new = (_mean(array, valid) for array in (before, after))
+    if abs(new - old) <= MEAN_WITHIN * abs(old):
+        return after, ()
+    if not abs(new - old) <= MOST_MOVED * abs(old - zero):
+        raise TaskFailed(f"the mean moved from {old:.4g} to {new:.4g}, which is no restoration")
+    held = np.asarray(zero + (after - zero) * ((old - zero) / (new - zero)), np.float32)
+    if valid is not None:
+        held[~valid] = before[~valid]
+    return held, (f"the mean had moved from {old:.4g} to {new:.4g} and was set back",)
+
+
+def _mean(array: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> float:
+    counted = array if valid is None or not valid.any() else array[valid]
+    return float(counted.mean(dtype=np.float64))

@@ -48,7 +48,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         modality=w.texts("modality"),
         sees=sees,
         intensity=_intensity(w.part("intensity")),
-        grid=_grid(w.part("grid"), axes),
+        grid=_grid(w.part("grid"), axes) if w.has("grid") else Grid(),
         golden=_golden(w.part("golden")),
         requires=conditions(w.part("requires")) if w.has("requires") else {},
         max_extent_mm=_extent(w),

@@ -48,6 +48,8 @@ def _numbers(found: Findings) -> Mapping[str, NDArray[np.float32]]:
     numbers = {}
     if found.classification is not None:
         numbers["probabilities"] = np.asarray(found.classification.probabilities, np.float32)
+    if found.restoration is not None:
+        numbers["restored"] = found.restoration.array
     return numbers
 
 

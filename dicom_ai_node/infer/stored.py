@@ -7,6 +7,7 @@ there is none nothing is restored.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,16 +16,74 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
-from dicom_ai_node.domain.findings import DerivedPixels, Restoration
-from dicom_ai_node.domain.image import Frames, SourceFrame
+from dicom_ai_node.domain.findings import DerivedPixels, Findings, Restoration
+from dicom_ai_node.domain.image import Frames, Image, SourceFrame
+from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.scaling import enlarged
 from dicom_ai_node.infer.colour import LUMA
+from dicom_ai_node.infer.display import comparison
 from dicom_ai_node.infer.pixels import Decoded, decoded_frames
 from dicom_ai_node.infer.planes import read_headers
+from dicom_ai_node.infer.resample import Placed
+
+MOST_SHOWN: Final = 100
+"""Frames that are compared in pictures; of more, every second, third ..."""
 
 OFF_THE_LINE: Final = 0.51
 """Stored steps; a pixel further off shows that no straight line leads back."""
+
+
+def as_stored(
+    found: Findings, grid: Placed, image: Image, facts: ModelFacts, paths: Sequence[Path]
+) -> Findings:
+    """Return a restoration of what lies on `grid` as the source would have stored it.
+
+    With it come pictures of the source beside it. Outside of the region that the model saw, such
+    as the text around an ultrasound image, nothing changes.
+
+    Parameters
+    ----------
+    paths
+        The files that `image` was read from, in any order.
+
+    Raises
+    ------
+    TaskFailed
+        If the model did not restore the pixels of the source.
+    Rejected
+        PIX_UNSUPPORTED for a palette, or where shown and stored values do not lie on a line.
+    """
+    on_grid = found.restoration
+    if on_grid is None or not isinstance(image, Frames) or not grid.is_same:
+        raise TaskFailed(f"{facts.name} did not restore pixels of the source")
+    _, rows, columns = grid.image.array.shape
+    if on_grid.array.shape[1:] != (rows * on_grid.factor, columns * on_grid.factor):
+        raise TaskFailed(f"{facts.name} did not restore the grid that it was given")
+    array = np.stack([enlarged(frame, on_grid.factor) for frame in image.array])
+    top, end, left, stop = (place * on_grid.factor for place in image.region)
+    array[:, top:end, left:stop] = on_grid.array
+    derived = derived_pixels(replace(on_grid, array=array), image, paths)
+    shown, most = comparison(image, array, _frames(image, array), facts.display_window)
+    return replace(
+        found,
+        restoration=None,
+        derived=replace(derived, shown_change=most),
+        backdrop=shown,
+        notes=(*image.notes, *found.notes),
+    )
+
+
+def _frames(image: Frames, array: NDArray[np.float32]) -> list[int]:
+    """Return which frames are compared: of a stack the most changed one, of others all."""
+    count = len(array)
+    if image.thickness_mm is None:
+        return [int(n) for n in np.linspace(0, count - 1, min(count, MOST_SHOWN)).round()]
+    changes = [
+        float(np.abs(after - enlarged(before, len(after) // len(before))).sum(dtype=np.float64))
+        for before, after in zip(image.array, array, strict=True)
+    ]
+    return [int(np.argmax(changes))]
 
 
 def derived_pixels(found: Restoration, image: Frames, paths: Sequence[Path]) -> DerivedPixels:
@@ -33,25 +92,14 @@ def derived_pixels(found: Restoration, image: Frames, paths: Sequence[Path]) -> 
     Only what has changed is written: a pixel that the model left alone, padding included, keeps
     its stored value, and in colours red, green and blue change by the same amount.
 
-    Parameters
-    ----------
-    found
-        On the pixels of `image`, or on `factor` times as many.
-    paths
-        The files that `image` was read from, in any order.
-
     Raises
     ------
-    TaskFailed
-        If `found` does not cover the image.
     Rejected
         PIX_UNSUPPORTED for a palette, or where shown and stored values do not lie on a line.
     """
-    count, rows, columns = image.array.shape
-    if found.array.shape != (count, rows * found.factor, columns * found.factor):
-        raise TaskFailed("the restored image does not cover the one that the model was given")
     places = {source: place for place, source in enumerate(image.sources)}
-    pixels: list[NDArray[Any] | None] = [None] * count
+    pixels: dict[int, NDArray[Any]] = {}
+    moved = []
     for header in _headers(paths, places):
         frames = decoded_frames(header)
         for number, decoded in enumerate(frames, start=1):
@@ -61,11 +109,15 @@ def derived_pixels(found: Restoration, image: Frames, paths: Sequence[Path]) -> 
                 valid = None if image.valid is None else image.valid[place]
                 change = found.array[place] - enlarged(seen, found.factor)
                 pixels[place] = _changed(decoded, header, change, _steps(decoded, seen, valid))
+                moved.append(float(change.mean(dtype=np.float64)))
     return DerivedPixels(
-        pixels=np.stack([frame for frame in pixels if frame is not None]),
+        pixels=np.stack([pixels[place] for place in range(len(image.sources))]),
         sources=image.sources,
         factor=found.factor,
         derivation=found.derivation,
+        unit=found.unit,
+        mean_change=float(np.mean(moved)),
+        shown_change=0.0,
     )
 
 

@@ -17,16 +17,13 @@ from dicom_ai_node.domain.findings import Findings, Restoration
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.scaling import ends, enlarged, padded, to_range
+from dicom_ai_node.domain.scaling import ends, enlarged, kept_mean, padded, to_range
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 
-MEAN_WITHIN = 0.01
-"""By how much of itself the mean may move before it is set back."""
-MOST_MOVED = 0.1
-"""By how much of itself (for HU: of the attenuation) it may move before nothing is believed."""
 FACTORS = (1, 2)
 HOUNSFIELD, AIR_HU = "[hnsf'U]", -1000.0
+"""UCUM code, and the value of no attenuation at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +89,7 @@ class Restore:
             w.wrong("largest_change", "must be above 0 and at most 1")
         return Settings(factor=factor, largest_change=largest, derivation=w.code("derivation"))
 
-    def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
+    def __call__(self, inputs: Mapping[str, Image], _options: Mapping[str, Option]) -> Findings:
         """Return the one image in `inputs`, restored, in its unit.
 
         Raises
@@ -113,7 +110,8 @@ class Restore:
         valid = _valid(image, self._settings.factor)
         if valid is not None:
             changes[~valid] = 0
-        array, note = kept_mean(base, base + changes, valid, image.unit)
+        zero = AIR_HU if image.unit == HOUNSFIELD else 0.0
+        array, note = kept_mean(base, base + changes, valid, zero)
         return Findings(
             restoration=Restoration(
                 array=array,
@@ -160,40 +158,6 @@ class Restore:
         if not bool(torch.isfinite(answer).all()):
             raise TaskFailed(f"{self._facts.name}: the network gave values that are no numbers")
         return answer.float().cpu()
-
-
-def kept_mean(
-    before: NDArray[np.float32],
-    after: NDArray[np.float32],
-    valid: NDArray[np.bool_] | None,
-    unit: str,
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return `after` with the mean of `before`, and a note if it had to be set back.
-
-    A mean that has moved by more than `MEAN_WITHIN` of itself is set back by a factor, which
-    leaves 0 (for HU: air) as it is.
-
-    Raises
-    ------
-    TaskFailed
-        If that factor is too far from 1 to be an offset: then the image is another one.
-    """
-    zero = AIR_HU if unit == HOUNSFIELD else 0.0
-    old, new = (_mean(array, valid) for array in (before, after))
-    if abs(new - old) <= MEAN_WITHIN * abs(old):
-        return after, ()
-    if not abs(new - old) <= MOST_MOVED * abs(old - zero):
-        raise TaskFailed(f"the mean moved from {old:.4g} to {new:.4g}, which is no restoration")
-    factor = (old - zero) / (new - zero)
-    held = np.asarray(zero + (after - zero) * factor, np.float32)
-    if valid is not None:
-        held[~valid] = before[~valid]
-    return held, (f"the mean had moved from {old:.4g} to {new:.4g} and was set back",)
-
-
-def _mean(array: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> float:
-    counted = array if valid is None or not valid.any() else array[valid]
-    return float(counted.mean(dtype=np.float64))
 
 
 def _valid(image: Frames, factor: int) -> NDArray[np.bool_] | None:

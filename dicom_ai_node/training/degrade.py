@@ -29,7 +29,7 @@ DYNAMIC_RANGE_DB = 60.0
 
 
 def with_ct_noise(hu: Plane, spacing_mm: float, level_hu: float, random: Generator) -> Plane:
-    """Return a CT slice with the noise of a lower dose, `level_hu` its standard deviation in tissue.
+    """Return a CT slice with the noise of a lower dose, in tissue `level_hu` in the mean square.
 
     Filtered back-projection is linear, so that noise is made in the projections and
     back-projected alone. A ray with line integral p has the variance exp(p) of counted photons
@@ -81,7 +81,9 @@ def _back_projected(
     side = int((count - 2) / np.sqrt(2))
     centre = (np.arange(side) - (side - 1) / 2) * 4
     total = np.zeros((side, side))
-    for view, angle in zip(filtered, np.linspace(0, np.pi, len(white), endpoint=False), strict=True):
+    for view, angle in zip(
+        filtered, np.linspace(0, np.pi, len(white), endpoint=False), strict=True
+    ):
         across = centre * np.cos(angle) + 2 * count
         place = (across[None, :] - (centre * np.sin(angle))[:, None]).astype(np.intp)
         total += view[np.clip(place, 0, 4 * count - 1)]

@@ -75,6 +75,15 @@ def write_golden_class(folder: Path, image: Tensor, probabilities: NDArray[np.fl
     np.savez_compressed(path, image=image_values, probabilities=probabilities)
 
 
+def write_golden_image(
+    folder: Path, image: NDArray[np.float32], restored: NDArray[np.float32]
+) -> None:
+    """Write the golden case of a model that restores: one frame, and what it becomes."""
+    path = folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, image=image[None], restored=restored[None])
+
+
 def write_number(folder: Path, key: str, value: float) -> None:
     """Write a number that was measured in training into `configs/dicom.yaml`, where its key is.
 

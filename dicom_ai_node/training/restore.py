@@ -8,23 +8,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from torch import Generator, Tensor, nn
 from torch.optim import AdamW
 
-from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.domain.model import Intensity, Scaling
+from dicom_ai_node.domain.scaling import ends_of, enlarged, kept_mean
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Plan, descend
 from dicom_ai_node.training.grid import Facts, pad_end
+from dicom_ai_node.training.pair import Method, Pair, PairParts, Plane, psnr, ssim, to_unit
 from dicom_ai_node.training.ranking import interval
-
-Plane = NDArray[np.float32]
 
 EVEN_TO_PX = 16
 """Images are padded to a multiple of this, as the node does."""
@@ -34,41 +33,6 @@ MOST_JUDGED = 16
 
 SAME = 5e-3
 """How far a score that is measured again may lie from the one on record, as a part of it or 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """An image that was made worse, and what it was.
-
-    Attributes
-    ----------
-    given
-        (rows, columns) float32 in the unit of the model's facts.
-    wanted
-        (rows, columns) times the factor of the model.
-    ends
-        (low, high) of the intensity scaling: of the window, or of the volume it came from.
-    group
-        What must stay on one side of a split, and what an interval draws: a patient.
-    """
-
-    given: Plane
-    wanted: Plane
-    ends: tuple[float, float]
-    group: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairParts:
-    """Training fits the weights, validation chooses, test is scored once at the end."""
-
-    training: Sequence[Pair]
-    validation: Sequence[Pair]
-    test: Sequence[Pair]
-
-
-Method = Callable[[Pair], Plane]
-"""Restores the given image of a pair without any learning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +55,6 @@ class RestoreRecipe:
     unit: str = ""
 
 
-def to_unit(array: Plane, ends: tuple[float, float]) -> Plane:
-    """Bring values to 0..1 between two ends, as the node does."""
-    return np.asarray(np.clip((array - ends[0]) / max(ends[1] - ends[0], 1e-6), 0, 1), np.float32)
-
-
 def restored(network: nn.Module, pair: Pair, facts: Facts) -> Plane:
     """Return what the node would make of the given image of a pair."""
     settings = facts["settings"]
@@ -106,32 +65,14 @@ def restored(network: nn.Module, pair: Pair, facts: Facts) -> Plane:
         change = network(pad_end(values, shape, 0.0)[None, None])[0, 0].clamp(-1, 1)
     change = change[: base.shape[0], : base.shape[1]].numpy()
     largest = settings["largest_change"] * (pair.ends[1] - pair.ends[0])
-    return np.asarray(base + change * largest, np.float32)
-
-
-def psnr(found: Plane, wanted: Plane, ends: tuple[float, float]) -> float:
-    """Return the peak signal to noise ratio in dB, both clipped to the window `ends`."""
-    error = float(np.mean((to_unit(found, ends) - to_unit(wanted, ends)) ** 2, dtype=np.float64))
-    return float(-10 * np.log10(max(error, 1e-12)))
-
-
-def ssim(found: Plane, wanted: Plane, ends: tuple[float, float]) -> float:
-    """Return the structural similarity (Wang et al. 2004) in the window `ends`."""
-    one, other = to_unit(found, ends), to_unit(wanted, ends)
-    return float(
-        structural_similarity(
-            one, other, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
+    return kept_mean(base, np.asarray(base + change * largest, np.float32), None, pair.zero)[0]
 
 
 def chosen(recipe: RestoreRecipe, pairs: Sequence[Pair]) -> dict[str, Method]:
     """Return each simple method with the settings that have the best PSNR on `pairs`."""
 
     def score(method: Method) -> float:
-        return float(
-            np.mean([psnr(method(p), p.wanted, recipe.judged or p.ends) for p in pairs])
-        )
+        return float(np.mean([psnr(method(p), p.wanted, recipe.judged or p.ends) for p in pairs]))
 
     return {name: max(tried, key=score) for name, tried in recipe.beside.items()}
 
@@ -207,13 +148,17 @@ def _train(recipe: RestoreRecipe, parts: PairParts, facts: Facts) -> Mapping[str
     plan, settings = recipe.plan, facts["settings"]
     torch.manual_seed(plan.seed)
     generator = Generator().manual_seed(plan.seed)
-    network = model_folder.new_network(recipe.folder).to(memory_format=torch.channels_last)
+    network = model_folder.new_network(recipe.folder)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Not clipped: a change is the same beyond the ends, only what the network sees is cut there.
-    examples = []
+    examples: list[tuple[Tensor, Tensor]] = []
     for pair in parts.training:
         low, span = pair.ends[0], pair.ends[1] - pair.ends[0]
-        both = (enlarged(pair.given, settings["factor"]), pair.wanted)
-        examples.append(tuple(torch.from_numpy((one - low) / span).float() for one in both))
+        base = enlarged(pair.given, settings["factor"])
+        given, wanted = (
+            torch.from_numpy((one - low) / span).float() for one in (base, pair.wanted)
+        )
+        examples.append((given, wanted))
     optimizer = AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
 
     def loss() -> Tensor:
@@ -226,7 +171,9 @@ def _train(recipe: RestoreRecipe, parts: PairParts, facts: Facts) -> Mapping[str
     few = parts.validation[:: max(1, len(parts.validation) // MOST_JUDGED)]
 
     def judge(candidate: nn.Module) -> float:
-        scores = [psnr(restored(candidate, p, facts), p.wanted, recipe.judged or p.ends) for p in few]
+        scores = [
+            psnr(restored(candidate, p, facts), p.wanted, recipe.judged or p.ends) for p in few
+        ]
         return float(np.mean(scores))
 
     fitted = descend(network, optimizer, loss, judge, plan)
@@ -261,6 +208,26 @@ def _score(
     }
 
 
+def golden_of(network: nn.Module, image: Plane, facts: Facts) -> Plane:
+    """Return what the node makes of the golden image, which it scales by itself and has no unit."""
+    told = facts["intensity"]
+    intensity = Intensity(scaling=Scaling(told["scaling"]), low=told["low"], high=told["high"])
+    ends = ends_of(image, None, intensity)
+    return restored(network, Pair(given=image, wanted=image, ends=ends, group=""), facts)
+
+
+def _finish(
+    recipe: RestoreRecipe, parts: PairParts, facts: Facts, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    network = model_folder.shipped_network(recipe.folder)
+    image = recipe.golden(parts.test)
+    model_folder.write_golden_image(recipe.folder, image, golden_of(network, image, facts))
+    score = _score(recipe, parts, facts, training)
+    model_folder.write_score(recipe.folder, score)
+    model_folder.write_checksums(recipe.folder)
+    return score
+
+
 def main(recipe: RestoreRecipe, arguments: Sequence[str] | None = None) -> str:
     """Run a recipe and return its score table.
 
@@ -275,9 +242,7 @@ def main(recipe: RestoreRecipe, arguments: Sequence[str] | None = None) -> str:
     parts = recipe.read(told.data)
     if not told.score_only:
         training = _train(recipe, parts, facts)
-        score = _score(recipe, parts, facts, training)
-        model_folder.write_score(recipe.folder, score)
-        return model_folder.score_table(score["test"])
+        return model_folder.score_table(_finish(recipe, parts, facts, training)["test"])
     on_record = json.loads((recipe.folder / "docs/score.json").read_text())
     score = _score(recipe, parts, facts, on_record["training"])
     check_on_record(score, on_record, "value", SAME)

@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.restoration import denoise_nl_means, estimate_sigma
 
 from dicom_ai_node.domain.scaling import enlarged
-from dicom_ai_node.training.restore import Method, Pair, to_unit
+from dicom_ai_node.training.pair import Method, Pair, to_unit
 
 STRENGTHS = (0.5, 0.7, 0.9, 1.2, 1.6)
 """Smoothing of non-local means, as a part of the noise that is estimated in each image."""
@@ -38,12 +38,20 @@ def non_local_means(strengths: Sequence[float] = STRENGTHS) -> list[Method]:
 
 def median(sides: Sequence[int] = (3, 5, 7)) -> list[Method]:
     """Return medians over squares of some sides."""
-    return [lambda pair, side=side: ndimage.median_filter(pair.given, side) for side in sides]
+
+    def method(side: int) -> Method:
+        return lambda pair: np.asarray(ndimage.median_filter(pair.given, side), np.float32)
+
+    return [method(side) for side in sides]
 
 
 def gaussian(sigmas: Sequence[float] = (0.5, 0.8, 1.2, 1.6, 2.2)) -> list[Method]:
     """Return Gaussian smoothing."""
-    return [lambda pair, s=s: ndimage.gaussian_filter(pair.given, s) for s in sigmas]
+
+    def method(sigma: float) -> Method:
+        return lambda pair: np.asarray(ndimage.gaussian_filter(pair.given, sigma), np.float32)
+
+    return [method(sigma) for sigma in sigmas]
 
 
 def bicubic(factor: int) -> list[Method]:
@@ -52,7 +60,9 @@ def bicubic(factor: int) -> list[Method]:
     def sharpened(amount: float) -> Method:
         def restore(pair: Pair) -> NDArray[np.float32]:
             large = enlarged(pair.given, factor)
-            return large + amount * (large - ndimage.gaussian_filter(large, 1.0))
+            return np.asarray(
+                large + amount * (large - ndimage.gaussian_filter(large, 1.0)), np.float32
+            )
 
         return restore
 

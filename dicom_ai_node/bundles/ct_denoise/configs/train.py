@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.degrade import with_ct_noise
 from dicom_ai_node.training.fit import Plan
-from dicom_ai_node.training.restore import Pair, PairParts, RestoreRecipe, main
+from dicom_ai_node.training.pair import Pair, PairParts
+from dicom_ai_node.training.restore import RestoreRecipe, main
 from dicom_ai_node.training.simple import gaussian, median, non_local_means
 
 Plane = NDArray[np.float32]
@@ -38,13 +39,16 @@ def _dicom(paths: Sequence[Path]) -> Iterator[tuple[Plane, float]]:
 
 
 def _nifti(path: Path, spacing_mm: float) -> Iterator[tuple[Plane, float]]:
-    volume = np.asarray(nibabel.load(path).get_fdata(), np.float32)  # type: ignore[attr-defined]
+    volume = np.asarray(nibabel.load(path).get_fdata(), np.float32)
     for k in range(0, volume.shape[2], 2):
         yield np.clip(np.rot90(volume[:, :, k]), -1024, 3071), spacing_mm
 
 
 def _pairs(
-    slices: Iterator[tuple[Plane, float]], group: str, levels_hu: tuple[float, float], copies: int = 1
+    slices: Iterator[tuple[Plane, float]],
+    group: str,
+    levels_hu: tuple[float, float],
+    copies: int = 1,
 ) -> list[Pair]:
     random = np.random.default_rng([SEED, *group.encode()])
     return [
@@ -53,6 +57,7 @@ def _pairs(
             wanted=np.ascontiguousarray(hu),
             ends=ENDS,
             group=group,
+            zero=-1000.0,
         )
         for hu, spacing_mm in slices
         for _ in range(copies)
@@ -74,9 +79,9 @@ def read(data: Path) -> PairParts:
         ],
         validation=[
             *_pairs(_dicom([dicom / "ct-chest-lungmask/0.dcm"]), "chest", same),
-            *_pairs(
-                _nifti(train / "petct/A-IA001491-0-0x0/InputCT_ROI.nii.gz", 1.0), "B", same
-            )[::6],
+            *_pairs(_nifti(train / "petct/A-IA001491-0-0x0/InputCT_ROI.nii.gz", 1.0), "B", same)[
+                ::6
+            ],
         ],
         test=[
             *_pairs(_dicom(sorted(dcmqi.glob("*.dcm"))), "liver", same),
@@ -107,7 +112,7 @@ RECIPE = RestoreRecipe(
     unit="(HU)",
     plan=Plan(
         steps=3000,
-        minutes=7.5,
+        minutes=6.0,
         batch=8,
         patch=(64, 64),
         learning_rate=2e-3,

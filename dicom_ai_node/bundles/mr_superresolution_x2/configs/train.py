@@ -14,8 +14,9 @@ from PIL import Image
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.degrade import halved
 from dicom_ai_node.training.fit import Plan
+from dicom_ai_node.training.pair import Pair, PairParts
 from dicom_ai_node.training.picture import Picture, split
-from dicom_ai_node.training.restore import Pair, PairParts, RestoreRecipe, main
+from dicom_ai_node.training.restore import RestoreRecipe, main
 from dicom_ai_node.training.simple import bicubic
 
 Plane = NDArray[np.float32]
@@ -66,7 +67,7 @@ RECIPE = RestoreRecipe(
     golden=first,
     plan=Plan(
         steps=3000,
-        minutes=7.5,
+        minutes=6.0,
         batch=8,
         patch=(64, 64),
         learning_rate=2e-3,

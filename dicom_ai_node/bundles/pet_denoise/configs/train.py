@@ -15,7 +15,8 @@ from scipy import ndimage
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.degrade import with_pet_noise
 from dicom_ai_node.training.fit import Plan
-from dicom_ai_node.training.restore import Pair, PairParts, RestoreRecipe, main
+from dicom_ai_node.training.pair import Pair, PairParts
+from dicom_ai_node.training.restore import RestoreRecipe, main
 from dicom_ai_node.training.simple import gaussian, median, non_local_means
 
 Plane = NDArray[np.float32]
@@ -56,7 +57,7 @@ def made_uptake(random: Generator) -> Plane:
 
 
 def _volume(path: Path) -> list[Plane]:
-    volume = np.asarray(nibabel.load(path).get_fdata(), np.float32)  # type: ignore[attr-defined]
+    volume = np.asarray(nibabel.load(path).get_fdata(), np.float32)
     return [np.ascontiguousarray(np.rot90(volume[:, :, k])) for k in range(volume.shape[2])]
 
 
@@ -112,7 +113,7 @@ RECIPE = RestoreRecipe(
     unit="(SUV)",
     plan=Plan(
         steps=3000,
-        minutes=7.5,
+        minutes=6.0,
         batch=8,
         patch=(64, 64),
         learning_rate=2e-3,

@@ -18,7 +18,8 @@ from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.case import part_of_block
 from dicom_ai_node.training.degrade import with_speckle
 from dicom_ai_node.training.fit import Plan
-from dicom_ai_node.training.restore import Pair, PairParts, RestoreRecipe, main
+from dicom_ai_node.training.pair import Pair, PairParts
+from dicom_ai_node.training.restore import RestoreRecipe, main
 from dicom_ai_node.training.simple import gaussian, median, non_local_means
 
 Plane = NDArray[np.float32]
@@ -36,9 +37,9 @@ SEED = 11
 
 
 def _echo(path: Path) -> Plane:
-    """Return the truth: the image without the speckle it came with, as far as means take it away."""
+    """Return the truth: the image without its own speckle, as far as means take it away."""
     image = np.asarray(Image.open(path).convert("L"), np.float32)
-    return ndimage.median_filter(shrunk(image, SHRINK), 3)
+    return np.asarray(ndimage.median_filter(shrunk(image, SHRINK), 3), np.float32)
 
 
 def _images(data: Path) -> Iterator[tuple[str, str, str]]:
@@ -87,7 +88,7 @@ RECIPE = RestoreRecipe(
     levels=(0.2, 1.1),
     plan=Plan(
         steps=3000,
-        minutes=7.5,
+        minutes=6.0,
         batch=8,
         patch=(64, 64),
         learning_rate=2e-3,
