@@ -45,6 +45,16 @@ _MAY_BE_EMPTY = frozenset({
 _TRIAL = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
           "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
           "ClinicalTrialSubjectReadingID")  # fmt: skip
+_UNPAIRED = frozenset({
+    "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CHEST",
+    "CHESTABDOMEN", "CHESTABDPELVIS", "CIRCLEOFWILLIS", "COCCYX", "COLON", "CSPINE", "CTSPINE",
+    "DUODENUM", "ESOPHAGUS", "FACE", "GALLBLADDER", "HEAD", "HEADNECK", "HEART", "ILEUM",
+    "ILIUM", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE", "MAXILLA", "MEDIASTINUM", "MOUTH",
+    "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PENIS", "PROSTATE", "RECTUM", "SKULL",
+    "SPINE", "SPLEEN", "STERNUM", "STOMACH", "THYMUS", "THYROID", "TONGUE", "TRACHEA",
+    "TLSPINE", "TSPINE", "UTERUS", "VAGINA", "WHOLEBODY",
+})  # fmt: skip
+"""Body parts of which there is one: only for others must the side be told, PS3.3 C.7.3.1.1.2."""
 _LONGEST_LO = 64
 _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 
@@ -143,6 +153,16 @@ def add_requests(header: Dataset, source: Dataset) -> None:
     requests = request_attributes(source)
     if requests:
         header.RequestAttributesSequence = requests
+
+
+def add_laterality(header: Dataset, source: Dataset) -> None:
+    """Say which side is shown, or that it is not known, where a body part has two or is not told.
+
+    PS3.3 C.7.3.1.1.2; not where the image says it of itself.
+    """
+    if source.get("BodyPartExamined") not in _UNPAIRED and not source.get("ImageLaterality"):
+        known = source.get("Laterality") in {"L", "R"}
+        header.Laterality = source.Laterality if known else None
 
 
 def by_instance(sources: Sequence[Dataset]) -> Mapping[str, Dataset]:

@@ -19,7 +19,7 @@ from pydicom.uid import (
 from dicom_ai_node.domain.findings import Backdrop, Findings
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
-from dicom_ai_node.encode.identity import add_requests, local_time, result_header
+from dicom_ai_node.encode.identity import add_laterality, add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, planes
@@ -31,16 +31,6 @@ MOST_BYTES = 256 * 2**20
 MOST_STILLS = 16
 """Of a series of single images no more than these become pictures."""
 
-_UNPAIRED = frozenset({
-    "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CHEST",
-    "CHESTABDOMEN", "CHESTABDPELVIS", "CIRCLEOFWILLIS", "COCCYX", "COLON", "CSPINE", "CTSPINE",
-    "DUODENUM", "ESOPHAGUS", "FACE", "GALLBLADDER", "HEAD", "HEADNECK", "HEART", "ILEUM",
-    "ILIUM", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE", "MAXILLA", "MEDIASTINUM", "MOUTH",
-    "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PENIS", "PROSTATE", "RECTUM", "SKULL",
-    "SPINE", "SPLEEN", "STERNUM", "STOMACH", "THYMUS", "THYROID", "TONGUE", "TRACHEA",
-    "TLSPINE", "TSPINE", "UTERUS", "VAGINA", "WHOLEBODY",
-})  # fmt: skip
-"""Body parts of which there is one: only for others must the side be told, PS3.3 C.7.3.1.1.2."""
 _EVEN_WITHIN_MS = 0.5
 _DIRECTIONS = ("RL", "AP", "FH")
 _NOTICEABLE = 0.2
@@ -132,9 +122,7 @@ def _image(scene: _Scene, plane: Plane, sop_class_uid: str, number: int) -> Data
     origin, source = scene.origin, plane.header
     image = result_header(origin, source, sop_class_uid, KIND, number)
     add_requests(image, source)
-    if source.get("BodyPartExamined") not in _UNPAIRED:
-        known = source.get("Laterality") in {"L", "R"}
-        image.Laterality = source.Laterality if known else None
+    add_laterality(image, source)
     image.ConversionType = "WSD"
     image.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     now = local_time(origin, source)

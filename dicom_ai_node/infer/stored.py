@@ -135,10 +135,11 @@ def _steps(decoded: Decoded, seen: NDArray[np.float32], valid: NDArray[np.bool_]
     if decoded.photometric == "PALETTE COLOR":
         raise Rejected(RejectCode.PIX_UNSUPPORTED, "a palette has no colours for restored values")
     stored, shown = _grey(decoded.values), seen.astype(np.float64)
+    counted = np.ones(shown.shape, np.bool_) if valid is None else valid
     # A window cuts off at both ends, so that the extremes may stand for many stored values.
-    inside = (shown > shown.min()) & (shown < shown.max())
-    if valid is not None:
-        inside &= valid
+    inside = counted & (shown > shown.min()) & (shown < shown.max())
+    if not inside.any() or float(np.ptp(shown[inside])) == 0:
+        inside = counted
     x, y = shown[inside], stored[inside]
     if not x.size or float(np.ptp(x)) == 0:
         return 0.0

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Segmentation
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.ports import Encoder
 from dicom_ai_node.encode.headers import read_sources
 from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
@@ -22,7 +23,10 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, REAL_HEAD, NOTHING]
+RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.items()} | {
+    f"{name}, finer": (scenes.RESTORED[name], 2) for name in ("CT", "MR", "US", "US cine")
+}
+SOURCES = [*scenes.SOURCES, *CLASSIFIED, *RESTORED, REAL_HEAD, NOTHING]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -32,6 +36,7 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation_fractional": _ALWAYS | {"dciodvfy"},
     "segmentation_labelmap": _ALWAYS,
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
+    "derived_image": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "structured_report": _ALWAYS
     | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},
 }
@@ -57,7 +62,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Written]:
     for number, name in enumerate(SOURCES):
         scene = _scene(name, folder / f"source-{number}")
         if scene is not None:
-            objects = encode_job(scene.findings, scene.origin, ENCODERS)
+            objects = encode_job(scene.findings, scene.origin, _encoders(name))
             paths = write_objects(folder / f"result-{number}", objects)
             made[name] = Written(scene, tuple(paths))
     return made
@@ -260,9 +265,19 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
         return None if headers is None else scenes.scene_of(headers)
     if name == NOTHING:
         return scenes.nothing(phantoms.ct())
+    if name in RESTORED:
+        make, factor = RESTORED[name]
+        return scenes.restored(make(), factor)
     if name in CLASSIFIED:
         return scenes.classified(CLASSIFIED[name]())
     return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))
+
+
+def _encoders(name: str) -> Mapping[str, Encoder]:
+    """Return what a route for such findings asks for: nothing is reported of a restored image."""
+    if name not in RESTORED:
+        return ENCODERS
+    return {kind: ENCODERS[kind] for kind in ("derived_image", "secondary_capture")}
 
 
 def _made(source: str, written: Mapping[str, Written]) -> Written:

@@ -104,7 +104,7 @@ RECIPE = RestoreRecipe(
     folder=Path(__file__).resolve().parents[1],
     read=read,
     beside={
-        "non-local means": non_local_means((0.7, 1.0, 1.4, 2.0, 3.0)),
+        "non-local means": non_local_means((1.0, 1.5, 2.2, 3.2, 4.5)),
         "median": median(),
         "Gaussian": gaussian(),
     },
@@ -112,7 +112,7 @@ RECIPE = RestoreRecipe(
     levels=(0.3, 1.2),
     unit="(SUV)",
     plan=Plan(
-        steps=3000,
+        steps=2200,
         minutes=6.0,
         batch=8,
         patch=(64, 64),

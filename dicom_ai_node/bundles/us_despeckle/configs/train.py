@@ -80,14 +80,14 @@ RECIPE = RestoreRecipe(
     folder=Path(__file__).resolve().parents[1],
     read=read,
     beside={
-        "non-local means": non_local_means((0.7, 1.0, 1.4, 2.0, 3.0)),
+        "non-local means": non_local_means((1.0, 1.5, 2.2, 3.2, 4.5)),
         "median": median(),
         "Gaussian": gaussian(),
     },
     golden=first,
     levels=(0.2, 1.1),
     plan=Plan(
-        steps=3000,
+        steps=2200,
         minutes=6.0,
         batch=8,
         patch=(64, 64),
