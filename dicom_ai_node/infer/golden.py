@@ -18,6 +18,7 @@ from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.uids import SOPInstanceUID, derive_uid
 from dicom_ai_node.infer.sealed import SealedFolder
+from dicom_ai_node.infer.units import HOUNSFIELD, NO_UNIT
 
 VOLUME_AXES = 3
 SUM_WITHIN = 0.001
@@ -144,7 +145,7 @@ def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:
         return Volume(array=array, geometry=geometry, unit="1", sources=sources)
     return Frames(
         array=array,
-        unit="1",
+        unit=HOUNSFIELD if facts.modality == ("CT",) else NO_UNIT,
         sources=sources,
         spacing_mm=None,
         region=(0, array.shape[1], 0, array.shape[2]),

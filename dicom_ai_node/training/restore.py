@@ -208,12 +208,12 @@ def _score(
     }
 
 
-def golden_of(network: nn.Module, image: Plane, facts: Facts) -> Plane:
-    """Return what the node makes of the golden image, which it scales by itself and has no unit."""
+def golden_of(network: nn.Module, image: Plane, facts: Facts, zero: float) -> Plane:
+    """Return what the node makes of the golden image, which it scales by itself."""
     told = facts["intensity"]
     intensity = Intensity(scaling=Scaling(told["scaling"]), low=told["low"], high=told["high"])
     ends = ends_of(image, None, intensity)
-    return restored(network, Pair(given=image, wanted=image, ends=ends, group=""), facts)
+    return restored(network, Pair(given=image, wanted=image, ends=ends, group="", zero=zero), facts)
 
 
 def _finish(
@@ -221,7 +221,9 @@ def _finish(
 ) -> dict[str, Any]:
     network = model_folder.shipped_network(recipe.folder)
     image = recipe.golden(parts.test)
-    model_folder.write_golden_image(recipe.folder, image, golden_of(network, image, facts))
+    model_folder.write_golden_image(
+        recipe.folder, image, golden_of(network, image, facts, parts.test[0].zero)
+    )
     score = _score(recipe, parts, facts, training)
     model_folder.write_score(recipe.folder, score)
     model_folder.write_checksums(recipe.folder)
