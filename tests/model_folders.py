@@ -17,7 +17,7 @@ from monai.networks.nets import ResNet, UNet
 from ruamel.yaml import YAML
 from safetensors.torch import save
 
-from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.domain.restoring import enlarged
 
 THRESHOLD = 0.6
 STEEP = 200.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicom_ai_node.domain.findings import Backdrop
 from dicom_ai_node.domain.image import Frames, Image
-from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.infer.suv import SUVBW
 from dicom_ai_node.infer.units import HOUNSFIELD
 

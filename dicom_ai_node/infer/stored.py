@@ -20,7 +20,7 @@ from dicom_ai_node.domain.findings import DerivedPixels, Findings, Restoration
 from dicom_ai_node.domain.image import Frames, Image, SourceFrame
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.reject import RejectCode
-from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.infer.colour import LUMA
 from dicom_ai_node.infer.display import comparison
 from dicom_ai_node.infer.pixels import Decoded, decoded_frames

@@ -15,9 +15,10 @@ from pydicom.sr.coding import Code
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings, Restoration
 from dicom_ai_node.domain.image import Frames, Image
-from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.restoring import enlarged, kept_mean
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.scaling import ends, enlarged, kept_mean, padded, to_range
+from dicom_ai_node.domain.scaling import ends, padded, to_range
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 
@@ -82,6 +83,8 @@ class Restore:
         """Return what `settings` of the model says."""
         if facts.sees is Sees.VOLUME:
             w.wrong("", "a model that restores sees slices or frames")
+        if facts.intensity.scaling not in {Scaling.WINDOW, Scaling.PERCENTILE}:
+            w.wrong("", "a model that restores scales by a window or by percentiles")
         factor, largest = w.whole("factor", 1), w.number("largest_change")
         if factor not in FACTORS:
             w.wrong("factor", f"must be one of {', '.join(map(str, FACTORS))}")
@@ -128,7 +131,7 @@ class Restore:
     ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return (frames, rows, columns) in the unit of the image, none larger than allowed."""
         limits = ends(image, self._facts)
-        seen = [to_range(b, e, self._facts) for b, e in zip(base, limits, strict=True)]
+        seen = [to_range(b, e) for b, e in zip(base, limits, strict=True)]
         items = torch.from_numpy(padded(np.stack(seen), self._facts))[:, None]
         inside = (slice(None), 0, slice(0, base.shape[1]), slice(0, base.shape[2]))
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.special import digamma
 from skimage.transform import radon
 
-from dicom_ai_node.domain.scaling import shrunk
+from dicom_ai_node.domain.restoring import shrunk
 
 Plane = NDArray[np.float32]
 

@@ -17,7 +17,8 @@ from torch import Generator, Tensor, nn
 from torch.optim import AdamW
 
 from dicom_ai_node.domain.model import Intensity, Scaling
-from dicom_ai_node.domain.scaling import ends_of, enlarged, kept_mean
+from dicom_ai_node.domain.restoring import enlarged, kept_mean
+from dicom_ai_node.domain.scaling import ends_of
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Plan, descend
@@ -212,7 +213,7 @@ def golden_of(network: nn.Module, image: Plane, facts: Facts, zero: float) -> Pl
     """Return what the node makes of the golden image, which it scales by itself."""
     told = facts["intensity"]
     intensity = Intensity(scaling=Scaling(told["scaling"]), low=told["low"], high=told["high"])
-    ends = ends_of(image, None, intensity)
+    ends = ends_of(image, intensity)
     return restored(network, Pair(given=image, wanted=image, ends=ends, group="", zero=zero), facts)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.restoration import denoise_nl_means
 
-from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.training.pair import Method, Pair, to_unit
 
 STRENGTHS = (0.6, 1.0, 1.5, 2.2, 3.2)

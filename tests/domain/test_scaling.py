@@ -1,111 +1,70 @@
-"""Intensities reach the network in 0..1, and the way back is known."""
+"""Intensities come to a network as it was trained on them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.image import Frames, SourceFrame
-from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling, Sees
-from dicom_ai_node.domain.scaling import ends, enlarged, kept_mean, scaled, shrunk
+from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling
+from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.uids import SOPInstanceUID
-from tests.encode.scenes import MODEL
+from dicom_ai_node.infer.catalog import Catalog
+from tests.model_folders import threshold_model
 
 
-def _facts(scaling: Scaling, low: float, high: float, sees: Sees) -> ModelFacts:
-    return replace(MODEL, sees=sees, intensity=Intensity(scaling=scaling, low=low, high=high))
+def _facts(tmp_path: Path, intensity: Intensity) -> ModelFacts:
+    threshold_model(tmp_path, sees="frames", grid={"size_px": [4, 4]})
+    return replace(Catalog([tmp_path]).facts("bright_ct"), intensity=intensity)
 
 
-def _frames(valid: NDArray[np.bool_] | None = None) -> Frames:
-    array = np.linspace(-900, 900, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
+def _frames(values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> Frames:
     return Frames(
-        array=array,
+        array=values,
         unit="1",
-        sources=(SourceFrame(SOPInstanceUID("1.2")),) * 2,
+        sources=tuple(SourceFrame(SOPInstanceUID("2.25.1"), n + 1) for n in range(len(values))),
         spacing_mm=None,
-        region=(0, 8, 0, 8),
+        region=(0, values.shape[1], 0, values.shape[2]),
         valid=valid,
     )
 
 
-@pytest.mark.parametrize("sees", [Sees.SLICES, Sees.FRAMES])
+def test_standard_scaling_has_the_numbers_of_the_training_data(tmp_path: Path) -> None:
+    """Clipped first, as nnU-Net does with CT: nothing is measured in the image."""
+    standard = Intensity(scaling=Scaling.STANDARD, low=-100, high=300, mean=50, deviation=20)
+    values = np.array([[[-1000, -100, 50], [70, 300, 3000]]], np.float32)
+    found = scaled(_frames(values), _facts(tmp_path, standard))
+    assert found.tolist() == [[[-7.5, -7.5, 0], [1, 12.5, 12.5]]]
+
+
+@pytest.mark.parametrize("valid", [None, np.array([[[1, 1, 1], [1, 0, 0]]], bool)])
+def test_nothing_around_the_head_takes_part_in_its_statistics(
+    tmp_path: Path, valid: NDArray[np.bool_] | None
+) -> None:
+    """Where a model was trained on skull-stripped images, zero is no intensity."""
+    masked = Intensity(scaling=Scaling.ZSCORE, nonzero=True)
+    values = np.array([[[0, 0, 1], [3, 0, 0]]], np.float32)
+    found = scaled(_frames(values, valid), _facts(tmp_path, masked))
+    assert found.tolist() == [[[0, 0, -1], [1, 0, 0]]]
+    nothing = np.zeros((1, 2, 3), np.float32)
+    assert not scaled(_frames(nothing, valid), _facts(tmp_path / "again", masked)).any()
+
+
 @pytest.mark.parametrize(
-    ("scaling", "low", "high"),
-    [(Scaling.WINDOW, -1000, 1000), (Scaling.PERCENTILE, 0, 100), (Scaling.ZSCORE, 0, 1)],
+    ("intensity", "pad"),
+    [
+        pytest.param(Intensity(scaling=Scaling.ZSCORE), -1, id="the lowest value"),
+        pytest.param(Intensity(scaling=Scaling.ZSCORE, pad=0), 0, id="as the model says"),
+        pytest.param(Intensity(scaling=Scaling.STANDARD), 0, id="the mean of the training data"),
+    ],
 )
-def test_the_ends_undo_the_scaling(scaling: Scaling, low: float, high: float, sees: Sees) -> None:
-    """What was scaled, times the span of its ends and above the lower one, is the image again."""
-    frames, facts = _frames(), _facts(scaling, low, high, sees)
-    undone = [
-        values * (top - bottom) + bottom
-        for values, (bottom, top) in zip(scaled(frames, facts), ends(frames, facts), strict=True)
-    ]
-    assert np.allclose(undone, frames.array, atol=1e-3)
-
-
-def test_slices_are_scaled_together_and_frames_each_by_itself() -> None:
-    """The slices of one patient are comparable; two X-rays are not."""
-    together = ends(_frames(), _facts(Scaling.PERCENTILE, 0, 100, Sees.SLICES))
-    alone = ends(_frames(), _facts(Scaling.PERCENTILE, 0, 100, Sees.FRAMES))
-    assert together[0] == together[1]
-    assert alone[0] != alone[1]
-
-
-def test_padding_has_no_part_in_the_ends() -> None:
-    """Else a black border would darken the image."""
-    valid = np.zeros((2, 8, 8), bool)
-    valid[:, 2:4] = True
-    frames = _frames(valid)
-    (low, high), _ = ends(frames, _facts(Scaling.PERCENTILE, 0, 100, Sees.SLICES))
-    assert (low, high) == (frames.array[valid].min(), frames.array[valid].max())
-
-
-def test_an_empty_image_has_a_range_all_the_same() -> None:
-    """Division by nothing helps nobody."""
-    frames = replace(_frames(), array=np.full((2, 8, 8), 7, np.float32))
-    for low, high in ends(frames, _facts(Scaling.PERCENTILE, 0, 100, Sees.FRAMES)):
-        assert high > low
-
-
-def test_enlarging_keeps_the_borders() -> None:
-    """A ramp goes on as a ramp, each pixel centre where it lies between the old ones."""
-    rows, columns = np.mgrid[:6, :7].astype(np.float32)
-    ramp = 3 * rows + 5 * columns
-    large = enlarged(ramp, 2)
-    assert large.shape == (12, 14)
-    fine_rows, fine_columns = (np.mgrid[:12, :14] + 0.5) / 2 - 0.5
-    wanted = 3 * fine_rows + 5 * fine_columns
-    assert np.allclose(large[4:-4, 4:-4], wanted[4:-4, 4:-4], atol=1e-4)
-    assert enlarged(ramp, 1) is ramp
-
-
-def test_enlarging_keeps_what_is_even_and_shrinking_its_mean() -> None:
-    """No pixel becomes brighter of it."""
-    even = np.full((4, 6), 9.5, np.float32)
-    assert np.allclose(enlarged(even, 2), 9.5)
-    image = np.arange(30, dtype=np.float32).reshape(5, 6)
-    assert shrunk(image, 2).shape == (2, 3)
-    assert shrunk(image, 2)[0, 0] == pytest.approx(image[:2, :2].mean())
-
-
-def test_a_mean_that_has_hardly_moved_is_left_alone() -> None:
-    """Within a hundredth of itself."""
-    before = np.full((2, 2), 100, np.float32)
-    after, notes = kept_mean(before, before * np.float32(1.005), None, 0.0)
-    assert notes == ()
-    assert after.mean() == pytest.approx(100.5)
-
-
-def test_a_mean_that_has_moved_is_set_back_around_zero() -> None:
-    """Nothing stays nothing, and padding stays padding."""
-    before = np.array([[0, 100], [100, 7]], np.float32)
-    valid = np.array([[True, True], [True, False]])
-    after, notes = kept_mean(before, before * np.float32(1.05), valid, 0.0)
-    assert len(notes) == 1
-    assert np.allclose(after, before)
-    with pytest.raises(TaskFailed):
-        kept_mean(before, before * 2, valid, 0.0)
-    with pytest.raises(TaskFailed):
-        kept_mean(before, before * np.float32("nan"), valid, 0.0)
+def test_a_model_may_say_what_fills_up_a_small_image(
+    tmp_path: Path, intensity: Intensity, pad: float
+) -> None:
+    """nnU-Net and MONAI fill up with zero, after scaling."""
+    facts = _facts(tmp_path, intensity)
+    found = padded(scaled(_frames(np.array([[[1, 3], [1, 3]]], np.float32)), facts), facts)
+    assert found.shape == (1, 4, 4)
+    assert found[0, 3, 3] == pad

@@ -23,7 +23,7 @@ from dicom_ai_node.domain.model import (
     Sees,
     SlidingWindow,
 )
-from dicom_ai_node.domain.scaling import enlarged
+from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.tasks.restore import Restore, Settings
