@@ -43,7 +43,7 @@ def facts_of(name: str) -> ModelFacts:
 
 def test_there_are_restorers() -> None:
     """Otherwise the tests below would be about nothing."""
-    assert "mr_superresolution_x2" in RESTORERS
+    assert {"ct_denoise", "mr_superresolution_x2", "us_despeckle"} <= set(RESTORERS)
 
 
 @EVERY_RESTORER
