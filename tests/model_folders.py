@@ -239,7 +239,8 @@ def restore_model(parent: Path, **changes: object) -> Path:
         YAML(typ="safe").dump(content, file)
     network = UNet(**{key: value for key, value in definition_.items() if key != "_target_"})
     weights = {key: torch.zeros_like(value) for key, value in network.state_dict().items()}
-    # (in, out, ...): the first input is the image itself.
+    weights["model.0.conv.weight"] += 1
+    # (in, out, ...): the first input is the skip connection, here the image itself.
     weights["model.2.conv.weight"][0, 0] = -PULL
     weights["model.2.conv.bias"][0] = PULL / 2
     (folder / "models/model.safetensors").write_bytes(save(weights))

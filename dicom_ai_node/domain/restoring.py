@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.scaling import EVEN_TO_PX
 
 MEAN_WITHIN = 0.01
 """By how much of itself the mean of a restored image may move before it is set back."""
@@ -41,6 +42,20 @@ def _cubic(length: int, factor: int) -> NDArray[np.float32]:
         at = np.clip(neighbour, 0, length - 1)
         np.add.at(weights, (np.arange(len(centres)), at), np.where(away <= 1, near, far))
     return weights
+
+
+def extended(
+    stack: NDArray[np.float32], least: tuple[int, ...] | None = None
+) -> NDArray[np.float32]:
+    """Return (items, rows, columns) filled up at the end to what a network takes.
+
+    The last row and column go on: a black border would be an edge that is none. Without `least`,
+    the size of a window, rows and columns become a multiple of `EVEN_TO_PX`.
+    """
+    have = stack.shape[1:]
+    want = [-(-n // EVEN_TO_PX) * EVEN_TO_PX for n in have] if least is None else least
+    missing = [(0, max(0, w - h)) for w, h in zip(want, have, strict=True)]
+    return np.pad(stack, ((0, 0), *missing), mode="edge")
 
 
 def kept_mean(

@@ -16,9 +16,9 @@ from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings, Restoration
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
-from dicom_ai_node.domain.restoring import enlarged, kept_mean
+from dicom_ai_node.domain.restoring import enlarged, extended, kept_mean
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.scaling import ends, padded, to_range
+from dicom_ai_node.domain.scaling import ends, to_range
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 
@@ -132,7 +132,8 @@ class Restore:
         """Return (frames, rows, columns) in the unit of the image, none larger than allowed."""
         limits = ends(image, self._facts)
         seen = [to_range(b, e) for b, e in zip(base, limits, strict=True)]
-        items = torch.from_numpy(padded(np.stack(seen), self._facts))[:, None]
+        least = None if self._facts.window is None else self._facts.window.roi_size
+        items = torch.from_numpy(extended(np.stack(seen), least))[:, None]
         inside = (slice(None), 0, slice(0, base.shape[1]), slice(0, base.shape[2]))
 
         def compute(rung: Rung) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import AdamW
 
 from dicom_ai_node.domain.model import Intensity, Scaling
-from dicom_ai_node.domain.restoring import enlarged, kept_mean
+from dicom_ai_node.domain.restoring import enlarged, extended, kept_mean
 from dicom_ai_node.domain.scaling import ends_of
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.command import asked, check_on_record
@@ -25,9 +25,6 @@ from dicom_ai_node.training.fit import Plan, descend
 from dicom_ai_node.training.grid import Facts, pad_end
 from dicom_ai_node.training.pair import Method, Pair, PairParts, Plane, psnr, ssim, to_unit
 from dicom_ai_node.training.ranking import interval
-
-EVEN_TO_PX = 16
-"""Images are padded to a multiple of this, as the node does."""
 
 MOST_JUDGED = 16
 """About how many validation images choose the step; all of them tune the simple methods."""
@@ -60,10 +57,9 @@ def restored(network: nn.Module, pair: Pair, facts: Facts) -> Plane:
     """Return what the node would make of the given image of a pair."""
     settings = facts["settings"]
     base = enlarged(pair.given, settings["factor"])
-    values = torch.from_numpy(to_unit(base, pair.ends))
-    shape = [-(-n // EVEN_TO_PX) * EVEN_TO_PX for n in base.shape]
+    values = torch.from_numpy(extended(to_unit(base, pair.ends)[None]))
     with torch.inference_mode():
-        change = network(pad_end(values, shape, 0.0)[None, None])[0, 0].clamp(-1, 1)
+        change = network(values[None])[0, 0].clamp(-1, 1)
     change = change[: base.shape[0], : base.shape[1]].numpy()
     largest = settings["largest_change"] * (pair.ends[1] - pair.ends[0])
     return kept_mean(base, np.asarray(base + change * largest, np.float32), None, pair.zero)[0]

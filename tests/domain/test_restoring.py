@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.image import Frames, SourceFrame
 from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling, Sees
-from dicom_ai_node.domain.restoring import enlarged, kept_mean, shrunk
+from dicom_ai_node.domain.restoring import enlarged, extended, kept_mean, shrunk
 from dicom_ai_node.domain.scaling import ends, scaled
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from tests.encode.scenes import MODEL
@@ -89,6 +89,17 @@ def test_enlarging_keeps_what_is_even_and_shrinking_its_mean() -> None:
     image = np.arange(30, dtype=np.float32).reshape(5, 6)
     assert shrunk(image, 2).shape == (2, 3)
     assert shrunk(image, 2)[0, 0] == pytest.approx(image[:2, :2].mean())
+
+
+def test_images_are_filled_up_with_what_is_at_their_border() -> None:
+    """To sixteen, or to the size of a window; a black border would be sharpened as an edge."""
+    image = np.arange(20 * 33, dtype=np.float32).reshape(1, 20, 33)
+    large = extended(image)
+    assert large.shape == (1, 32, 48)
+    assert np.array_equal(large[:, :20, :33], image)
+    assert (large[0, :20, 33:] == image[0, :, -1:]).all()
+    assert (large[0, 20:, :33] == image[0, -1:]).all()
+    assert extended(image, (64, 16)).shape == (1, 64, 33)
 
 
 def test_a_mean_that_has_hardly_moved_is_left_alone() -> None:
