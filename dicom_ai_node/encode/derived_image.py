@@ -27,8 +27,9 @@ from pydicom.valuerep import format_number_as_ds
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import DerivedPixels, Findings
 from dicom_ai_node.domain.ports import Origin
-from dicom_ai_node.encode.identity import add_laterality, add_requests, by_instance, result_header
+from dicom_ai_node.encode.identity import add_requests, by_instance, result_header
 from dicom_ai_node.encode.provenance import concept, is_multiframe, source_images
+from dicom_ai_node.encode.sides import add_laterality
 
 KIND = "derived_image"
 
@@ -118,7 +119,8 @@ def _image(
     image.file_meta = header.file_meta
     image.SeriesDescription = _description(origin, source)
     add_requests(image, source)
-    add_laterality(image, source)
+    if not source.get("ImageLaterality"):  # then the image says it of itself
+        add_laterality(image, source)
     _add_derivation(image, source, origin, derived)
     _drop_empty_tables(image)
     if derived.factor > 1:

@@ -25,9 +25,10 @@ NODE_NAME = "dicom_ai_node"
 _MODALITY = {
     "segmentation": "SEG", "segmentation_fractional": "SEG", "segmentation_labelmap": "SEG",
     "structured_report": "SR", "secondary_capture": "OT", "derived_image": "",
+    "presentation_state": "PR",
 }  # fmt: skip
 """Nothing where it is that of the source."""
-_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "OT": 94, "": 95}
+_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "PR": 93, "OT": 94, "": 95}
 _TWIN = {"segmentation_fractional": 1, "segmentation_labelmap": 2}
 """Kinds that share a hundred and may be asked for by one route: each gets its own third of it."""
 
@@ -45,22 +46,15 @@ _MAY_BE_EMPTY = frozenset({
 _TRIAL = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
           "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
           "ClinicalTrialSubjectReadingID")  # fmt: skip
-_UNPAIRED = frozenset({
-    "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CHEST",
-    "CHESTABDOMEN", "CHESTABDPELVIS", "CIRCLEOFWILLIS", "COCCYX", "COLON", "CSPINE", "CTSPINE",
-    "DUODENUM", "ESOPHAGUS", "FACE", "GALLBLADDER", "HEAD", "HEADNECK", "HEART", "ILEUM",
-    "ILIUM", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE", "MAXILLA", "MEDIASTINUM", "MOUTH",
-    "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PENIS", "PROSTATE", "RECTUM", "SKULL",
-    "SPINE", "SPLEEN", "STERNUM", "STOMACH", "THYMUS", "THYROID", "TONGUE", "TRACHEA",
-    "TLSPINE", "TSPINE", "UTERUS", "VAGINA", "WHOLEBODY",
-})  # fmt: skip
-"""Body parts of which there is one: only for others must the side be told, PS3.3 C.7.3.1.1.2."""
 _LONGEST_LO = 64
 _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 
 
 def series_number(origin: Origin, kind: str) -> int:
-    """Return 91xx for a segmentation, 92xx for a report, 94xx a picture, 95xx an image."""
+    """Return 91xx for a segmentation, 92xx for a report, 93xx for graphics, 94xx for a picture.
+
+    95xx for an image; xx comes from the job.
+    """
     chance = int(sha256(origin.job.encode()).hexdigest()[:8], 16) % 33 * 3
     return _SERIES_HUNDRED[_MODALITY[kind]] * 100 + chance + _TWIN.get(kind, 0)
 
@@ -153,16 +147,6 @@ def add_requests(header: Dataset, source: Dataset) -> None:
     requests = request_attributes(source)
     if requests:
         header.RequestAttributesSequence = requests
-
-
-def add_laterality(header: Dataset, source: Dataset) -> None:
-    """Say which side is shown, or that it is not known, where a body part has two or is not told.
-
-    PS3.3 C.7.3.1.1.2; not where the image says it of itself.
-    """
-    if source.get("BodyPartExamined") not in _UNPAIRED and not source.get("ImageLaterality"):
-        known = source.get("Laterality") in {"L", "R"}
-        header.Laterality = source.Laterality if known else None
 
 
 def by_instance(sources: Sequence[Dataset]) -> Mapping[str, Dataset]:
