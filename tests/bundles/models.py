@@ -8,6 +8,7 @@ from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.detect import BoxRecipe
 from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.recipe import Recipe
+from dicom_ai_node.training.restore import RestoreRecipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
@@ -15,6 +16,7 @@ NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.ya
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
 DETECTORS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "detect"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
+RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
 
 def _module_of(name: str) -> ModuleType:
@@ -43,4 +45,10 @@ def class_recipe_of(name: str) -> ClassRecipe:
 def box_recipe_of(name: str) -> BoxRecipe:
     """Return the recipe of a model that detects."""
     recipe: BoxRecipe = _module_of(name).RECIPE
+    return recipe
+
+
+def restore_recipe_of(name: str) -> RestoreRecipe:
+    """Return the recipe of a model that restores."""
+    recipe: RestoreRecipe = _module_of(name).RECIPE
     return recipe
