@@ -4,6 +4,7 @@ OUTPUTS = (
     "segmentation",
     "segmentation_fractional",
     "segmentation_labelmap",
+    "rt_structure_set",
     "secondary_capture",
     "structured_report",
 )

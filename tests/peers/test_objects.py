@@ -31,6 +31,7 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation": _ALWAYS | {"dciodvfy"},
     "segmentation_fractional": _ALWAYS | {"dciodvfy"},
     "segmentation_labelmap": _ALWAYS,
+    "rt_structure_set": _ALWAYS | {"dciodvfy", "drtdump"},
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "structured_report": _ALWAYS
     | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},

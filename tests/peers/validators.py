@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, RTStructureSetStorage, SegmentationStorage
 
 from tests.peers import air, iod
 from tests.peers.tools import find, find_file
@@ -240,6 +240,13 @@ def dcmj2pnm(path: Path, scratch: Path) -> list[str]:
     return [done.stderr[:300]] if done.returncode else []
 
 
+def drtdump(path: Path, _scratch: Path) -> list[str]:
+    """Let DCMTK read an RT object into its own classes, module by module."""
+    done = _run([find("drtdump"), "-v", str(path)])
+    said = (done.stdout + done.stderr).splitlines()
+    return [line for line in said if line.startswith(("E:", "F:"))]
+
+
 def dcmftest(path: Path, _scratch: Path) -> list[str]:
     """Let DCMTK see whether it is a DICOM file at all."""
     said = _run([find("dcmftest"), str(path)]).stdout
@@ -270,6 +277,8 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["AIR"] = rules
     elif sop_class in _SEGMENTATIONS:
         judges["dcmqi"] = dcmqi_reads
+    elif sop_class == RTStructureSetStorage:
+        judges["drtdump"] = drtdump
     else:
         judges["dcmj2pnm"] = dcmj2pnm
     return judges
