@@ -6,7 +6,7 @@ python dicom_ai_node/bundles/petct_lesion/configs/train.py --data FOLDER [--scor
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,19 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from dicom_ai_node.training import folder as model_folder
-from dicom_ai_node.training.augment import Touch, Warp, warp
+from dicom_ai_node.training.augment import Touch
 from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Plan, descend
 from dicom_ai_node.training.grid import Facts, resize, scaled_inputs
-from dicom_ai_node.training.made import blob, blurred, grain
+from dicom_ai_node.training.petct import (
+    TURNED,
+    Patient,
+    drawn,
+    outline_part,
+    overlap,
+    varied,
+    with_lesion,
+)
 from dicom_ai_node.training.predict import probabilities_of, tidied
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -36,27 +44,16 @@ SOFT_TISSUE_SUV = 0.37
 scaled to this median."""
 
 MODEL_MM, FINE_MM = (2.0, 2.0, 2.0), (1.0, 1.0, 1.0)
-AIR_HU, LUNG_HU = -1000.0, -500.0
 PLAN = Plan(
     steps=4000, minutes=5.0, batch=4, patch=(24, 48, 48), learning_rate=2e-3, judge_every=100,
-    ema=0.99, touch=Touch(),
-    warp=Warp(degrees=15, zoom=(0.85, 1.2), shift=0.05, mirror=(-1, -2, -3)),
+    ema=0.99, touch=Touch(), warp=TURNED,
 )  # fmt: skip
-MADE_CASES, SAME, RESAMPLES = 60, 1e-3, 1000
+POOL, VALIDATION, MADE_CASES = 200, 24, 60
+"""Made cases to learn from, to choose the step by, and to test on."""
+SAME, RESAMPLES = 1e-3, 1000
 THRESHOLD_SUV, THRESHOLD_PART = 2.5, 0.41
-APART_MM = 20.0
-"""A made lesion has its middle at least this far from any other."""
 FOUND_DICE = 0.1
 """From this overlap on a made lesion counts as found."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
-    """PET in SUV and CT in HU on one grid, (slices, rows, columns), with what experts drew."""
-
-    suv: NDArray[np.float32]
-    hu: NDArray[np.float32]
-    lesion: NDArray[np.bool_]
 
 
 def patient(data: Path, name: str) -> Patient:
@@ -87,79 +84,6 @@ def _half(array: NDArray[Any]) -> tuple[int, ...]:
     return tuple(length // 2 for length in array.shape)
 
 
-def outline_part(where: Patient) -> float:
-    """Return at which part of the way from lung to maximum the experts drew their outline."""
-    lung = float(np.median(where.suv[where.hu < LUNG_HU]))
-    top = float(where.suv[where.lesion].max())
-    parts = np.arange(0.1, 0.6, 0.01)
-    scores = [_dice(where.suv >= lung + part * (top - lung), where.lesion) for part in parts]
-    return round(float(parts[int(np.argmax(scores))]), 2)
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    both = int(one.sum()) + int(other.sum())
-    return 2 * int((one & other).sum()) / both if both else 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A patient with a made lesion: `made` is its outline, `lesion` all outlines together."""
-
-    patient: Patient
-    made: NDArray[np.bool_]
-
-
-def with_lesion(
-    where: Patient, part: float, spacing_mm: Sequence[float], random: np.random.Generator
-) -> Made:
-    """Put a made lesion into a lung: hot in the PET, mostly dense in the CT.
-
-    The lump takes up FDG evenly or in grains, some with a cold core; a scanner of 5 to 8 mm sees
-    it. Its outline is where experts would draw it, `part` of the way up to its maximum. Its CT
-    has breathed by up to 4 mm.
-    """
-    free = ndimage.distance_transform_edt(~where.lesion, sampling=spacing_mm) > APART_MM
-    lung = (where.hu < LUNG_HU) & (where.suv > 0.3 * np.median(where.suv))
-    places = np.argwhere(ndimage.binary_dilation(lung, iterations=2) & free)
-    if not len(places):
-        return Made(patient=where, made=np.zeros_like(where.lesion))
-    centre = places[random.integers(len(places))]
-    lump = blob(where.suv.shape, centre, 4 * 3 ** random.uniform(0, 1), spacing_mm, random)
-    width_mm = random.uniform(5, 8)
-    hot = lump * (1 + 0.25 * grain(lump.shape, 6, spacing_mm, random))
-    if random.uniform() < 0.2:  # noqa: PLR2004 - a cold core
-        hot = hot * (1 - 0.8 * ndimage.binary_erosion(lump, iterations=round(4 / spacing_mm[0])))
-    seen = blurred(np.clip(hot, 0, None), width_mm, spacing_mm)
-    top = max(float(seen.max()), 1e-6)
-    wanted = float(np.median(where.suv[lung])) * 2.5 * 8 ** random.uniform(0, 1)
-    suv = where.suv * (1 - blurred(lump.astype(np.float32), width_mm, spacing_mm))
-    suv += seen / top * wanted
-    made = ndimage.binary_fill_holes(seen >= part * top)
-    shift = random.uniform(-4, 4, 3) / np.asarray(spacing_mm)
-    dense = blurred(ndimage.shift(lump.astype(np.float32), shift, order=1), 2, spacing_mm)
-    hu = where.hu + dense * (random.choice([30, -100, -400]) - where.hu)
-    whole = Patient(suv=suv, hu=hu.astype(np.float32), lesion=where.lesion | made)
-    return Made(patient=whole, made=made)
-
-
-def varied(where: Patient, part: float, random: np.random.Generator) -> Patient:
-    """Return the patient turned, with noise, another uptake and, mostly, made lesions."""
-    seed = torch.Generator().manual_seed(int(random.integers(2**31)))
-    images = torch.from_numpy(np.stack([where.suv, where.hu - AIR_HU]))[None]
-    turned, marks = warp(images, torch.from_numpy(where.lesion)[None].long(), PLAN.warp, seed)
-    suv, hu = turned[0].numpy()
-    here = Patient(suv=suv, hu=hu + AIR_HU, lesion=marks[0].numpy() > 0)
-    for _ in range(random.integers(0, 3)):
-        here = with_lesion(here, part, MODEL_MM, random).patient
-    if random.uniform() < 0.5:  # noqa: PLR2004 - a dense spot that takes up nothing
-        cold = with_lesion(here, part, MODEL_MM, random)
-        here = replace(here, hu=cold.patient.hu)
-    level = random.uniform(0, 0.12) * float(np.median(here.suv))
-    noise = level * grain(here.suv.shape, 6, MODEL_MM, random)
-    gain = np.float32(0.6 * 5 ** random.uniform(0, 1))
-    return replace(here, suv=np.clip(here.suv + noise, 0, None) * gain)
-
-
 def tensor(where: Patient, facts: Facts) -> Tensor:
     """Return (2, *axes), PET and CT as the network sees them."""
     images = {"pet": torch.from_numpy(where.suv), "ct": torch.from_numpy(where.hu)}
@@ -173,17 +97,19 @@ def train(where: Patient, facts: Facts, plan: Plan) -> tuple[nn.Module, dict[str
     part = outline_part(where)
     network = model_folder.new_network(FOLDER)
     chosen = np.random.default_rng(plan.seed + 1)
-    validation = [varied(where, part, chosen) for _ in range(24)]
+    validation = [drawn([varied(where, part, MODEL_MM, chosen)], chosen) for _ in range(VALIDATION)]
+    pool = [varied(where, part, MODEL_MM, random) for _ in range(POOL)]
     loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def loss() -> Tensor:
-        drawn = [varied(where, part, random) for _ in range(plan.batch)]
-        marks = torch.from_numpy(np.stack([one.lesion for one in drawn])).long()[:, None]
-        found: Tensor = loss_of(network(torch.stack([tensor(one, facts) for one in drawn])), marks)
+        batch = [drawn(pool, random) for _ in range(plan.batch)]
+        marks = torch.from_numpy(np.stack([one.lesion for one in batch])).long()[:, None]
+        seen = torch.stack([tensor(one, facts) for one in batch])
+        found: Tensor = loss_of(network(seen), marks)
         return found
 
     def judge(candidate: nn.Module) -> float:
-        return float(np.mean([_dice(found(candidate, v, facts), v.lesion) for v in validation]))
+        return float(np.mean([overlap(found(candidate, v, facts), v.lesion) for v in validation]))
 
     optimizer = AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
     fitted = descend(network, optimizer, loss, judge, plan)
@@ -228,7 +154,7 @@ def numbers(
     """Return Dice, and how far volume and total lesion glycolysis are off, in percent."""
     glycolysis = float(suv[result].sum()) / float(suv[truth].sum())
     return {
-        "Dice": _dice(result, truth),
+        "Dice": overlap(result, truth),
         "volume, error (%)": 100 * (int(result.sum()) / int(truth.sum()) - 1),
         "TLG, error (%)": 100 * (glycolysis - 1),
     }
@@ -261,7 +187,7 @@ def made_scores(
                 words = name.replace("error", "absolute error")
                 label = f"made lesions, {words}" + (f", by {method}" if method else "")
                 per_case.setdefault(label, []).append(error)
-        hit = float(_dice(ours[""], one.made) >= FOUND_DICE)
+        hit = float(overlap(ours[""], one.made) >= FOUND_DICE)
         per_case.setdefault("made lesions, share found", []).append(hit)
         beside = mine & ~ours[""] & ~ndimage.binary_dilation(where.lesion, iterations=2)
         wrong_cm3 = float(beside.sum() * np.prod(MODEL_MM) / 1000)
