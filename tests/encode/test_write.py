@@ -74,8 +74,9 @@ def test_files_are_named_in_the_order_in_which_they_are_sent(tmp_path: Path) -> 
         "001-segmentation.dcm",
         "002-segmentation_fractional.dcm",
         "003-segmentation_labelmap.dcm",
-        "004-secondary_capture.dcm",
-        "005-structured_report.dcm",
+        "004-rt_structure_set.dcm",
+        "005-secondary_capture.dcm",
+        "006-structured_report.dcm",
     ]
     for path in paths:
         dataset = dcmread(path)
