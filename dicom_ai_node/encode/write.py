@@ -11,6 +11,7 @@ from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.headers import unvalidated
+from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.rt_structure_set import encode as rt_structure_set
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
 from dicom_ai_node.encode.segmentation import encode as segmentation
@@ -23,6 +24,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
     "rt_structure_set": rt_structure_set,
+    "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,
 }

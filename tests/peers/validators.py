@@ -20,7 +20,9 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     ParametricMapStorage,
     RTStructureSetStorage,
     SegmentationStorage,
@@ -265,6 +267,25 @@ def dsr2xml(path: Path, scratch: Path) -> list[str]:
     return [done.stderr[:300]] if done.returncode else []
 
 
+def dcmpschk(path: Path, scratch: Path) -> list[str]:
+    """Let DCMTK check a grayscale presentation state.
+
+    A copy of it, for it takes names in UTF-8 for faulty, and times with a zone, against its own
+    rule that it prints.
+    """
+    dataset = dcmread(path)
+    dataset.PatientName = "Name^Plain"
+    for item in dataset.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = str(item.ContributionDateTime)[:14]
+    plain = scratch / "state.dcm"
+    dataset.save_as(plain, enforce_file_format=True)
+    done = _run([find("dcmpschk"), str(plain)])
+    said = (done.stdout + done.stderr).splitlines()
+    errors = [line for line in said if line.startswith(("E:", "F:"))]
+    return errors if errors or not done.returncode else [f"ended with {done.returncode}"]
+
+
 def dcmj2pnm(path: Path, scratch: Path) -> list[str]:
     """Let DCMTK draw an image, as the simplest of viewers does."""
     done = _run([find("dcmj2pnm"), "+on", str(path), str(scratch / "picture.png")])
@@ -312,6 +333,10 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["dcmqi"] = dcmqi_reads_map
     elif sop_class == RTStructureSetStorage:
         judges["drtdump"] = drtdump
+    elif sop_class == GrayscaleSoftcopyPresentationStateStorage:
+        judges["dcmpschk"] = dcmpschk
+    elif sop_class == ColorSoftcopyPresentationStateStorage:
+        pass
     else:
         judges["dcmj2pnm"] = dcmj2pnm
     return judges
