@@ -54,7 +54,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         modality=tuple(dict.fromkeys(name for one in asked for name in one.modality)),
         sees=sees,
         intensity=main.intensity,
-        grid=_grid(w.part("grid"), axes),
+        grid=_grid(w.part("grid"), axes) if w.has("grid") else Grid(),
         golden=_golden(w.part("golden")),
         network=network_in(w, axes),
         requires=main.requires,

@@ -18,6 +18,7 @@ from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
 from dicom_ai_node.infer.resample import placed
+from dicom_ai_node.infer.stored import as_stored
 
 
 def run_inference(
@@ -57,6 +58,9 @@ def run_inference(
         note for name, image in seen.items() if image is not grid.image for note in image.notes
     ]
     found = replace(found, notes=(*others, *found.notes))
+    if found.restoration is not None:
+        paths = order.inputs[facts.reference or next(iter(images))]
+        return as_stored(found, grid, reference, facts, paths)
     return on_sources(found, grid, reference, facts, order.options)
 
 
