@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings, HeatMap, Segmentation
-from dicom_ai_node.domain.image import Image, Volume
+from dicom_ai_node.domain.image import Frames, Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.display import backdrop
 from dicom_ai_node.infer.measure import measurements
+from dicom_ai_node.infer.motion import motions
 from dicom_ai_node.infer.resample import Placed
 
 MOST_SHOWN = 400
@@ -47,6 +48,8 @@ def on_sources(
         found = _measured(found, found.segmentation, grid, image, facts)
         if not options.get("keep_probabilities"):
             found = _without_probabilities(found)
+    if found.trajectories:
+        found = _followed(found, grid.image, image, facts)
     frames = _frames(found, image)
     if frames is None:
         return found
@@ -78,6 +81,30 @@ def _without_probabilities(found: Findings) -> Findings:
     return replace(found, segmentation=replace(found.segmentation, probabilities=None))
 
 
+def _followed(found: Findings, on_grid: Image, image: Image, facts: ModelFacts) -> Findings:
+    if not isinstance(on_grid, Frames) or not isinstance(image, Frames):
+        raise TaskFailed(f"{facts.name} followed something through a volume")
+    if any(len(item.points) != len(image.sources) for item in found.trajectories):
+        raise TaskFailed(f"{facts.name} did not follow through all frames that it was given")
+    trajectories = tuple(
+        replace(
+            item,
+            points=on_grid.on_source(item.points),
+            sources=image.sources,
+            times_ms=image.times_ms,
+            spacing_mm=image.spacing_mm,
+        )
+        for item in found.trajectories
+    )
+    measured, remarks = motions(trajectories)
+    return replace(
+        found,
+        trajectories=trajectories,
+        measurements=(*found.measurements, *measured),
+        notes=(*found.notes, *remarks),
+    )
+
+
 def _heat_on(heat: HeatMap, grid: Placed, frames: list[int], facts: ModelFacts) -> HeatMap:
     if heat.array.shape != grid.image.array.shape:
         raise TaskFailed(f"{facts.name} did not explain the grid that it was given")
@@ -86,6 +113,8 @@ def _heat_on(heat: HeatMap, grid: Placed, frames: list[int], facts: ModelFacts) 
 
 def _frames(found: Findings, image: Image) -> list[int] | None:
     """Return which frames there is something to see on, or `None` if there is nothing to see."""
+    if found.trajectories:
+        return _evenly(len(image.array), MOST_SHOWN)
     if found.segmentation is not None:
         return frames_to_show(found.segmentation.labels)
     if found.classification is not None:
@@ -114,11 +143,14 @@ def frames_to_explain(
     count = len(image.array)
     is_stack = isinstance(image, Volume) or image.thickness_mm is not None
     if not is_stack:
-        every = np.linspace(0, count - 1, min(count, most)).round()
-        return [int(frame) for frame in every]
+        return _evenly(count, most)
     if heat is None:
         return [count // 2]
     return [int(heat.sum(axis=(1, 2), dtype=np.float64).argmax())]
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    return [int(frame) for frame in np.linspace(0, count - 1, min(count, most)).round()]
 
 
 def frames_to_show(labels: NDArray[np.uint8], most: int = MOST_SHOWN) -> list[int]:

@@ -48,6 +48,9 @@ def _numbers(found: Findings) -> Mapping[str, NDArray[np.float32]]:
     numbers = {}
     if found.classification is not None:
         numbers["probabilities"] = np.asarray(found.classification.probabilities, np.float32)
+    if found.trajectories:
+        places = [trajectory.points for trajectory in found.trajectories]
+        numbers["points"] = np.asarray(places, np.float32)
     return numbers
 
 

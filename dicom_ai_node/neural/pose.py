@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 ROUNDS = 3
 APART_PX = 3.0
@@ -19,6 +20,11 @@ class Pose:
     rotation: NDArray[np.float64]
     middle: NDArray[np.float64]
     moved: NDArray[np.float64]
+
+    @classmethod
+    def shift(cls, before: NDArray[np.float64], after: NDArray[np.float64]) -> "Pose":
+        """Return the motion of a single point, which does not turn."""
+        return cls(np.eye(2), before, after)
 
     def forth(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where `points` (..., 2) have gone to."""
@@ -87,11 +93,20 @@ def points_on(mask: NDArray[np.bool_], most: int) -> NDArray[np.float32]:
     return np.stack([rows[on_grid], columns[on_grid]], axis=1).astype(np.float32)
 
 
-def moved_mask(mask: NDArray[np.bool_], by: Pose) -> NDArray[np.bool_]:
-    """Return `mask` (rows, columns) where the motion has taken it; outside there is none."""
+def moved(mask: NDArray[np.bool_], by: Pose) -> NDArray[np.float32]:
+    """Return how much of each pixel `mask` (rows, columns) covers where the motion has taken it."""
     there = np.stack(np.indices(mask.shape), axis=-1).astype(np.float64)
-    been = np.rint(by.back(there)).astype(np.intp)
-    inside = ((been >= 0) & (been < mask.shape)).all(axis=-1)
-    moved = np.zeros_like(mask)
-    moved[inside] = mask[been[inside][:, 0], been[inside][:, 1]]
-    return moved
+    been = np.moveaxis(by.back(there), -1, 0)
+    covered: NDArray[np.float32] = ndimage.map_coordinates(
+        mask.astype(np.float32), been, order=1, mode="constant"
+    )
+    return covered
+
+
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest connected part of a mask with its holes filled: one thing to follow."""
+    parts, count = ndimage.label(mask)
+    if count > 1:
+        mask = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(mask)
+    return filled

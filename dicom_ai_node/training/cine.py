@@ -70,9 +70,9 @@ def breathing(frames: int, generator: Generator) -> Motion:
         shift_px=size * wave[:, None] * along + drift,
         turn=math.radians(uniform(-7, 7, generator)) * wave,
         period_frames=period,
-        speckle=uniform(0.1, 0.45, generator),
+        speckle=uniform(0.05, 0.35, generator),
         renewed=uniform(0.3, 1.0, generator),
-        out_of_plane=uniform(0.0, 0.6, generator),
+        out_of_plane=uniform(0.0, 0.5, generator),
     )
 
 

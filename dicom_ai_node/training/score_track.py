@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dicom_ai_node.domain.motion import along_axis, period_ms
 from dicom_ai_node.neural.follow import Followed, Rules, follow
-from dicom_ai_node.neural.pose import LEAST_AGREE, moved_mask, points_on, pose
+from dicom_ai_node.neural.pose import LEAST_AGREE, moved, points_on, pose
 from dicom_ai_node.training.cine import STEP_MS, Motion
 from dicom_ai_node.training.fit_track import features_of
 from dicom_ai_node.training.ranking import INTERVAL, RESAMPLES, SEED
@@ -20,7 +20,7 @@ ASTRAY_PX = 5.0
 """Further from the truth, a place is another place."""
 MOST_POINTS = 25
 """Places that are followed inside an outline."""
-_AT_ONCE = 8
+_AT_ONCE, HALF = 8, 0.5
 
 Paths = NDArray[np.float64]
 """(frames, points, 2), rows and columns in pixels; NaN where a point is reported as lost."""
@@ -151,7 +151,7 @@ def of_outline(
         theirs, _ = pose(truth[0], truth[index], ones)
         if agree < LEAST_AGREE:
             continue
-        one, other = moved_mask(outline, ours), moved_mask(made.labels, theirs)
+        one, other = moved(outline, ours) >= HALF, moved(made.labels, theirs) >= HALF
         overlaps.append(2 * (one & other).sum() / (one.sum() + other.sum()))
         if made.mm_per_px is not None:
             away = (ours.forth(middle) - theirs.forth(middle)) * made.mm_per_px

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from torch import Generator, Tensor, nn
 
 from dicom_ai_node.neural.follow import Rules
-from dicom_ai_node.neural.pose import points_on
+from dicom_ai_node.neural.pose import largest_part, points_on
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.cine import breathing, cine, path_px
@@ -32,7 +32,6 @@ from dicom_ai_node.training.fit_track import (
     places,
 )
 from dicom_ai_node.training.grid import Facts, pad_end, resize, resize_labels, scaled, shape_on_grid
-from dicom_ai_node.training.predict import tidied
 from dicom_ai_node.training.score_track import (
     ASTRAY_PX,
     MOST_POINTS,
@@ -116,7 +115,7 @@ def outlined(network: nn.Module, frame: Tensor, facts: Facts) -> NDArray[np.bool
     """Return what the network outlines on a frame (rows, columns) as the structure to follow."""
     with torch.inference_mode():
         logits = network(frame[None, None])[0, facts["settings"]["features"] :]
-    return np.asarray(tidied(logits.argmax(0).numpy().astype(np.uint8), facts) == 1)
+    return largest_part(logits.argmax(0).numpy() == 1)
 
 
 def _certainty(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Mapping[str, float]:
