@@ -7,6 +7,7 @@ comes from the source, so that no patient is named in the pixels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,21 @@ class Entry:
     is_scale: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The way that something has gone so far, and where it is now.
+
+    Attributes
+    ----------
+    points
+        (frames, 2) row and column in pixels of the frame, NaN where it was lost; the last one is
+        that of the frame that is drawn.
+    """
+
+    points: NDArray[np.float64]
+    colour_rgb: tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """How a picture is laid out; the same for all frames of a cine.
@@ -86,6 +102,7 @@ def draw(
     masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     legend: Sequence[Entry],
     heat: NDArray[np.float16] | None = None,
+    trails: Sequence[Trail] = (),
 ) -> NDArray[np.uint8]:
     """Return (height, width, 3) uint8: banner, image with heat and tinted outlines, legend.
 
@@ -97,6 +114,8 @@ def draw(
         (rows, columns) bool and a colour each, drawn in this order.
     heat
         (rows, columns) in 0..1, or `None` for no heat map.
+    trails
+        Ways that are drawn over everything.
     """
     width, height = sheet.size
     grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
@@ -110,13 +129,41 @@ def draw(
         shown[large] += TINT * (np.asarray(colour, np.float32) - shown[large])
         inner = ndimage.binary_erosion(large, iterations=line_px, border_value=1)
         shown[large & ~inner] = colour
+    image = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8))
+    for trail in trails:
+        _draw_trail(image, trail, (width / frame.shape[1], height / frame.shape[0]))
+    return framed(sheet, image, legend)
+
+
+def framed(sheet: Sheet, image: Image.Image, legend: Sequence[Entry]) -> NDArray[np.uint8]:
+    """Return (height, width, 3) uint8: the banner, an image of the sheet's size, the legend."""
+    width, height = sheet.size
     banner, text = _banner(sheet), _legend(sheet, legend)
     canvas = Image.new("RGB", (width, banner.height + height + text.height), _BACKGROUND)
     canvas.paste(banner, (0, 0))
-    canvas.paste(Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), (0, banner.height))
+    canvas.paste(image, (0, banner.height))
     canvas.paste(text, (0, banner.height + height))
     picture: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
     return picture
+
+
+def _draw_trail(image: Image.Image, trail: Trail, scale: tuple[float, float]) -> None:
+    """Draw a way as a line with dark edges, and a ring with a dot where it is now."""
+    pen, px = ImageDraw.Draw(image), max(2, image.width // 300)
+    # The centre of a pixel lies half a pixel from its corner, at any size.
+    places = (trail.points[:, ::-1] + 0.5) * scale
+    for width, colour in ((3 * px, _BACKGROUND), (px, trail.colour_rgb)):
+        for one, other in pairwise(places):
+            if np.isfinite([one, other]).all():
+                pen.line([*one, *other], fill=colour, width=width)
+        if np.isfinite(places[-1]).all():
+            pen.ellipse(_around(places[-1], 5 * px + width / 2), outline=colour, width=width)
+            pen.ellipse(_around(places[-1], width / 2), fill=colour)
+
+
+def _around(place: NDArray[np.float64], radius: float) -> tuple[float, float, float, float]:
+    x, y = map(float, place)
+    return x - radius, y - radius, x + radius, y + radius
 
 
 def lines_of(size: tuple[int, int], entries: Sequence[Entry]) -> int:
@@ -152,7 +199,7 @@ def _banner(sheet: Sheet) -> Image.Image:
 
 
 def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
-    step, font = int(sheet.text_px * 1.4), _font(sheet.text_px)
+    step, font = int(sheet.text_px * 1.4), font_of(sheet.text_px)
     strip = Image.new("RGB", (sheet.size[0], step * sheet.legend_lines + step // 2), _BACKGROUND)
     pen, line = ImageDraw.Draw(strip), 0
     for entry in entries:
@@ -179,7 +226,7 @@ def _indent(sheet: Sheet, entry: Entry) -> int:
 
 def _wrapped(sheet: Sheet, entry: Entry) -> list[str]:
     """Break an entry at its spaces into lines that fit."""
-    font = _font(sheet.text_px)
+    font = font_of(sheet.text_px)
     room = sheet.size[0] - _indent(sheet, entry) - sheet.text_px // 2
     lines = [""]
     for word in entry.text.split(" "):
@@ -193,12 +240,12 @@ def _wrapped(sheet: Sheet, entry: Entry) -> list[str]:
 
 def _fitting(text: str, room_px: int, largest_px: int) -> _Font:
     for size in range(largest_px, 8, -1):
-        if _font(size).getlength(text) <= room_px:
-            return _font(size)
-    return _font(8)
+        if font_of(size).getlength(text) <= room_px:
+            return font_of(size)
+    return font_of(8)
 
 
 @lru_cache(maxsize=64)
-def _font(size_px: int) -> _Font:
+def font_of(size_px: int) -> _Font:
     """Return Pillow's own font: the same pixels on every machine."""
     return ImageFont.load_default(size_px)

@@ -81,7 +81,5 @@ def _motion(trajectory: Trajectory) -> list[Measurement]:
         ]
     period = period_ms(along, times_ms)
     if period is not None:
-        found.append(
-            Measurement(concept=PERIOD, value=period / 1000, unit=SECOND, of=number)
-        )
+        found.append(Measurement(concept=PERIOD, value=period / 1000, unit=SECOND, of=number))
     return found

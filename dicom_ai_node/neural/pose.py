@@ -84,7 +84,7 @@ def points_on(mask: NDArray[np.bool_], most: int) -> NDArray[np.float32]:
         return np.zeros((0, 2), np.float32)
     step = max(1.0, float(np.sqrt(len(rows) / most)))
     while True:
-        on_grid = (np.floor(rows % step) == step // 2) & (np.floor(columns % step) == step // 2)
+        on_grid: NDArray[np.bool_] = (np.floor(rows % step) == step // 2) & (np.floor(columns % step) == step // 2)
         if on_grid.sum() <= most:
             break
         step += 1

@@ -248,7 +248,9 @@ class Track:
             poses = [Pose.shift(points[0, 0], place) for place in points[:, 0]]
             return _Course(start, poses, chances[:, 0], chances[:, 0] >= least)
         weights = np.where(chances >= least, chances, 0.0)
-        found = [pose(points[0], now, how_sure) for now, how_sure in zip(points, weights, strict=True)]
+        found = [
+            pose(points[0], now, how_sure) for now, how_sure in zip(points, weights, strict=True)
+        ]
         agree = np.array([share for _, share in found])
         return _Course(start, [item for item, _ in found], agree, agree >= LEAST_AGREE)
 

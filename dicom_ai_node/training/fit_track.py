@@ -33,7 +33,7 @@ OUTLINE_WEIGHT = 0.5
 
 
 def features_of(output: Tensor, count: int) -> Tensor:
-    """Return the first `count` channels (batch, channels, rows, columns), each pixel of length 1."""
+    """Return the first `count` channels, (batch, count, rows, columns); each pixel has length 1."""
     return functional.normalize(output[:, :count], dim=1)
 
 
@@ -119,7 +119,6 @@ def fit_track(
         for _ in range(plan.batch):
             image, marks = stills[int(torch.randint(len(stills), (1,), generator=generator))]
             moved, turned = warp(image[None, None], marks[None].long(), plan.warp, generator)
-            still = moved[0, 0]
             shown, start, truth = pair(moved[0, 0], generator, rules.search_px)
             frames.append(shown)
             labels.append(turned)
