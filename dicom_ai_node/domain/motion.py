@@ -26,7 +26,7 @@ def along_axis(positions: Positions) -> Positions:
     if not len(known):
         return positions.copy()
     _, _, axes = np.linalg.svd(known - known.mean(axis=0), full_matrices=True)
-    turned = (positions - known[0]) @ axes.T
+    turned: Positions = (positions - known[0]) @ axes.T
     for column in (0, 1):
         values = turned[:, column]
         if -np.nanmin(values) > np.nanmax(values):

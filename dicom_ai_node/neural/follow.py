@@ -105,7 +105,7 @@ def similarities(windows: Tensor, templates: Tensor) -> Tensor:
     size, k = windows.shape[-1], templates.shape[-1]
     # By the convolution theorem: a tenth of the time of a convolution with kernels this large.
     spectrum = torch.fft.rfft2(windows) * torch.fft.rfft2(templates, s=(size, size)).conj()
-    found = torch.fft.irfft2(spectrum.sum(1), s=(size, size))
+    found: Tensor = torch.fft.irfft2(spectrum.sum(1), s=(size, size))
     return found[:, : size - k + 1, : size - k + 1] / k**2
 
 

@@ -84,7 +84,9 @@ def points_on(mask: NDArray[np.bool_], most: int) -> NDArray[np.float32]:
         return np.zeros((0, 2), np.float32)
     step = max(1.0, float(np.sqrt(len(rows) / most)))
     while True:
-        on_grid: NDArray[np.bool_] = (np.floor(rows % step) == step // 2) & (np.floor(columns % step) == step // 2)
+        on_grid: NDArray[np.bool_] = (np.floor(rows % step) == step // 2) & (
+            np.floor(columns % step) == step // 2
+        )
         if on_grid.sum() <= most:
             break
         step += 1
@@ -95,7 +97,7 @@ def points_on(mask: NDArray[np.bool_], most: int) -> NDArray[np.float32]:
 
 def moved(mask: NDArray[np.bool_], by: Pose) -> NDArray[np.float32]:
     """Return how much of each pixel `mask` (rows, columns) covers where the motion has taken it."""
-    there = np.stack(np.indices(mask.shape), axis=-1).astype(np.float64)
+    there = np.moveaxis(np.indices(mask.shape, np.float64), 0, -1)
     been = np.moveaxis(by.back(there), -1, 0)
     covered: NDArray[np.float32] = ndimage.map_coordinates(
         mask.astype(np.float32), been, order=1, mode="constant"

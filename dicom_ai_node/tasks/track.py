@@ -77,8 +77,9 @@ class _Course:
         if mask is None:
             return np.zeros((0, 0, 0), np.float16)
         found = np.zeros((len(self.poses), *mask.shape), np.float16)
-        for index in np.flatnonzero(self.is_seen):
-            found[index] = moved(mask, self.poses[index])
+        for index, by in enumerate(self.poses):
+            if self.is_seen[index]:
+                found[index] = moved(mask, by)
         return found
 
 

@@ -130,7 +130,7 @@ def fit_track(
             not_found(features[2 * n], features[2 * n + 1], points[n], truths[n], rules)
             for n in range(plan.batch)
         ]
-        outlines = outline_of(output[::2, count:], torch.cat(labels)[:, None])
+        outlines: Tensor = outline_of(output[::2, count:], torch.cat(labels)[:, None])
         return torch.stack(found).mean() + OUTLINE_WEIGHT * outlines
 
     return descend(network, optimizer, loss, judge, plan)

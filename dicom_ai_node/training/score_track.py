@@ -114,7 +114,7 @@ def errors_px(paths: Paths, made: MadeCine) -> NDArray[np.float64]:
 
 def of_motion(paths: Paths, made: MadeCine) -> Mapping[str, float]:
     """Return by how much amplitude and period, as they would be reported, are off."""
-    times_ms = np.arange(len(paths)) * STEP_MS
+    times_ms = np.arange(len(paths), dtype=np.float64) * STEP_MS
     sizes, periods, found = [], [], 0
     for point in range(paths.shape[1]):
         path, truth = paths[:, point], made.truth[:, point].numpy().astype(np.float64)
