@@ -13,7 +13,7 @@ LEAST_CYCLES = 2.0
 """A motion repeats only if it is seen to: fewer cycles have no period."""
 LEAST_EXPLAINED = 0.5
 """How much of the variance a wave must explain to be called one."""
-_PERIODS = 400
+_PERIODS, _ROUNDING = 400, 1e-9
 
 
 def along_axis(positions: Positions) -> Positions:
@@ -78,6 +78,8 @@ def period_ms(values: NDArray[np.float64], times_ms: NDArray[np.float64]) -> flo
     span = float(np.ptp(t))
     line = np.stack([np.ones_like(t), (t - t[0]) / span], axis=1)
     left = _rest(line, y)
+    if left <= _ROUNDING * float(np.square(y - y.mean()).sum()):
+        return None
     shortest = max(4 * float(np.median(np.diff(t))), span / len(y))
     periods = np.geomspace(shortest, span / LEAST_CYCLES, _PERIODS)
     rests = [_rest(np.hstack([line, _wave(t, period)]), y) for period in periods]

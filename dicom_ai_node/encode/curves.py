@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,8 @@ class Panel:
     ----------
     at
         (values,) places on the horizontal axis.
+    missing
+        What is the matter where the last line has no value.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Panel:
     at_label: str
     value_label: str
     lines: tuple[Line, ...]
+    missing: str
 
 
 def panels_of(findings: Findings) -> list[Panel]:
@@ -65,6 +67,7 @@ def _path(path: Trajectory) -> Panel:
             Line("across the main axis", turned[:, 1], _QUIET),
             Line("along the main axis of the motion", turned[:, 0], path.of.colour_rgb),
         ),
+        missing="lost",
     )
 
 
@@ -72,23 +75,20 @@ def _quantities(findings: Findings) -> list[Panel]:
     segmentation, backdrop = findings.segmentation, findings.backdrop
     if segmentation is None or backdrop is None:
         return []
+    by_quantity: dict[tuple[str, int | None], list[Measurement]] = {}
+    for item in findings.measurements:
+        if item.frame is not None:
+            by_quantity.setdefault((item.concept.value, item.of), []).append(item)
     cyclic = {
-        (item.of, item.concept.value)
+        (item.concept.value, item.of)
         for item in findings.measurements
         if item.frame is None and item.derivation and item.derivation.value == _MAXIMUM
     }
-
-    def key(item: Measurement) -> tuple[int, str]:
-        return item.of or 0, item.concept.value
-
-    on_frames = [
-        item
-        for item in findings.measurements
-        if item.frame is not None and (item.of, item.concept.value) in cyclic
-    ]
+    concepts = [concept for concept, _ in by_quantity]
     found = []
-    for (number, _), group in groupby(sorted(on_frames, key=key), key):
-        values = list(group)
+    # The same quantity of all segments first: where there is room for few, the first matters most.
+    for key in sorted(by_quantity.keys() & cyclic, key=lambda one: (concepts.index(one[0]), one)):
+        values, number = by_quantity[key], key[1]
         if len(values) < LEAST_FRAMES:
             continue
         (segment,) = (item for item in segmentation.segments if item.number == number)
@@ -103,6 +103,7 @@ def _quantities(findings: Findings) -> list[Panel]:
                 at_label=at_label,
                 value_label=_unit(values[0]),
                 lines=(Line(meaning, curve, segment.colour_rgb),),
+                missing="not found",
             )
         )
     return found

@@ -28,7 +28,8 @@ _BACKGROUND = (0, 0, 0)
 _BANNER_TEXT, _BANNER_GROUND = (0, 0, 0), (255, 176, 0)
 _TEXT, _QUIET_TEXT = (255, 255, 255), (170, 170, 170)
 _UNITS: Mapping[str, str] = {
-    "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{ratio}": "",
+    "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{pixels}/s": "px/s",
+    "{ratio}": "",
 }  # fmt: skip
 _SCALE_STEPS = 5
 """Length of the colours of a heat map in the legend, in its line heights."""
@@ -152,7 +153,7 @@ def _draw_trail(image: Image.Image, trail: Trail, scale: tuple[float, float]) ->
     pen, px = ImageDraw.Draw(image), max(2, image.width // 300)
     # The centre of a pixel lies half a pixel from its corner, at any size.
     places = (trail.points[:, ::-1] + 0.5) * scale
-    for width, colour in ((3 * px, _BACKGROUND), (px, trail.colour_rgb)):
+    for width, colour in ((px + 2, _BACKGROUND), (px, trail.colour_rgb)):
         for one, other in pairwise(places):
             if np.isfinite([one, other]).all():
                 pen.line([*one, *other], fill=colour, width=width)

@@ -96,7 +96,7 @@ def _draw_names(pen: ImageDraw.ImageDraw, panel: Panel) -> None:
     """Name the lines above them, each in its colour, from the right; a single line needs none."""
     names = [(line.label, line.colour_rgb) for line in panel.lines if len(panel.lines) > 1]
     if not np.isfinite(panel.lines[-1].values).all():
-        names.append(("shaded: lost", _LOST_TEXT))
+        names.append((f"shaded: {panel.missing}", _LOST_TEXT))
     x, font = float(WIDTH_PX - _RIGHT), font_of(_TEXT_PX)
     for name, colour in names:
         pen.text((x, _TOP - 34), name, fill=colour, font=font, anchor="ra")

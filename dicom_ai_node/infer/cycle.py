@@ -1,7 +1,6 @@
 """A measured quantity over a cine: its extremes, how much it changes, whether it repeats."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from types import MappingProxyType
 
 import numpy as np
@@ -40,12 +39,11 @@ def over_cycle(
     """
     found: list[Measurement] = []
 
-    def concept(item: Measurement) -> str:
-        return item.concept.value
-
-    on_frames = [item for item in measured if item.frame is not None]
-    for _, group in groupby(sorted(on_frames, key=concept), concept):
-        values = list(group)
+    by_concept: dict[str, list[Measurement]] = {}
+    for item in measured:
+        if item.frame is not None:
+            by_concept.setdefault(item.concept.value, []).append(item)
+    for values in by_concept.values():
         if len(values) < 2:  # noqa: PLR2004 - one frame has no extremes
             continue
         low, high = (choose(item.value for item in values) for choose in (min, max))

@@ -62,8 +62,11 @@ class _Course:
         mask = self.start.mask
         middle = self.start.points[0] if mask is None else np.argwhere(mask).mean(axis=0)
         places = np.stack([item.forth(middle.astype(np.float64)) for item in self.poses])
+        # Rounded to the nearest pixel it must be one of the image.
+        pixels = np.rint(places)
+        inside = ((pixels >= 0) & (pixels < image.array.shape[1:])).all(axis=1)
         return Trajectory(
-            points=np.where(self.is_seen[:, None], places, np.nan),
+            points=np.where((self.is_seen & inside)[:, None], places, np.nan),
             confidence=self.confidence.astype(np.float32),
             sources=image.sources,
             of=self.start.segment,
@@ -190,7 +193,8 @@ class Track:
             raise ConfigError("start: must be row, column or top, left, bottom, right")
         corners = image.from_source(np.reshape(numbers, (-1, 2)))
         _, rows, columns = image.array.shape
-        if (corners < -0.5).any() or (corners > (rows - 0.5, columns - 0.5)).any():  # noqa: PLR2004
+        pixels = np.rint(corners)
+        if (pixels < 0).any() or (pixels >= (rows, columns)).any():
             raise ConfigError("start: lies outside of the part of the image that shows tissue")
         segment = self._facts.segments[-1]
         if len(corners) == 1:

@@ -22,7 +22,7 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, REAL_HEAD, NOTHING]
+SOURCES = [*scenes.SOURCES, *CLASSIFIED, *scenes.FOLLOWED, REAL_HEAD, NOTHING]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -151,7 +151,7 @@ def test_the_judges_and_their_verdicts_are_shown(
                 errors = sum(item.path == path for item in verdict.complaints)
                 tools = ", ".join(verdict.checked[path])
                 print(f"{source:36}{path.stem:38}{errors:>7}  {tools}")  # noqa: T201
-    least = 5 * len(scenes.SOURCES) + 2 * len(CLASSIFIED)
+    least = 5 * len(scenes.SOURCES) + 2 * len(CLASSIFIED) + 3 * len(scenes.FOLLOWED)
     assert sum(len(made.paths) for made in written.values()) > least
 
 
@@ -262,6 +262,8 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
         return scenes.nothing(phantoms.ct())
     if name in CLASSIFIED:
         return scenes.classified(CLASSIFIED[name]())
+    if name in scenes.FOLLOWED:
+        return scenes.FOLLOWED[name]()
     return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))
 
 

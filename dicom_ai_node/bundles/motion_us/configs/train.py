@@ -20,7 +20,7 @@ from dicom_ai_node.training.track import TrackRecipe, main
 BLOCK, EVERY = 20, 7
 """HC18: twenty neighbouring numbers stay together; of seven blocks one is test, one validation."""
 CLASSES = ("normal", "benign", "malignant")
-CINES = 30
+CINES = 20
 """So many stills of a part become cines."""
 
 
@@ -102,7 +102,7 @@ RECIPE = TrackRecipe(
     cines=some,
     plan=Plan(
         steps=1100,
-        minutes=6.0,
+        minutes=4.0,
         batch=2,
         patch=(176, 256),
         learning_rate=3e-3,
