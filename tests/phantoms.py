@@ -24,6 +24,7 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
     XRayAngiographicImageStorage,
 )
+from scipy.ndimage import gaussian_filter, shift
 
 from dicom_ai_node.domain.uids import derive_uid
 
@@ -214,6 +215,23 @@ def us_cine(frames: int = 8, rows: int = 80, columns: int = 96, **changes: objec
     """Return an ultrasound cine in grey RGB of `us_values`, one frame every 40 ms."""
     ds = _ultrasound(UltrasoundMultiFrameImageStorage, frames, rows, columns)
     ds.NumberOfFrames, ds.FrameTime, ds.FrameIncrementPointer = frames, 40, 0x00181063
+    return _changed(ds, 0, changes)
+
+
+def us_tissue_cine(way: NDArray[np.float64], **changes: object) -> FileDataset:
+    """Return a cine of tissue that moves along `way`, (frames, 2) rows and columns in pixels.
+
+    Every place looks different, and the edge of `us_region` stays where it is.
+    """
+    rows, columns = 80, 96
+    ds = us_cine(len(way), rows, columns)
+    noise = np.random.default_rng(7).normal(size=(rows, columns))
+    tissue = np.clip(110 + 130 * gaussian_filter(noise, 1.5) * 3, 0, 255)
+    top, end, left, stop = us_region(rows, columns)
+    values = np.zeros((len(way), rows, columns), np.uint8)
+    for frame, step in zip(values, way, strict=True):
+        frame[top:end, left:stop] = shift(tissue, step, order=1)[top:end, left:stop]
+    ds.PixelData = np.repeat(values[..., None], 3, axis=-1).tobytes()
     return _changed(ds, 0, changes)
 
 

@@ -110,11 +110,6 @@ class Frames:
     corner_px: tuple[float, float] = (0.0, 0.0)
     step_px: tuple[float, float] = (1.0, 1.0)
 
-    def on_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where `points` (..., 2), rows and columns of `array`, lie in the source."""
-        found: NDArray[np.float64] = points * np.asarray(self.step_px) + self.corner_px
-        return found
-
     def from_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where `points` (..., 2), rows and columns of the source, lie in `array`."""
         found: NDArray[np.float64] = (points - np.asarray(self.corner_px)) / self.step_px

@@ -49,7 +49,7 @@ def on_sources(
         if not options.get("keep_probabilities"):
             found = _without_probabilities(found)
     if found.trajectories:
-        found = _followed(found, grid.image, image, facts)
+        found = _followed(found, grid, image, facts)
     frames = _frames(found, image)
     if frames is None:
         return found
@@ -81,15 +81,15 @@ def _without_probabilities(found: Findings) -> Findings:
     return replace(found, segmentation=replace(found.segmentation, probabilities=None))
 
 
-def _followed(found: Findings, on_grid: Image, image: Image, facts: ModelFacts) -> Findings:
-    if not isinstance(on_grid, Frames) or not isinstance(image, Frames):
+def _followed(found: Findings, grid: Placed, image: Image, facts: ModelFacts) -> Findings:
+    if not isinstance(image, Frames):
         raise TaskFailed(f"{facts.name} followed something through a volume")
     if any(len(item.points) != len(image.sources) for item in found.trajectories):
         raise TaskFailed(f"{facts.name} did not follow through all frames that it was given")
     trajectories = tuple(
         replace(
             item,
-            points=on_grid.on_source(item.points),
+            points=grid.back_points(item.points),
             sources=image.sources,
             times_ms=image.times_ms,
             spacing_mm=image.spacing_mm,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
@@ -35,7 +35,7 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
         not one or shows nothing at all and so could not fail.
     """
     image, answers = _arrays(facts)
-    found = _found(facts, task, image)
+    found = _found(facts, task, image, answers.pop("start", None))
     for name, expected in answers.items():
         if name == "labels":
             _compare_segments(facts, found, image, expected)
@@ -106,14 +106,23 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2 * int((one & other).sum()) / both if both else 1.0
 
 
-def _found(facts: ModelFacts, task: Task, array: NDArray[np.float32]) -> Findings:
+def _found(
+    facts: ModelFacts,
+    task: Task,
+    array: NDArray[np.float32],
+    start: NDArray[np.float32] | None,
+) -> Findings:
+    """Return what the task finds; `start` is where a route would say that it starts."""
+    options: dict[str, str] = {}
+    if start is not None:
+        options["start"] = ", ".join(f"{number:g}" for number in start.ravel())
     try:
-        return task({"image": _image(facts, array)}, {})
-    except TaskFailed as failed:
+        return task({"image": _image(facts, array)}, options)
+    except (TaskFailed, ConfigError) as failed:
         raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
 
 
-def _arrays(facts: ModelFacts) -> tuple[NDArray[np.float32], Mapping[str, NDArray[np.float32]]]:
+def _arrays(facts: ModelFacts) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
     """Return the golden image, (slices or frames, rows, columns), and the answers to it."""
     content = SealedFolder(facts.folder).read(facts.golden.file)
     try:
