@@ -154,7 +154,7 @@ def _found(
     facts: ModelFacts,
     task: Task,
     array: NDArray[np.float32],
-    start: NDArray[np.float32] | None,
+    start: NDArray[np.float32] | None = None,
 ) -> Findings:
     """Return what the task finds; `start` is where a route would say that it starts."""
     options: dict[str, str] = {}

@@ -18,7 +18,7 @@ from tests.model_folders import track_model
 from tests.peers.orthanc import Orthanc
 from tests.peers.validators import validate
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
 FRAMES, PERIOD = 24, 8
 WAY = np.stack(
@@ -63,7 +63,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
         with running(Node(folder / "node", ROUTES, destination, infer=models)) as node:
             sent = storescu(node.port, paths)
             assert sent.returncode == 0, sent.stderr
-            (job,) = node.ended(1)
+            (job,) = node.ended(1, seconds=300)
             assert job.stage is Stage.DELIVERED, job.note
             yield Followed(node, [pacs.dataset(uid) for uid in pacs.instances()])
 
