@@ -1,21 +1,23 @@
 """A frame with its findings drawn on it, made to be read by a person at any size.
 
-Nothing is written over the image itself: the banner stands above it and the legend below. No text
-comes from the source, so that no patient is named in the pixels.
+The banner stands above the image and the legend below; over the image itself nothing is written
+but the name of a box beside it. No text comes from the source, so that no patient is named in the
+pixels.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from dicom_ai_node.domain.findings import Measurement
 from dicom_ai_node.encode.heat import blended, scale
+from dicom_ai_node.encode.marks import Mark
+from dicom_ai_node.encode.tags import Font, draw_marks, font
+from dicom_ai_node.encode.trails import Trail, draw_trails
 
 SHORT_SIDE_PX = 512
 """Smaller images are enlarged until their shorter side has this length."""
@@ -36,8 +38,6 @@ _SCALE_STEPS = 5
 _WHOLE_FROM = 1000
 """Larger numbers are shown without decimals."""
 
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -50,21 +50,6 @@ class Entry:
     colour_rgb: tuple[int, int, int] | None = None
     is_quiet: bool = False
     is_scale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """The way that something has gone so far, and where it is now.
-
-    Attributes
-    ----------
-    points
-        (frames, 2) row and column in pixels of the frame, NaN where it was lost; the last one is
-        that of the frame that is drawn.
-    """
-
-    points: NDArray[np.float64]
-    colour_rgb: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +88,9 @@ def draw(
     masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     legend: Sequence[Entry],
     heat: NDArray[np.float16] | None = None,
-    trails: Sequence[Trail] = (),
+    marks: Sequence[Mark | Trail] = (),
 ) -> NDArray[np.uint8]:
-    """Return (height, width, 3) uint8: banner, image with heat and tinted outlines, legend.
+    """Return (height, width, 3) uint8: banner, image with what was found on it, legend.
 
     Parameters
     ----------
@@ -115,10 +100,10 @@ def draw(
         (rows, columns) bool and a colour each, drawn in this order.
     heat
         (rows, columns) in 0..1, or `None` for no heat map.
-    trails
-        Ways that are drawn over everything.
+    marks
+        Ways, and lines with a word beside each, on top of everything else.
     """
-    width, height = sheet.size
+    width = sheet.size[0]
     grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
     shown = np.repeat(np.asarray(grey)[..., None], 3, axis=-1).astype(np.float32)
     if heat is not None:
@@ -130,10 +115,11 @@ def draw(
         shown[large] += TINT * (np.asarray(colour, np.float32) - shown[large])
         inner = ndimage.binary_erosion(large, iterations=line_px, border_value=1)
         shown[large & ~inner] = colour
-    image = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8))
-    for trail in trails:
-        _draw_trail(image, trail, (width / frame.shape[1], height / frame.shape[0]))
-    return framed(sheet, image, legend)
+    drawn, shape = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), frame.shape[:2]
+    draw_trails(drawn, [item for item in marks if isinstance(item, Trail)], shape)
+    lines = [item for item in marks if isinstance(item, Mark)]
+    draw_marks(drawn, lines, shape, sheet.text_px)
+    return framed(sheet, drawn, legend)
 
 
 def framed(sheet: Sheet, image: Image.Image, legend: Sequence[Entry]) -> NDArray[np.uint8]:
@@ -146,25 +132,6 @@ def framed(sheet: Sheet, image: Image.Image, legend: Sequence[Entry]) -> NDArray
     canvas.paste(text, (0, banner.height + height))
     picture: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
     return picture
-
-
-def _draw_trail(image: Image.Image, trail: Trail, scale: tuple[float, float]) -> None:
-    """Draw a way as a line with dark edges, and a ring with a dot where it is now."""
-    pen, px = ImageDraw.Draw(image), max(2, image.width // 300)
-    # The centre of a pixel lies half a pixel from its corner, at any size.
-    places = (trail.points[:, ::-1] + 0.5) * scale
-    for width, colour in ((px + 2, _BACKGROUND), (px, trail.colour_rgb)):
-        for one, other in pairwise(places):
-            if np.isfinite([one, other]).all():
-                pen.line([*one, *other], fill=colour, width=width)
-        if np.isfinite(places[-1]).all():
-            pen.ellipse(_around(places[-1], 5 * px + width / 2), outline=colour, width=width)
-            pen.ellipse(_around(places[-1], width / 2), fill=colour)
-
-
-def _around(place: NDArray[np.float64], radius: float) -> tuple[float, float, float, float]:
-    x, y = map(float, place)
-    return x - radius, y - radius, x + radius, y + radius
 
 
 def lines_of(size: tuple[int, int], entries: Sequence[Entry]) -> int:
@@ -190,17 +157,17 @@ def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool
 
 def _banner(sheet: Sheet) -> Image.Image:
     width = sheet.size[0]
-    font = _fitting(sheet.banner, int(width * 0.96), width // 18)
-    left, top, right, bottom = font.getbbox(sheet.banner)
+    letters = _fitting(sheet.banner, int(width * 0.96), width // 18)
+    left, top, right, bottom = letters.getbbox(sheet.banner)
     high = int((bottom - top) * 2)
     strip = Image.new("RGB", (width, high), _BANNER_GROUND)
     where = ((width - (right - left)) / 2 - left, (high - (bottom - top)) / 2 - top)
-    ImageDraw.Draw(strip).text(where, sheet.banner, fill=_BANNER_TEXT, font=font)
+    ImageDraw.Draw(strip).text(where, sheet.banner, fill=_BANNER_TEXT, font=letters)
     return strip
 
 
 def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
-    step, font = int(sheet.text_px * 1.4), font_of(sheet.text_px)
+    step, letters = int(sheet.text_px * 1.4), font(sheet.text_px)
     strip = Image.new("RGB", (sheet.size[0], step * sheet.legend_lines + step // 2), _BACKGROUND)
     pen, line = ImageDraw.Draw(strip), 0
     for entry in entries:
@@ -213,7 +180,7 @@ def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
                 bar = Image.fromarray(scale(step * _SCALE_STEPS, step * 2 // 3))
                 strip.paste(bar, (step // 3, top + step // 6))
             colour = _QUIET_TEXT if entry.is_quiet else _TEXT
-            pen.text((_indent(sheet, entry), top), text, fill=colour, font=font)
+            pen.text((_indent(sheet, entry), top), text, fill=colour, font=letters)
             line += 1
     return strip
 
@@ -227,26 +194,20 @@ def _indent(sheet: Sheet, entry: Entry) -> int:
 
 def _wrapped(sheet: Sheet, entry: Entry) -> list[str]:
     """Break an entry at its spaces into lines that fit."""
-    font = font_of(sheet.text_px)
+    letters = font(sheet.text_px)
     room = sheet.size[0] - _indent(sheet, entry) - sheet.text_px // 2
     lines = [""]
     for word in entry.text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > room:
+        if lines[-1] and letters.getlength(longer) > room:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
 
 
-def _fitting(text: str, room_px: int, largest_px: int) -> _Font:
+def _fitting(text: str, room_px: int, largest_px: int) -> Font:
     for size in range(largest_px, 8, -1):
-        if font_of(size).getlength(text) <= room_px:
-            return font_of(size)
-    return font_of(8)
-
-
-@lru_cache(maxsize=64)
-def font_of(size_px: int) -> _Font:
-    """Return Pillow's own font: the same pixels on every machine."""
-    return ImageFont.load_default(size_px)
+        if font(size).getlength(text) <= room_px:
+            return font(size)
+    return font(8)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicom_ai_node.encode.curves import Line, Panel
-from dicom_ai_node.encode.picture import Entry, Sheet, font_of, framed
+from dicom_ai_node.encode.picture import Entry, Sheet, framed
+from dicom_ai_node.encode.tags import font
 
 WIDTH_PX, PANEL_PX = 1024, 420
 MOST_PANELS = 4
@@ -71,22 +72,22 @@ class _Axes:
 
 
 def _draw_panel(image: Image.Image, panel: Panel) -> None:
-    pen, axes, font = ImageDraw.Draw(image), _Axes(panel), font_of(_TEXT_PX)
+    pen, axes, letters = ImageDraw.Draw(image), _Axes(panel), font(_TEXT_PX)
     top, bottom, right = _TOP, PANEL_PX - _BOTTOM, WIDTH_PX - _RIGHT
     _draw_gaps(pen, axes, panel)
     for value in round_steps(axes.low, axes.high, TICKS):
         y = axes.y(value)
         pen.line([_LEFT, y, right, y], fill=_GRID)
-        pen.text((_LEFT - 10, y), f"{value:g}", fill=_TEXT, font=font, anchor="rm")
+        pen.text((_LEFT - 10, y), f"{value:g}", fill=_TEXT, font=letters, anchor="rm")
     for at in round_steps(axes.first, axes.last, 2 * TICKS):
         x = axes.x(at)
         pen.line([x, bottom, x, bottom + 6], fill=_TEXT)
-        pen.text((x, bottom + 10), f"{at:g}", fill=_TEXT, font=font, anchor="ma")
+        pen.text((x, bottom + 10), f"{at:g}", fill=_TEXT, font=letters, anchor="ma")
     pen.rectangle([_LEFT, top, right, bottom], outline=_GRID)
-    pen.text((_LEFT, 10), panel.title, fill=_TEXT, font=font)
-    pen.text((_LEFT - 10, top - 34), panel.value_label, fill=_TEXT, font=font, anchor="ra")
+    pen.text((_LEFT, 10), panel.title, fill=_TEXT, font=letters)
+    pen.text((_LEFT - 10, top - 34), panel.value_label, fill=_TEXT, font=letters, anchor="ra")
     middle = (_LEFT + right) / 2
-    pen.text((middle, PANEL_PX - 34), panel.at_label, fill=_TEXT, font=font, anchor="ma")
+    pen.text((middle, PANEL_PX - 34), panel.at_label, fill=_TEXT, font=letters, anchor="ma")
     for line in panel.lines:
         _draw_line(pen, axes, panel.at, line)
     _draw_names(pen, panel)
@@ -97,10 +98,10 @@ def _draw_names(pen: ImageDraw.ImageDraw, panel: Panel) -> None:
     names = [(line.label, line.colour_rgb) for line in panel.lines if len(panel.lines) > 1]
     if not np.isfinite(panel.lines[-1].values).all():
         names.append((f"shaded: {panel.missing}", _LOST_TEXT))
-    x, font = float(WIDTH_PX - _RIGHT), font_of(_TEXT_PX)
+    x, letters = float(WIDTH_PX - _RIGHT), font(_TEXT_PX)
     for name, colour in names:
-        pen.text((x, _TOP - 34), name, fill=colour, font=font, anchor="ra")
-        x -= font.getlength(name) + 30
+        pen.text((x, _TOP - 34), name, fill=colour, font=letters, anchor="ra")
+        x -= letters.getlength(name) + 30
 
 
 def _draw_gaps(pen: ImageDraw.ImageDraw, axes: _Axes, panel: Panel) -> None:

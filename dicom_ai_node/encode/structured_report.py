@@ -16,6 +16,7 @@ from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import NODE_NAME, result_header
 from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import reference, request_attributes
+from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_groups import Group, groups
 from dicom_ai_node.encode.report_tracks import others, track_groups
@@ -84,16 +85,25 @@ def _private_scheme() -> Dataset:
 
 
 def _primary(findings: Findings, origin: Origin) -> Dataset:
-    """Return the header of what was segmented or classified, or of the first input."""
+    """Return the header of what was looked at, or of the first input."""
     paths = findings.trajectories
-    looked_at = findings.segmentation or findings.classification or (paths[0] if paths else None)
+    looked_at = (
+        findings.segmentation
+        or findings.classification
+        or findings.detection
+        or (paths[0] if paths else None)
+    )
     if looked_at is None or not looked_at.sources:
         return origin.sources[0]
     return planes(looked_at.sources[:1], origin.sources)[0].header
 
 
 def _groups(findings: Findings, origin: Origin) -> list[Group]:
-    told = [*class_groups(findings, origin), *track_groups(findings, origin)]
+    told = [
+        *class_groups(findings, origin),
+        *box_groups(findings, origin),
+        *track_groups(findings, origin),
+    ]
     left = others(findings)
     if left is None or (told and left.segmentation is None and not left.measurements):
         return told
@@ -106,7 +116,8 @@ def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:
         item
         for kind, made in origin.encoded.items()
         for item in made
-        if kind != "secondary_capture" or findings.heat_map is not None
+        if kind != "presentation_state"
+        and (kind != "secondary_capture" or findings.heat_map is not None)
     ]
 
 

@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.job import Stage
 from tests import phantoms
 from tests.journey.node import Node, running, storescu
-from tests.model_folders import track_model
 from tests.peers.orthanc import Orthanc
 from tests.peers.validators import validate
+from tests.track_folder import track_model
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
