@@ -140,10 +140,9 @@ def _drawn(scene: _Scene, sheet: Sheet, at: int, legend: Sequence[Entry]) -> NDA
     warmth = None
     if heat is not None and frame in heat.sources:
         warmth = heat.array[heat.sources.index(frame)]
-    marks = [mark for mark in scene.marks if mark.source == frame]
-    marks_and_ways = [*marks, *_trails(scene, frame)]
-    shown, masks = scene.backdrop.array[at], _masks(scene, frame)
-    return draw(sheet, shown, masks, legend, warmth, marks_and_ways)
+    marks: list[Mark | Trail] = [mark for mark in scene.marks if mark.source == frame]
+    marks += _trails(scene, frame)
+    return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth, marks)
 
 
 def _image(scene: _Scene, plane: Plane, sop_class_uid: str, number: int) -> Dataset:

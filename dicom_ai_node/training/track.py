@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Generator, Tensor, nn
 
-from dicom_ai_node.neural.follow import Rules
 from dicom_ai_node.neural.pose import largest_part, points_on
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
@@ -24,7 +22,6 @@ from dicom_ai_node.training.cine import breathing, cine, path_px
 from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Plan
 from dicom_ai_node.training.fit_track import (
-    NEAR_PX,
     Still,
     fit_track,
     found_again,
@@ -46,6 +43,7 @@ from dicom_ai_node.training.score_track import (
     with_interval,
 )
 from dicom_ai_node.training.scores import dice
+from dicom_ai_node.training.sure_track import certainty_of, golden_of, rules_of
 
 SAME = 0.05
 """How far a score that is measured again may lie from the one on record."""
@@ -70,13 +68,6 @@ class TrackRecipe:
     read: Callable[[Path], Parts]
     plan: Plan
     cines: Callable[[Sequence[Case]], Sequence[Case]] = lambda cases: cases
-
-
-def rules_of(facts: Facts) -> Rules:
-    """Return the rules that the settings of a model folder state."""
-    said = facts["settings"]
-    names = ("template_px", "search_px", "first_weight", "half_at", "per_similarity", "per_px")
-    return Rules(**{name: said[name] for name in names})
 
 
 def on_grid(case: Case, facts: Facts) -> Still:
@@ -116,29 +107,6 @@ def outlined(network: nn.Module, frame: Tensor, facts: Facts) -> NDArray[np.bool
     with torch.inference_mode():
         logits = network(frame[None, None])[0, facts["settings"]["features"] :]
     return largest_part(logits.argmax(0).numpy() == 1)
-
-
-def _certainty(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Mapping[str, float]:
-    """Return how similarity and the way back say whether a place is right: logistic regression."""
-    rules = replace(rules_of(facts), least=0.0)
-    looks, right = [], []
-    for item in cines:
-        found = followed(network, item, facts["settings"]["features"], rules)
-        looks.append(torch.stack([found.similarity, found.missed_px], dim=-1)[1:].reshape(-1, 2))
-        right.append(errors_px(found.points.numpy(), item).ravel() <= NEAR_PX)
-    values, truth = torch.cat(looks).double().numpy(), np.concatenate(right)
-    signs = np.where(truth, 1.0, -1.0)
-
-    def surprise(weights: NDArray[np.float64]) -> float:
-        logits = weights[0] + values @ weights[1:]
-        return float(np.logaddexp(0, -signs * logits).mean() + 1e-5 * np.square(weights).sum())
-
-    bias, per_similarity, per_px = minimize(surprise, np.array([-2.0, 5.0, -0.5])).x
-    return {
-        "half_at": round(max(-bias / max(per_similarity, 0.1), 0.0), 3),
-        "per_similarity": round(max(per_similarity, 0.1), 3),
-        "per_px": round(max(-per_px, 0.0), 3),
-    }
 
 
 def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
@@ -230,7 +198,7 @@ def _made(recipe: TrackRecipe, cases: Sequence[Case], facts: Facts) -> list[Made
 
 def _calibrate(recipe: TrackRecipe, parts: Parts, facts: Facts) -> Facts:
     network = model_folder.shipped_network(recipe.folder)
-    found = _certainty(network, _made(recipe, parts.validation, facts), facts)
+    found = certainty_of(network, _made(recipe, parts.validation, facts), facts)
     for name, value in found.items():
         model_folder.write_number(recipe.folder, name, value)
     return model_folder.facts_of(recipe.folder)
@@ -270,6 +238,11 @@ def main(recipe: TrackRecipe, arguments: Sequence[str] | None = None) -> str:
         return model_folder.score_table(score["test"])
     training = _train(recipe, parts, facts)
     facts = _calibrate(recipe, parts, facts)
+    network = model_folder.shipped_network(recipe.folder)
+    golden = golden_of(network, _made(recipe, parts.validation, facts), facts)
+    path = recipe.folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **golden)
     score = _score(recipe, parts, facts, training)
     model_folder.write_score(recipe.folder, score)
     model_folder.write_checksums(recipe.folder)
