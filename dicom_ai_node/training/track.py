@@ -242,7 +242,7 @@ def main(recipe: TrackRecipe, arguments: Sequence[str] | None = None) -> str:
     golden = golden_of(network, _made(recipe, parts.validation, facts), facts)
     path = recipe.folder / "golden/golden.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **golden)
+    np.savez_compressed(path, allow_pickle=False, **golden)
     score = _score(recipe, parts, facts, training)
     model_folder.write_score(recipe.folder, score)
     model_folder.write_checksums(recipe.folder)
