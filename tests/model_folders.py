@@ -19,9 +19,12 @@ from ruamel.yaml import YAML
 from safetensors.torch import save
 
 from dicom_ai_node.domain.boxes import candidates
+from dicom_ai_node.domain.restoring import enlarged
 
 THRESHOLD = 0.6
 STEEP = 200.0
+PULL = 0.04
+"""How much of the largest change a pixel is moved whose distance from the middle grey is 1."""
 
 SEGMENT = {
     "number": 1,
@@ -52,12 +55,36 @@ def facts(**changes: object) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value is not None}
 
 
-def definition(axes: int) -> dict[str, Any]:
+def pair_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a PET/CT model, with changes; None removes."""
+    inputs = {
+        "pet": {
+            "modality": ["PT"],
+            "intensity": {"scaling": "window", "low": 0, "high": 4},
+        },
+        "ct": {
+            "modality": ["CT"],
+            "intensity": {"scaling": "window", "low": -160, "high": 240},
+            "outside": -1000,
+        },
+    }
+    content = {
+        "name": "bright_pair",
+        "modality": None,
+        "intensity": None,
+        "inputs": inputs,
+        "reference": "pet",
+        **changes,
+    }
+    return facts(**content)
+
+
+def definition(axes: int, inputs: int = 1) -> dict[str, Any]:
     """Return `network_def` of the smallest UNet there is, 1 x 1 kernels all the way."""
     return {
         "_target_": "monai.networks.nets.UNet",
         "spatial_dims": axes,
-        "in_channels": 1,
+        "in_channels": inputs,
         "out_channels": 2,
         "channels": [1, 1],
         "strides": [1],
@@ -68,14 +95,14 @@ def definition(axes: int) -> dict[str, Any]:
     }
 
 
-def threshold_weights(axes: int) -> dict[str, torch.Tensor]:
-    """Return weights that give the logits 0 and STEEP x (intensity - THRESHOLD)."""
-    network = UNet(**{k: v for k, v in definition(axes).items() if k != "_target_"})
+def threshold_weights(axes: int, inputs: int = 1) -> dict[str, torch.Tensor]:
+    """Return weights that give the logits 0 and STEEP x (mean intensity - THRESHOLD)."""
+    network = UNet(**{k: v for k, v in definition(axes, inputs).items() if k != "_target_"})
     weights = {
         key: torch.ones_like(value) if key.endswith("running_var") else torch.zeros_like(value)
         for key, value in network.state_dict().items()
     }
-    weights["model.0.conv.weight"] += 1
+    weights["model.0.conv.weight"] += 1 / inputs
     weights["model.0.adn.N.weight"] += 1
     # (in, out, ...): the first input is the skip connection, the second output is the segment.
     weights["model.2.conv.weight"][0, 1] = STEEP
@@ -91,18 +118,32 @@ def golden(axes: int) -> dict[str, np.ndarray[Any, Any]]:
     return {"image": image, "labels": np.asarray(ball, np.uint8)}
 
 
+def pair_model(parent: Path, **changes: object) -> Path:
+    """Write a model folder whose model wants both inputs bright; see `pair_facts`."""
+    folder = _written(parent, pair_facts(**changes))
+    ball = golden(3)
+    content = {"pet": ball["image"] / 50, "ct": ball["image"], "labels": ball["labels"]}
+    save_golden(folder, **content)
+    return seal(folder)
+
+
 def threshold_model(parent: Path, **changes: object) -> Path:
     """Write a model folder that holds what `facts(**changes)` says and return it."""
-    content = facts(**changes)
+    return _written(parent, facts(**changes))
+
+
+def _written(parent: Path, content: dict[str, Any]) -> Path:
+    inputs = len(content.get("inputs") or [""])
     folder = parent / str(content["name"])
     axes = 3 if content["sees"] == "volume" else 2
     for name in ("configs", "models", "golden", "docs"):
         (folder / name).mkdir(parents=True)
     (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
-    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition(axes)}))
+    network = {"network_def": definition(axes, inputs)}
+    (folder / "configs/inference.json").write_text(json.dumps(network))
     with (folder / "configs/dicom.yaml").open("w") as file:
         YAML(typ="safe").dump(content, file)
-    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(axes)))
+    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(axes, inputs)))
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **golden(axes))
     (folder / "golden/golden.npz").write_bytes(arrays.getvalue())
@@ -200,6 +241,55 @@ def class_golden(network: torch.nn.Module, temperature: float) -> dict[str, np.n
     with torch.inference_mode():
         logits = network(torch.from_numpy(scaled)[None, None])[0] / temperature
     return {"image": image, "probabilities": logits.softmax(0).numpy()}
+
+
+def restore_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a model that restores; None removes."""
+    content: dict[str, Any] = {
+        "name": "calm_ct",
+        "version": "1.0.0",
+        "kind": "restore",
+        "title": "Calmer images",
+        "manufacturer": "tests",
+        "modality": ["CT", "MR", "PT", "CR", "DX", "US"],
+        "sees": "slices",
+        "intensity": {"scaling": "percentile", "low": 0, "high": 100},
+        "settings": {
+            "factor": 1,
+            "largest_change": 0.1,
+            "derivation": ["113087", "DCM", "Smoothing"],
+        },
+        "golden": {"file": "golden/golden.npz", "max_difference": 0.5},
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def restore_model(parent: Path, **changes: object) -> Path:
+    """Write the folder of a model that restores: it pulls every pixel toward the middle grey."""
+    content = restore_facts(**changes)
+    folder = parent / str(content["name"])
+    definition_ = {**definition(2), "out_channels": 1, "norm": None}
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "docs/README.md").write_text("<!-- score -->\n<!-- /score -->\n")
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition_}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    network = UNet(**{key: value for key, value in definition_.items() if key != "_target_"})
+    weights = {key: torch.zeros_like(value) for key, value in network.state_dict().items()}
+    weights["model.0.conv.weight"] += 1
+    # (in, out, ...): the first input is the skip connection, here the image itself.
+    weights["model.2.conv.weight"][0, 0] = -PULL
+    weights["model.2.conv.bias"][0] = PULL / 2
+    (folder / "models/model.safetensors").write_bytes(save(weights))
+    image = golden(2)["image"][None]
+    large = enlarged(image[0], content["settings"]["factor"])[None]
+    part = np.clip((large + 1000) / 1200, 0, 1)
+    change = (PULL / 2 - PULL * part) * content["settings"]["largest_change"] * 1200
+    save_golden(folder, image=image, restored=(large + change).astype(np.float32))
+    return seal(folder)
 
 
 def save_golden(folder: Path, **arrays: object) -> None:

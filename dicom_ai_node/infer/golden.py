@@ -20,8 +20,11 @@ from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.uids import SOPInstanceUID, derive_uid
 from dicom_ai_node.infer.sealed import SealedFolder
+from dicom_ai_node.infer.units import HOUNSFIELD, NO_UNIT
 
 VOLUME_AXES = 3
+ONLY = "image"
+"""What the input is called in the golden file of a model that has but one."""
 NOISES, NOISE_PX, BLOB_PX = 8, 64, 8
 """How many images of noise are tried, their length without a window, and how large their blobs."""
 SUM_WITHIN = 0.001
@@ -38,8 +41,11 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
         `facts.golden.max_difference`, if the network gave no numbers, or if the golden file is
         not one or shows nothing at all and so could not fail.
     """
-    image, answers = _arrays(facts)
-    found = _found(facts, task, image, answers.pop("start", None))
+    images, answers = _arrays(facts)
+    found = _found(facts, task, images, answers.pop("start", None))
+    if not answers:
+        raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
+    image = images[facts.reference or ONLY]
     for name, expected in answers.items():
         if name == "labels":
             _compare_segments(facts, found, image, expected)
@@ -57,7 +63,7 @@ def new_golden(facts: ModelFacts, task: Task) -> bytes:
     """
     for seed in range(NOISES):
         image = _noise(facts, seed)
-        found = _found(facts, task, image)
+        found = _found(facts, task, {ONLY: image})
         answers: dict[str, NDArray[Any]] = dict(_numbers(found, image))
         if found.segmentation is not None:
             answers["labels"] = found.segmentation.labels
@@ -95,6 +101,8 @@ def _numbers(found: Findings, image: NDArray[np.float32]) -> Mapping[str, NDArra
     if found.trajectories:
         places = [trajectory.points for trajectory in found.trajectories]
         numbers["points"] = np.asarray(places, np.float32)
+    if found.restoration is not None:
+        numbers["restored"] = found.restoration.array
     if found.detection is not None:
         numbers["boxes"] = _boxes(found.detection, image.shape[-2:])
     return numbers
@@ -169,33 +177,39 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def _found(
     facts: ModelFacts,
     task: Task,
-    array: NDArray[np.float32],
+    arrays: Mapping[str, NDArray[np.float32]],
     start: NDArray[np.float32] | None = None,
 ) -> Findings:
     """Return what the task finds; `start` is where a route would say that it starts."""
+    images = {name: _image(facts, array) for name, array in arrays.items()}
     options: dict[str, str] = {}
     if start is not None:
         options["start"] = ", ".join(f"{number:g}" for number in start.ravel())
     try:
-        return task({"image": _image(facts, array)}, options)
+        return task(images, options)
     except (TaskFailed, ConfigError) as failed:
         raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
 
 
-def _arrays(facts: ModelFacts) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-    """Return the golden image, (slices or frames, rows, columns), and the answers to it."""
+def _arrays(
+    facts: ModelFacts,
+) -> tuple[Mapping[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """Return the golden inputs, (slices or frames, rows, columns), and the answers to them."""
     content = SealedFolder(facts.folder).read(facts.golden.file)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name].astype(np.float32) for name in file.files}
-        image = arrays.pop("image")
+        images = {name: arrays.pop(name) for name in facts.inputs or (ONLY,)}
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as wrong:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} is no golden file") from wrong
-    if image.ndim == VOLUME_AXES - 1:
-        image = image[None]
-    if image.ndim != VOLUME_AXES or not arrays:
+    images = {
+        name: image[None] if image.ndim == VOLUME_AXES - 1 else image
+        for name, image in images.items()
+    }
+    shapes = {image.shape for image in images.values()}
+    if len(shapes) != 1 or len(shapes.pop()) != VOLUME_AXES or not arrays:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
-    return image, arrays
+    return images, arrays
 
 
 def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:
@@ -214,7 +228,7 @@ def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:
         return Volume(array=array, geometry=geometry, unit="1", sources=sources)
     return Frames(
         array=array,
-        unit="1",
+        unit=HOUNSFIELD if facts.modality == ("CT",) else NO_UNIT,
         sources=sources,
         spacing_mm=None,
         region=(0, array.shape[1], 0, array.shape[2]),
