@@ -199,7 +199,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             head_circumference,
             intensity,
             uptake,
-        )  # fmt: skip
+        )
     }
 )
 """The names that `measure:` in `configs/dicom.yaml` may use."""

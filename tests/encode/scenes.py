@@ -124,8 +124,7 @@ FOLLOWER = replace(
     sees=Sees.FRAMES,
     golden=Golden(file="golden/golden.npz", max_difference=0.5),
     segments=(LIVER, POINTED_AT),
-
-
+)
 SMOOTHING = Code("113087", "DCM", "Smoothing")
 RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 RESTORER = replace(

@@ -312,6 +312,7 @@ def _of(
 _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
     NOTHING: lambda: scenes.nothing(phantoms.ct()),
     NO_BOXES: lambda: scenes.undetected([phantoms.cr()]),
+    **scenes.FOLLOWED,
     **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
     **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
     **{
