@@ -22,7 +22,9 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
+    XRayAngiographicImageStorage,
 )
+from scipy.ndimage import gaussian_filter, shift
 
 from dicom_ai_node.domain.uids import derive_uid
 
@@ -213,6 +215,40 @@ def us_cine(frames: int = 8, rows: int = 80, columns: int = 96, **changes: objec
     """Return an ultrasound cine in grey RGB of `us_values`, one frame every 40 ms."""
     ds = _ultrasound(UltrasoundMultiFrameImageStorage, frames, rows, columns)
     ds.NumberOfFrames, ds.FrameTime, ds.FrameIncrementPointer = frames, 40, 0x00181063
+    return _changed(ds, 0, changes)
+
+
+def us_tissue_cine(way: NDArray[np.float64], **changes: object) -> FileDataset:
+    """Return a cine of tissue that moves along `way`, (frames, 2) rows and columns in pixels.
+
+    Every place looks different, and the edge of `us_region` stays where it is.
+    """
+    rows, columns = 80, 96
+    ds = us_cine(len(way), rows, columns)
+    noise = np.random.default_rng(7).normal(size=(rows, columns))
+    tissue = np.clip(110 + 130 * gaussian_filter(noise, 1.5) * 3, 0, 255)
+    top, end, left, stop = us_region(rows, columns)
+    values = np.zeros((len(way), rows, columns), np.uint8)
+    for frame, step in zip(values, way, strict=True):
+        frame[top:end, left:stop] = shift(tissue, step, order=1)[top:end, left:stop]
+    ds.PixelData = np.repeat(values[..., None], 3, axis=-1).tobytes()
+    return _changed(ds, 0, changes)
+
+
+def xa_run(frames: int = 6, rows: int = 64, columns: int = 80, **changes: object) -> FileDataset:
+    """Return an angiographic run of 8 frames a second: a wire that wanders; no calibration."""
+    ds = _instance(XRayAngiographicImageStorage, "XA", 0)
+    y, x = np.mgrid[:rows, :columns]
+    values = np.zeros((frames, rows, columns), np.uint8)
+    for frame in range(frames):
+        values[frame] = np.where(abs(x - columns / 3 - frame - y / 8) < 2, 40, 180 + y % 7)
+    _pixels(ds, values[0], bits=8)
+    ds.PixelData = values.tobytes()
+    ds.NumberOfFrames, ds.FrameTime, ds.FrameIncrementPointer = frames, 125, 0x00181063
+    ds.ImageType, ds.PixelIntensityRelationship = ["ORIGINAL", "PRIMARY", "SINGLE PLANE"], "LOG"
+    ds.KVP, ds.RadiationSetting, ds.ExposureTime = 80, "SC", 10
+    ds.ImagerPixelSpacing, ds.PatientOrientation = [0.3, 0.3], ["L", "F"]
+    ds.PositionerPrimaryAngle, ds.PositionerSecondaryAngle = 0, 0
     return _changed(ds, 0, changes)
 
 

@@ -173,6 +173,34 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """Where one structure is on every frame of a cine.
+
+    Attributes
+    ----------
+    points
+        (frames, 2) float64: row and column in the pixels of the source, whole numbers at the
+        centres of pixels; NaN on frames where it was lost.
+    confidence
+        (frames,) float32 in 0..1: how likely the place is right. 1 on the first frame, where it
+        was given.
+    sources
+        One per frame, all of one instance.
+    of
+        What was followed.
+    times_ms, spacing_mm
+        As in `Frames`; without them nothing is said in seconds or millimetres.
+    """
+
+    points: NDArray[np.float64]
+    confidence: NDArray[np.float32]
+    sources: tuple[SourceFrame, ...]
+    of: Segment
+    times_ms: tuple[float, ...] | None = None
+    spacing_mm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """What the model saw, ready to be shown: the frames that a secondary capture draws on.
 
@@ -258,6 +286,7 @@ class Findings:
     classification: Classification | None = None
     detection: Detection | None = None
     heat_map: HeatMap | None = None
+    trajectories: tuple[Trajectory, ...] = ()
     restoration: Restoration | None = None
     derived: DerivedPixels | None = None
     notes: tuple[str, ...] = ()

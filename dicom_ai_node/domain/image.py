@@ -89,6 +89,9 @@ class Frames:
         tissue, for ultrasound the calibrated region; the whole image otherwise.
     times_ms
         Time of every frame from the first, or `None` if the source does not tell.
+    corner_px, step_px
+        (row, column) in the source of the centre of the first pixel, and how many source pixels
+        one pixel is long. Other than these where the image was placed on a model's grid.
     thickness_mm
         How much of the patient along the normal each frame stands for (half the way to either
         neighbour), or `None` for projections and cines. Lets volumes be summed over slices
@@ -104,6 +107,13 @@ class Frames:
     thickness_mm: tuple[float, ...] | None = None
     valid: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
+    corner_px: tuple[float, float] = (0.0, 0.0)
+    step_px: tuple[float, float] = (1.0, 1.0)
+
+    def from_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where `points` (..., 2), rows and columns of the source, lie in `array`."""
+        found: NDArray[np.float64] = (points - np.asarray(self.corner_px)) / self.step_px
+        return found
 
 
 Image: TypeAlias = Volume | Frames

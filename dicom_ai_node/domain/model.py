@@ -112,7 +112,8 @@ class Golden:
     `file` is an .npz in the model folder with `image` (float32 array on the model's grid, before
     `Intensity`), or one such array for each named input, and what the model gave when it was
     released: `labels` (uint8), where every segment's Dice must reach `min_dice`, or numbers such
-    as `probabilities`, of which none may differ by more than `max_difference`.
+    as `probabilities` or `points`, of which none may differ by more than `max_difference`. `start`
+    is what a route would say by that name.
     """
 
     file: str

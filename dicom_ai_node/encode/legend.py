@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from dicom_ai_node.domain.findings import FindingClass, Findings, Measurement
+import numpy as np
+
+from dicom_ai_node.domain.findings import FindingClass, Findings, Measurement, Trajectory
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.encode.marks import colour_of
@@ -23,6 +25,7 @@ def legend_of(
     entries = [
         *_restored(findings),
         *_classes(findings),
+        *_paths(findings, frame),
         *_boxes(findings, frame),
         *_segments(findings, model, frame),
     ]
@@ -102,9 +105,34 @@ def _heat_of(findings: Findings, classes: Sequence[FindingClass]) -> list[Entry]
     return [Entry(text, is_quiet=True, is_scale=True)]
 
 
+def _paths(findings: Findings, frame: SourceFrame) -> list[Entry]:
+    """Return what was measured on every path, and how far along it the frame is."""
+    entries = []
+    for path in findings.trajectories:
+        values = _values(findings, path.of.number, frame)
+        entries.append(Entry(f"{path.of.label}: {values or 'followed'}", path.of.colour_rgb))
+        if frame in path.sources:
+            entries.append(Entry(_on_frame(path, path.sources.index(frame)), is_quiet=True))
+    return entries
+
+
+def _on_frame(path: Trajectory, index: int) -> str:
+    away = (path.points[index] - path.points[0]) * (path.spacing_mm or (1.0, 1.0))
+    if not np.isfinite(away).all():
+        return f"{path.of.label}: lost in this frame"
+    unit = "px" if path.spacing_mm is None else "mm"
+    percent = 100 * float(path.confidence[index])
+    distance = float(np.linalg.norm(away))
+    return f"now {distance:.1f} {unit} from the start, certain to {percent:.0f} %"
+
+
 def _segments(findings: Findings, model: ModelFacts, frame: SourceFrame) -> list[Entry]:
     found = findings.segmentation
+    followed = {path.of.number for path in findings.trajectories}
     segments = model.segments if found is None else found.segments
+    segments = tuple(item for item in segments if item.number not in followed)
+    if found is None and followed:
+        return []
     everywhere = {segment.number for segment in found_segments(findings)}
     entries = []
     for segment in segments[:MOST_ENTRIES]:

@@ -17,6 +17,7 @@ from dicom_ai_node.domain.findings import Measurement
 from dicom_ai_node.encode.heat import blended, scale
 from dicom_ai_node.encode.marks import Mark
 from dicom_ai_node.encode.tags import Font, draw_marks, font
+from dicom_ai_node.encode.trails import Trail, draw_trails
 
 SHORT_SIDE_PX = 512
 """Smaller images are enlarged until their shorter side has this length."""
@@ -29,7 +30,8 @@ _BACKGROUND = (0, 0, 0)
 _BANNER_TEXT, _BANNER_GROUND = (0, 0, 0), (255, 176, 0)
 _TEXT, _QUIET_TEXT = (255, 255, 255), (170, 170, 170)
 _UNITS: Mapping[str, str] = {
-    "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{ratio}": "",
+    "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{pixels}/s": "px/s",
+    "{ratio}": "",
 }  # fmt: skip
 _SCALE_STEPS = 5
 """Length of the colours of a heat map in the legend, in its line heights."""
@@ -86,7 +88,7 @@ def draw(
     masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     legend: Sequence[Entry],
     heat: NDArray[np.float16] | None = None,
-    marks: Sequence[Mark] = (),
+    marks: Sequence[Mark | Trail] = (),
 ) -> NDArray[np.uint8]:
     """Return (height, width, 3) uint8: banner, image with what was found on it, legend.
 
@@ -99,9 +101,9 @@ def draw(
     heat
         (rows, columns) in 0..1, or `None` for no heat map.
     marks
-        Lines with a word beside each, on top of everything else.
+        Ways, and lines with a word beside each, on top of everything else.
     """
-    width, height = sheet.size
+    width = sheet.size[0]
     grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
     shown = np.repeat(np.asarray(grey)[..., None], 3, axis=-1).astype(np.float32)
     if heat is not None:
@@ -113,12 +115,20 @@ def draw(
         shown[large] += TINT * (np.asarray(colour, np.float32) - shown[large])
         inner = ndimage.binary_erosion(large, iterations=line_px, border_value=1)
         shown[large & ~inner] = colour
+    drawn, shape = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), frame.shape[:2]
+    draw_trails(drawn, [item for item in marks if isinstance(item, Trail)], shape)
+    lines = [item for item in marks if isinstance(item, Mark)]
+    draw_marks(drawn, lines, shape, sheet.text_px)
+    return framed(sheet, drawn, legend)
+
+
+def framed(sheet: Sheet, image: Image.Image, legend: Sequence[Entry]) -> NDArray[np.uint8]:
+    """Return (height, width, 3) uint8: the banner, an image of the sheet's size, the legend."""
+    width, height = sheet.size
     banner, text = _banner(sheet), _legend(sheet, legend)
     canvas = Image.new("RGB", (width, banner.height + height + text.height), _BACKGROUND)
     canvas.paste(banner, (0, 0))
-    drawn = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8))
-    draw_marks(drawn, marks, (frame.shape[0], frame.shape[1]), sheet.text_px)
-    canvas.paste(drawn, (0, banner.height))
+    canvas.paste(image, (0, banner.height))
     canvas.paste(text, (0, banner.height + height))
     picture: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
     return picture

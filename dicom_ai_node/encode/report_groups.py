@@ -141,7 +141,7 @@ def _volume(
     encoded: Encoded,
 ) -> Group:
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(origin, segment),
+        tracking_identifier=tracking(origin, segment),
         referenced_segment=sr.ReferencedSegment(
             encoded.header.SOPClassUID,
             encoded.header.SOPInstanceUID,
@@ -153,9 +153,9 @@ def _volume(
         ),
         finding_type=segment.type,
         finding_category=segment.category,
-        finding_sites=_sites(segment),
+        finding_sites=sites(segment),
         algorithm_id=algorithm(origin.model),
-        measurements=[_measurement(item, origin) for item in measurements],
+        measurements=[measured(item, origin) for item in measurements],
     )
 
 
@@ -170,20 +170,20 @@ def _regions(
     labelled, fullest = where
     is_single = len(labelled) == 1
     over_all = [item for item in measurements if item.frame is None and not is_single]
-    measured = {item.frame for item in measurements if item.frame is not None} or {fullest}
+    of_frames = {item.frame for item in measurements if item.frame is not None} or {fullest}
     for plane in labelled:
-        if plane.frame not in measured and not is_single:
+        if plane.frame not in of_frames and not is_single:
             continue
         of_frame = [item for item in measurements if item.frame == plane.frame]
         of_frame += [item for item in measurements if item.frame is None and is_single]
         yield sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=_tracking(origin, segment),
+            tracking_identifier=tracking(origin, segment),
             referenced_segment=_segmentation_frame(encoded, plane),
             finding_type=segment.type,
             finding_category=segment.category,
-            finding_sites=_sites(segment),
+            finding_sites=sites(segment),
             algorithm_id=algorithm(origin.model),
-            measurements=[_measurement(item) for item in of_frame],
+            measurements=[measured(item) for item in of_frame],
         )
     if over_all:
         yield _plain(origin, segment, over_all, PRESENT, labelled)
@@ -219,12 +219,12 @@ def _plain(
     if presence is not None:
         evaluations.append(sr.QualitativeEvaluation(codes.DCM.PresenceOfProperty, presence))
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(origin, segment),
+        tracking_identifier=tracking(origin, segment),
         finding_type=segment.type,
         finding_category=segment.category,
-        finding_sites=_sites(segment),
+        finding_sites=sites(segment),
         algorithm_id=algorithm(origin.model),
-        measurements=[_measurement(item, origin) for item in measurements],
+        measurements=[measured(item, origin) for item in measurements],
         qualitative_evaluations=evaluations,
         source_images=[
             sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID, frames)
@@ -244,16 +244,18 @@ def _whole_image(origin: Origin, measurements: Sequence[Measurement]) -> Group:
         ),
         finding_type=codes.DCM.ImageRegion if measurements else NORMAL,
         algorithm_id=algorithm(origin.model),
-        measurements=[_measurement(item, origin) for item in measurements],
+        measurements=[measured(item, origin) for item in measurements],
         qualitative_evaluations=evaluations,
     )
 
 
-def _tracking(origin: Origin, segment: Segment) -> sr.TrackingIdentifier:
+def tracking(origin: Origin, segment: Segment) -> sr.TrackingIdentifier:
+    """Return by what all that is said about a segment is known to belong together."""
     return sr.TrackingIdentifier(uid=tracking_uid(origin, segment), identifier=tracking_id(segment))
 
 
-def _sites(segment: Segment) -> list[sr.FindingSite]:
+def sites(segment: Segment) -> list[sr.FindingSite]:
+    """Return where a segment is, with its side if it has one."""
     is_sided = segment.modifier is not None and segment.modifier.value in _SIDES
     place = segment.site or (segment.type if is_sided else None)
     if place is None:
@@ -261,7 +263,7 @@ def _sites(segment: Segment) -> list[sr.FindingSite]:
     return [sr.FindingSite(place, laterality=segment.modifier if is_sided else None)]
 
 
-def _measurement(item: Measurement, origin: Origin | None = None) -> sr.Measurement:
+def measured(item: Measurement, origin: Origin | None = None) -> sr.Measurement:
     """Return TID 300; with `origin` it names the frame, if it is of one."""
     images = None
     if origin is not None and item.frame is not None:

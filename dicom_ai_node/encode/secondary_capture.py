@@ -1,11 +1,12 @@
 """Findings as colour pictures that any viewer can show, PS3.3 A.8: for readers without SEG.
 
 A volume becomes one picture of the image on which most was found, X-rays and single images one
-each, a cine a cine (Multi-frame True Color).
+each, a cine a cine (Multi-frame True Color). What was followed or measured over time is plotted
+in one more picture.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,16 @@ from pydicom.uid import (
 from dicom_ai_node.domain.findings import Backdrop, Findings
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.encode.curves import panels_of
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
 from dicom_ai_node.encode.marks import Mark, marks_of
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, pixel_aspect, planes
+from dicom_ai_node.encode.plot import draw_plot, plot_size
 from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
 from dicom_ai_node.encode.sides import add_laterality
+from dicom_ai_node.encode.trails import Trail
 
 KIND = "secondary_capture"
 MOST_BYTES = 256 * 2**20
@@ -67,7 +71,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     size = displayed_size(rows, columns, pixel_aspect(where[0]))
     scene = _Scene(findings, origin, backdrop, index, marks_of(findings, origin), size)
     if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
-        return [_cine(scene, where)]
+        return [_cine(scene, where), *_plots(scene, where[0], 1)]
     chosen = [_fullest(scene)] if are_placed(where) else list(range(min(len(where), MOST_STILLS)))
     return [_still(scene, where[at], at, number) for number, at in enumerate(chosen)]
 
@@ -112,13 +116,32 @@ def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     return image
 
 
+def _plots(scene: _Scene, plane: Plane, number: int) -> list[Dataset]:
+    """Return one picture with all curves over time, none if there is no curve."""
+    panels = panels_of(scene.findings)
+    if not panels:
+        return []
+    model, frame = scene.origin.model, SourceFrame(plane.frame.sop_instance_uid, 0)
+    legend = legend_of(scene.findings, model, frame, "all frames")
+    sheet = _sheet(scene, 0)
+    sheet = replace(sheet, size=plot_size(panels))
+    sheet = replace(sheet, legend_lines=lines_of(sheet.size, legend))
+    image = _image(scene, plane, SecondaryCaptureImageStorage, number)
+    image.PatientOrientation = None
+    image.SourceImageSequence = source_images([plane.header])
+    image.DerivationDescription = "AI result plotted over time, not for measurement"
+    _add_pixels(image, draw_plot(sheet, panels, legend)[None])
+    return [image]
+
+
 def _drawn(scene: _Scene, sheet: Sheet, at: int, legend: Sequence[Entry]) -> NDArray[np.uint8]:
     """Return the picture of the backdrop's frame `at`."""
     frame, heat = scene.backdrop.sources[at], scene.findings.heat_map
     warmth = None
     if heat is not None and frame in heat.sources:
         warmth = heat.array[heat.sources.index(frame)]
-    marks = [mark for mark in scene.marks if mark.source == frame]
+    marks: list[Mark | Trail] = [mark for mark in scene.marks if mark.source == frame]
+    marks += _trails(scene, frame)
     return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth, marks)
 
 
@@ -183,6 +206,15 @@ def _masks(
         (labels == segment.number, segment.colour_rgb)
         for segment in found.segments
         if present[segment.number]
+    ]
+
+
+def _trails(scene: _Scene, frame: SourceFrame) -> list[Trail]:
+    """Return the ways up to a frame, of all frames that lead to it."""
+    return [
+        Trail(path.points[: path.sources.index(frame) + 1], path.of.colour_rgb)
+        for path in scene.findings.trajectories
+        if frame in path.sources
     ]
 
 

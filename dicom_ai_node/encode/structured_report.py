@@ -19,6 +19,7 @@ from dicom_ai_node.encode.provenance import reference, request_attributes
 from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_groups import Group, groups
+from dicom_ai_node.encode.report_tracks import others, track_groups
 
 KIND = "structured_report"
 COMMENT = Code("121106", "DCM", "Comment")
@@ -29,6 +30,8 @@ _PROCEDURES: Mapping[str, Code] = {
 }
 _ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 """CID 100 has no code for X-ray or ultrasound that all validators know."""
+PRIVATE = "99DAIN"
+"""Designator of the codes that we had to make up."""
 _REQUEST = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
 
 
@@ -63,6 +66,8 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
         [*origin.sources, *objects], content, study_instance_uid=report.StudyInstanceUID
     )
     report.CurrentRequestedProcedureEvidenceSequence = here
+    if any(item.concept.scheme_designator == PRIVATE for item in findings.measurements):
+        report.CodingSchemeIdentificationSequence = [_private_scheme()]
     if elsewhere:
         report.PertinentOtherEvidenceSequence = elsewhere
     if origin.predecessors:
@@ -70,19 +75,39 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     return [report]
 
 
+def _private_scheme() -> Dataset:
+    """Say whose the codes are that no standard has, PS3.3 C.12.1.1.7."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE
+    item.CodingSchemeName = "Codes of dicom_ai_node"
+    item.CodingSchemeResponsibleOrganization = NODE_NAME
+    return item
+
+
 def _primary(findings: Findings, origin: Origin) -> Dataset:
     """Return the header of what was looked at, or of the first input."""
-    looked_at = findings.segmentation or findings.classification or findings.detection
+    paths = findings.trajectories
+    looked_at = (
+        findings.segmentation
+        or findings.classification
+        or findings.detection
+        or (paths[0] if paths else None)
+    )
     if looked_at is None or not looked_at.sources:
         return origin.sources[0]
     return planes(looked_at.sources[:1], origin.sources)[0].header
 
 
 def _groups(findings: Findings, origin: Origin) -> list[Group]:
-    told = [*class_groups(findings, origin), *box_groups(findings, origin)]
-    if told and findings.segmentation is None and not findings.measurements:
+    told = [
+        *class_groups(findings, origin),
+        *box_groups(findings, origin),
+        *track_groups(findings, origin),
+    ]
+    left = others(findings)
+    if left is None or (told and left.segmentation is None and not left.measurements):
         return told
-    return [*told, *groups(findings, origin)]
+    return [*told, *groups(left, origin)]
 
 
 def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Detection, Findings, HeatMap, Segmentation
-from dicom_ai_node.domain.image import Image, Volume
+from dicom_ai_node.domain.image import Frames, Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.display import backdrop
 from dicom_ai_node.infer.measure import measurements
+from dicom_ai_node.infer.motion import motions
 from dicom_ai_node.infer.resample import Placed
 
 MOST_SHOWN = 400
@@ -48,6 +49,8 @@ def on_sources(
         found = _measured(found, found.segmentation, grid, image, facts)
         if not options.get("keep_probabilities"):
             found = _without_probabilities(found)
+    if found.trajectories:
+        found = _followed(found, grid, image, facts)
     if found.detection is not None:
         found = replace(found, detection=_boxes_on(found.detection, grid, image, facts))
     frames = _frames(found, image)
@@ -81,6 +84,30 @@ def _without_probabilities(found: Findings) -> Findings:
     return replace(found, segmentation=replace(found.segmentation, probabilities=None))
 
 
+def _followed(found: Findings, grid: Placed, image: Image, facts: ModelFacts) -> Findings:
+    if not isinstance(image, Frames):
+        raise TaskFailed(f"{facts.name} followed something through a volume")
+    if any(len(item.points) != len(image.sources) for item in found.trajectories):
+        raise TaskFailed(f"{facts.name} did not follow through all frames that it was given")
+    trajectories = tuple(
+        replace(
+            item,
+            points=grid.back_points(item.points),
+            sources=image.sources,
+            times_ms=image.times_ms,
+            spacing_mm=image.spacing_mm,
+        )
+        for item in found.trajectories
+    )
+    measured, remarks = motions(trajectories)
+    return replace(
+        found,
+        trajectories=trajectories,
+        measurements=(*found.measurements, *measured),
+        notes=(*found.notes, *remarks),
+    )
+
+
 def _heat_on(heat: HeatMap, grid: Placed, frames: list[int], facts: ModelFacts) -> HeatMap:
     if heat.array.shape != grid.image.array.shape:
         raise TaskFailed(f"{facts.name} did not explain the grid that it was given")
@@ -110,6 +137,8 @@ def _boxes_on(found: Detection, grid: Placed, image: Image, facts: ModelFacts) -
 
 def _frames(found: Findings, image: Image) -> list[int] | None:
     """Return which frames there is something to see on, or `None` if there is nothing to see."""
+    if found.trajectories:
+        return _evenly(len(image.array), MOST_SHOWN)
     if found.segmentation is not None:
         return frames_to_show(found.segmentation.labels)
     if found.detection is not None:
@@ -140,8 +169,7 @@ def frames_to_explain(
     count = len(image.array)
     is_stack = isinstance(image, Volume) or image.thickness_mm is not None
     if not is_stack:
-        every = np.linspace(0, count - 1, min(count, most)).round()
-        return [int(frame) for frame in every]
+        return _evenly(count, most)
     if heat is None:
         return [count // 2]
     return [int(heat.sum(axis=(1, 2), dtype=np.float64).argmax())]
@@ -149,7 +177,10 @@ def frames_to_explain(
 
 def frames_with_boxes(found: Detection, most: int = MOST_EXPLAINED) -> list[int]:
     """Return on which frames a detection is shown: all, evenly thinned to `most`."""
-    count = len(found.sources)
+    return _evenly(len(found.sources), most)
+
+
+def _evenly(count: int, most: int) -> list[int]:
     return [int(frame) for frame in np.linspace(0, count - 1, min(count, most)).round()]
 
 

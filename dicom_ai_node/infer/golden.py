@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, TaskFailed
 from dicom_ai_node.domain.findings import Detection, Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
@@ -42,7 +42,9 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
         not one or shows nothing at all and so could not fail.
     """
     images, answers = _arrays(facts)
-    found = _found(facts, task, images)
+    found = _found(facts, task, images, answers.pop("start", None))
+    if not answers:
+        raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
     image = images[facts.reference or ONLY]
     for name, expected in answers.items():
         if name == "labels":
@@ -96,6 +98,9 @@ def _numbers(found: Findings, image: NDArray[np.float32]) -> Mapping[str, NDArra
     numbers = {}
     if found.classification is not None:
         numbers["probabilities"] = np.asarray(found.classification.probabilities, np.float32)
+    if found.trajectories:
+        places = [trajectory.points for trajectory in found.trajectories]
+        numbers["points"] = np.asarray(places, np.float32)
     if found.restoration is not None:
         numbers["restored"] = found.restoration.array
     if found.detection is not None:
@@ -169,17 +174,26 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2 * int((one & other).sum()) / both if both else 1.0
 
 
-def _found(facts: ModelFacts, task: Task, arrays: Mapping[str, NDArray[np.float32]]) -> Findings:
+def _found(
+    facts: ModelFacts,
+    task: Task,
+    arrays: Mapping[str, NDArray[np.float32]],
+    start: NDArray[np.float32] | None = None,
+) -> Findings:
+    """Return what the task finds; `start` is where a route would say that it starts."""
     images = {name: _image(facts, array) for name, array in arrays.items()}
+    options: dict[str, str] = {}
+    if start is not None:
+        options["start"] = ", ".join(f"{number:g}" for number in start.ravel())
     try:
-        return task(images, {})
-    except TaskFailed as failed:
+        return task(images, options)
+    except (TaskFailed, ConfigError) as failed:
         raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
 
 
 def _arrays(
     facts: ModelFacts,
-) -> tuple[Mapping[str, NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]:
+) -> tuple[Mapping[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
     """Return the golden inputs, (slices or frames, rows, columns), and the answers to them."""
     content = SealedFolder(facts.folder).read(facts.golden.file)
     try:

@@ -13,6 +13,7 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.findings import Measurement, Segment, Segmentation
 from dicom_ai_node.domain.image import Frames, Image, Volume
+from dicom_ai_node.infer.cycle import over_cycle
 from dicom_ai_node.infer.ellipse import Ellipse, ellipse_around
 from dicom_ai_node.infer.suv import SUVBW
 from dicom_ai_node.infer.uptake import (
@@ -123,6 +124,18 @@ def ellipse(segmentation: Segmentation, image: Image, segment: Segment) -> Measu
     return _of_ellipses(segmentation, image, segment, axes)
 
 
+def area_over_cycle(segmentation: Segmentation, image: Image, segment: Segment) -> Measured:
+    """Measure area and axes on every frame of a cine, their extremes, and how the area changes."""
+    instances = {frame.sop_instance_uid for frame in image.sources}
+    if not isinstance(image, Frames) or _is_stack(image) or len(instances) > 1:
+        return [], [f"{segment.label}: nothing over a cycle, the image is no cine"]
+    areas, notes = area(segmentation, image, segment)
+    axes, remarks = ellipse(segmentation, image, segment)
+    on_frames = [*areas, *axes]
+    notes += [remark for remark in remarks if remark not in notes]
+    return [*on_frames, *over_cycle(on_frames, image, segment)], notes
+
+
 def head_circumference(segmentation: Segmentation, image: Image, segment: Segment) -> Measured:
     """Measure a fetal head by the ellipse around it: HC, BPD, OFD in mm and the cephalic index.
 
@@ -178,7 +191,15 @@ Measure: TypeAlias = Callable[[Segmentation, Image, Segment], Measured]
 MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         measure.__name__: measure
-        for measure in (area, volume, ellipse, head_circumference, intensity, uptake)
+        for measure in (
+            area,
+            volume,
+            ellipse,
+            area_over_cycle,
+            head_circumference,
+            intensity,
+            uptake,
+        )
     }
 )
 """The names that `measure:` in `configs/dicom.yaml` may use."""

@@ -132,6 +132,8 @@ def _placed_frames(source: Frames, grid: Grid) -> Placed:
         valid=valid,
         spacing_mm=_stretched(source.spacing_mm, (rows, columns), shape),
         region=(0, shape[0], 0, shape[1]),
+        corner_px=(top + (rows / shape[0] - 1) / 2, left + (columns / shape[1] - 1) / 2),
+        step_px=(rows / shape[0], columns / shape[1]),
     )
     around = ((top, source.array.shape[1] - end), (left, source.array.shape[2] - stop))
 

@@ -25,8 +25,9 @@ from dicom_ai_node.domain.findings import (
     OperatingPoint,
     Segment,
     Segmentation,
+    Trajectory,
 )
-from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.image import Frames, SourceFrame
 from dicom_ai_node.domain.model import (
     Golden,
     Grid,
@@ -38,6 +39,8 @@ from dicom_ai_node.domain.model import (
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
 from dicom_ai_node.encode.headers import normalised, read_sources
+from dicom_ai_node.infer.measure import measurements
+from dicom_ai_node.infer.motion import motions
 from tests import phantoms
 
 MATERIAL = Path(__file__).parents[2] / "../shared/material"
@@ -105,6 +108,23 @@ DETECTOR = replace(
     settings={"slope": 0.9, "offset": -0.25, "threshold": 0.4, "limit": 10},
 )
 POINT = OperatingPoint(label="Pneumonia", threshold=0.41)
+POINTED_AT = Segment(
+    number=2,
+    label="Structure",
+    category=ANATOMY,
+    type=Code("123037004", "SCT", "Body structure"),
+    colour_rgb=(0, 200, 255),
+)
+FOLLOWER = replace(
+    MODEL,
+    name="motion",
+    kind="track",
+    title="Motion of the liver",
+    modality=("US", "XA"),
+    sees=Sees.FRAMES,
+    golden=Golden(file="golden/golden.npz", max_difference=0.5),
+    segments=(LIVER, POINTED_AT),
+)
 SMOOTHING = Code("113087", "DCM", "Smoothing")
 RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 RESTORER = replace(
@@ -215,6 +235,73 @@ def classified(
         notes=("The probabilities are the mean over all images.",) if count > 1 else (),
     )
     return Scene(findings=findings, origin=origin(headers, **{"model": CLASSIFIER, **changes}))
+
+
+def followed(received: Sequence[Dataset], *, has_pixels: bool, **changes: object) -> Scene:
+    """Return a structure that was followed through a cine and was lost on one frame.
+
+    With pixels it is the liver, labelled on every frame on which it was seen; without, a point.
+    """
+    headers = [normalised(image) for image in received]
+    frames = frames_of(headers)
+    shape = (len(frames), int(headers[0].Rows), int(headers[0].Columns))
+    step = float(headers[0].get("FrameTime") or 0)
+    times_ms = tuple(step * index for index in range(len(frames))) if step else None
+    spacing_mm = (0.5, 0.5) if "SequenceOfUltrasoundRegions" in headers[0] else None
+    phase = np.arange(len(frames)) / len(frames)
+    points = np.stack([shape[1] / 2 + 3 * phase, shape[2] / 2 + 8 * np.sin(9 * phase)], axis=1)
+    points[2] = np.nan
+    confidence = np.linspace(1, 0.6, len(frames)).astype(np.float32)
+    confidence[2] = 0.21
+    segment = LIVER if has_pixels else POINTED_AT
+    path = Trajectory(
+        points=points,
+        confidence=confidence,
+        sources=frames,
+        of=segment,
+        times_ms=times_ms,
+        spacing_mm=spacing_mm,
+    )
+    measured, notes = motions([path])
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    labels = np.stack([np.hypot(y - row, x - column) < shape[1] / 6 for row, column in points])
+    found = Segmentation(
+        labels=labels.astype(np.uint8),
+        sources=frames,
+        segments=(LIVER,),
+        probabilities=labels[None].astype(np.float16),
+    )
+    findings = Findings(
+        trajectories=(path,),
+        segmentation=found if has_pixels else None,
+        measurements=measured,
+        backdrop=_backdrop(found, headers),
+        notes=notes,
+    )
+    return Scene(findings=findings, origin=origin(headers, **{"model": FOLLOWER, **changes}))
+
+
+def over_cycle(received: Sequence[Dataset]) -> Scene:
+    """Return a left ventricle whose area was measured on every frame of a cine."""
+    full = scene(received)
+    found = full.findings.segmentation
+    assert found is not None
+    ventricle = replace(
+        LIVER, label="Left ventricle", type=Code("87878005", "SCT", "Left ventricle")
+    )
+    found = replace(found, segments=(ventricle, KIDNEY, SPLEEN))
+    shape = found.labels.shape
+    image = Frames(
+        array=np.zeros(shape, np.float32),
+        unit="1",
+        sources=found.sources,
+        spacing_mm=(0.5, 0.5),
+        region=(0, shape[1], 0, shape[2]),
+        times_ms=tuple(40.0 * index for index in range(shape[0])),
+    )
+    measured, notes = measurements(found, image, ["area_over_cycle"])
+    findings = replace(full.findings, segmentation=found, measurements=measured, notes=notes)
+    return replace(full, findings=findings)
 
 
 def restored(received: Sequence[Dataset], factor: int = 1, **changes: object) -> Scene:
@@ -428,6 +515,16 @@ CLASSIFIED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     for name in ("MR", "DX", "CR", "US", "US cine", "two CR", "name in ISO 2022", "no Type 2")
 } | {"one MR slice": lambda: phantoms.mr(slices=1)}
 """Sources of which there is a classification with a heat map."""
+
+FOLLOWED: Mapping[str, Callable[[], Scene]] = {
+    "US cine, head followed": lambda: followed([phantoms.us_cine()], has_pixels=True),
+    "US cine, point followed": lambda: followed([phantoms.us_cine()], has_pixels=False),
+    "XA, point followed": lambda: followed([phantoms.xa_run()], has_pixels=False),
+    "XA, wire followed": lambda: followed([phantoms.xa_run()], has_pixels=True),
+    "US cine, over the cycle": lambda: over_cycle([phantoms.us_cine()]),
+}
+"""What is said about cines, by the name that the table of the validators shows."""
+
 
 RESTORED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     name: SOURCES[name]

@@ -29,6 +29,7 @@ from tests.model_folders import (
     seal,
     threshold_model,
 )
+from tests.track_folder import track_model
 
 
 def _model(tmp_path: Path, **changes: object) -> tuple[ModelFacts, Callable[..., Task]]:
@@ -230,6 +231,36 @@ def test_a_task_that_leaves_a_class_out_fails(
 
     with pytest.raises(ModelUnusable, match="no probabilities of the golden shape"):
         check_golden(facts, odd)
+
+
+def test_a_model_that_follows_starts_where_its_golden_file_says(tmp_path: Path) -> None:
+    """And must arrive where it arrived at release."""
+    folder = track_model(tmp_path)
+    facts = Catalog([tmp_path]).facts(folder.name)
+    check_golden(facts, task_of(facts, network(facts)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"points": np.zeros((1, 4, 2))}, "proves nothing", id="no places"),
+        pytest.param({"points": np.ones((1, 3, 2))}, "golden shape", id="a frame too few"),
+        pytest.param({"points": np.full((1, 4, 2), np.nan)}, "differ by nan", id="lost places"),
+        pytest.param({"points": np.full((1, 4, 2), 30.0)}, "differ by", id="other places"),
+        pytest.param({"start": np.array([500.0, 4.0])}, "lies outside", id="a start outside"),
+    ],
+)
+def test_a_model_that_follows_elsewhere_takes_no_work(
+    changes: dict[str, np.ndarray], why: str, tmp_path: Path
+) -> None:
+    """Whatever is wrong, with the file or with the machine."""
+    folder = track_model(tmp_path)
+    with np.load(folder / "golden/golden.npz") as file:
+        save_golden(folder, **{**dict(file), **changes})
+    seal(folder)
+    facts = Catalog([tmp_path]).facts(folder.name)
+    with pytest.raises(ModelUnusable, match=why):
+        check_golden(facts, task_of(facts, network(facts)))
 
 
 def test_a_model_that_detects_right_passes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.boxes import Corners
-from dicom_ai_node.domain.errors import Rejected, TaskFailed
+from dicom_ai_node.domain.errors import ConfigError, Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Box, Detection, Findings, HeatMap, Segmentation
 from dicom_ai_node.domain.image import Frames, Image, SourceFrame
 from dicom_ai_node.domain.orders import InferenceOrder
@@ -24,6 +24,7 @@ from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.run import run_inference
 from tests import phantoms
 from tests.model_folders import box_model, class_model, pair_model, threshold_model
+from tests.track_folder import track_model
 
 CT = phantoms.ct_values(12, 64, 48)
 """The ball of the CT phantom has 120 HU, which the model calls bright; the body has 40."""
@@ -424,6 +425,61 @@ def test_of_a_stack_the_hottest_slice_is_shown_and_of_a_long_cine_every_second_f
     stack = replace(frames, thickness_mm=(1.0,) * 200)
     assert frames_to_explain(heat, stack) == [77]
     assert frames_to_explain(None, stack) == [100]
+
+
+WAY = np.array([(n * 0.5, 3 * np.sin(n)) for n in range(8)])
+
+
+def _followed(tmp_path: Path, cine: Dataset, start: str, **changes: Any) -> Findings:  # noqa: ANN401
+    folder = track_model(tmp_path / "models", **changes)
+    facts = Catalog([tmp_path / "models"]).facts(folder.name)
+    paths = phantoms.write(cine, tmp_path / "series")
+    order = InferenceOrder(
+        kind=facts.kind,
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": paths},
+        options={"start": start},
+    )
+    return run_inference(order, facts, task_of(facts, network(facts)))
+
+
+@pytest.mark.parametrize(
+    "size_px", [pytest.param([64, 80], id="as it is"), pytest.param([96, 128], id="enlarged")]
+)
+def test_a_point_is_named_and_followed_in_the_pixels_of_the_source(
+    size_px: list[int], tmp_path: Path
+) -> None:
+    """Whatever part of the image the model looks at, and at what size."""
+    cine = phantoms.us_tissue_cine(WAY)
+    found = _followed(tmp_path, cine, "40, 50", grid={"size_px": size_px})
+    (path,) = found.trajectories
+    assert np.abs(path.points - (WAY + np.array([40.0, 50.0]))).max() < 1
+    assert path.spacing_mm == (0.5, 0.5)
+    assert path.times_ms == tuple(40.0 * n for n in range(8))
+    assert found.backdrop is not None
+    assert found.backdrop.sources == path.sources
+    names = {item.concept.meaning for item in found.measurements}
+    assert names == {"Excursion Distance", "Path length", "Speed"}
+    assert found.segmentation is None
+
+
+def test_a_box_comes_back_as_pixels_of_the_source(tmp_path: Path) -> None:
+    """Where it was named on the first frame, and moved on the others."""
+    found = _followed(tmp_path, phantoms.us_tissue_cine(WAY), "30, 40, 49, 59")
+    assert found.segmentation is not None
+    labels = found.segmentation.labels
+    rows, columns = np.nonzero(labels[0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30, 49, 40, 59)
+    (path,) = found.trajectories
+    for frame, place in zip(labels, path.points, strict=True):
+        assert np.argwhere(frame).mean(axis=0) == pytest.approx(place, abs=0.7)
+
+
+def test_a_start_outside_of_the_tissue_is_refused(tmp_path: Path) -> None:
+    """The margin of an ultrasound image holds text, and no tissue that could move."""
+    with pytest.raises(ConfigError, match="shows tissue"):
+        _followed(tmp_path, phantoms.us_tissue_cine(WAY), "2, 2")
 
 
 def _boxed(tmp_path: Path, series: Dataset, **options: Option) -> Findings:

@@ -14,6 +14,9 @@ from tests.peers.tools import find, find_file, free_port, wait_for
 
 _PLUGINS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
 
+PATIENCE_SECONDS = 60.0
+"""How long it may take to answer on a machine that does much else."""
+
 
 class Orthanc:
     """Starts with `with`, ends with it. `settings` are added to its configuration."""
@@ -80,7 +83,7 @@ class Orthanc:
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
         """Return the JSON of its own REST API."""
-        answer = httpx.get(f"{self.url}{path}", trust_env=False)
+        answer = httpx.get(f"{self.url}{path}", trust_env=False, timeout=PATIENCE_SECONDS)
         answer.raise_for_status()
         return answer.json()
 
@@ -91,7 +94,9 @@ class Orthanc:
 
     def file(self, orthanc_id: str) -> bytes:
         """Return the Part 10 file of an instance as it is stored."""
-        answer = httpx.get(f"{self.url}/instances/{orthanc_id}/file", trust_env=False)
+        answer = httpx.get(
+            f"{self.url}/instances/{orthanc_id}/file", trust_env=False, timeout=PATIENCE_SECONDS
+        )
         answer.raise_for_status()
         return answer.content
 

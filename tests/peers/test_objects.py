@@ -29,7 +29,10 @@ RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.ite
 }
 DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
 NO_BOXES = "CR, boxes, none found"
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, *RESTORED, *DETECTED, REAL_HEAD, NOTHING, NO_BOXES]
+SOURCES = [
+    *scenes.SOURCES, *CLASSIFIED, *RESTORED, *DETECTED, *scenes.FOLLOWED, REAL_HEAD, NOTHING,
+    NO_BOXES,
+]  # fmt: skip
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -171,6 +174,7 @@ def test_the_judges_and_their_verdicts_are_shown(
                 tools = ", ".join(verdict.checked[path])
                 print(f"{source:36}{path.stem:38}{errors:>7}  {tools}")  # noqa: T201
     least = 5 * len(scenes.SOURCES) + 2 * len(CLASSIFIED) + 3 * len(DETECTED)
+    least += 3 * len(scenes.FOLLOWED)
     assert sum(len(made.paths) for made in written.values()) > least
 
 
@@ -308,6 +312,7 @@ def _of(
 _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
     NOTHING: lambda: scenes.nothing(phantoms.ct()),
     NO_BOXES: lambda: scenes.undetected([phantoms.cr()]),
+    **scenes.FOLLOWED,
     **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
     **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
     **{

@@ -29,6 +29,7 @@ from dicom_ai_node.domain.findings import (
     Restoration,
     Segment,
     Segmentation,
+    Trajectory,
 )
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.uids import SOPInstanceUID
@@ -93,6 +94,16 @@ def everything() -> Findings:
         ),
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
+        ),
+        trajectories=(
+            Trajectory(
+                points=np.array([[0.1, 2.0], [np.nan, np.nan], [1e-300, 7.5]]),
+                confidence=np.array([1, 0.25, 0.9], np.float32),
+                sources=FRAMES,
+                of=segment,
+                times_ms=(0.0, 33.3, 66.7),
+                spacing_mm=(0.1, 0.2),
+            ),
         ),
         restoration=Restoration(
             array=random.random((3, 10, 8)).astype(np.float32),

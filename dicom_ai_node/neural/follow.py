@@ -1,0 +1,217 @@
+"""Follow points through frames: where is what lay here a moment ago?
+
+A patch of features around a point is looked for in the next frame, by its cosine to every place
+nearby and a parabola through the best one. Two patches vote: the one of the first frame, which
+cannot drift, and a recent one, which knows what the tissue looks like by now. Looking back from the
+place that was found must lead to where the search began; how far it misses that, and how similar
+the place is, say how likely it is to be right.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+DRIFT_PX = 1.5
+"""Further apart, the patch of the first frame and a recent one do not show the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How points are followed; lengths in pixels of the grid that the network works on.
+
+    Attributes
+    ----------
+    template_px
+        Side of a patch, odd.
+    search_px
+        How far a point can move from one frame to the next; twice as far while it is lost.
+    first_weight
+        Vote of the patch of the first frame, 0..1; the recent one has the rest.
+    half_at, per_similarity, per_px
+        A place is right with the chance sigmoid(per_similarity * (similarity - half_at) - per_px *
+        distance missed on the way back). Measured on cines whose motion is known.
+    least
+        Below this chance a point is lost.
+    """
+
+    template_px: int
+    search_px: int
+    first_weight: float
+    half_at: float
+    per_similarity: float
+    per_px: float
+    least: float = 0.5
+
+    def confidence(self, similarity: Tensor, missed_px: Tensor) -> Tensor:
+        """Return how likely places are right."""
+        by_look = self.per_similarity * (similarity - self.half_at)
+        return (by_look - self.per_px * missed_px).sigmoid()
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Where points are on every frame.
+
+    Attributes
+    ----------
+    points
+        (frames, points, 2) float32, row and column; of a lost point the place where it was seen
+        last.
+    confidence
+        (frames, points) float32 in 0..1; 1 on the first frame.
+    similarity, missed_px
+        (frames, points) float32: what the confidence was made of.
+    """
+
+    points: Tensor
+    confidence: Tensor
+    similarity: Tensor
+    missed_px: Tensor
+
+
+def patches(features: Tensor, points: Tensor, size: int) -> Tensor:
+    """Cut squares around points that need not lie on pixels; beyond the border there is nothing.
+
+    Parameters
+    ----------
+    features
+        (channels, rows, columns).
+    points
+        (points, 2), row and column; pixel centres have whole numbers.
+
+    Returns
+    -------
+    Tensor
+        (points, channels, size, size).
+    """
+    _, rows, columns = features.shape
+    steps = torch.arange(size, device=features.device) - (size - 1) / 2
+    y = (points[:, 0, None] + steps)[:, :, None].expand(-1, size, size)
+    x = (points[:, 1, None] + steps)[:, None, :].expand(-1, size, size)
+    where = torch.stack([(2 * x + 1) / columns - 1, (2 * y + 1) / rows - 1], dim=-1)
+    flat = where.reshape(1, -1, size, 2)
+    cut = functional.grid_sample(features[None], flat, align_corners=False)[0]
+    return cut.reshape(len(features), len(points), size, size).movedim(1, 0)
+
+
+def similarities(windows: Tensor, templates: Tensor) -> Tensor:
+    """Return (points, side, side): the mean cosine of each template at every place of its window.
+
+    `windows` is (points, channels, size, size), `templates` (points, channels, k, k).
+    """
+    size, k = windows.shape[-1], templates.shape[-1]
+    # By the convolution theorem: a tenth of the time of a convolution with kernels this large.
+    spectrum = torch.fft.rfft2(windows) * torch.fft.rfft2(templates, s=(size, size)).conj()
+    found: Tensor = torch.fft.irfft2(spectrum.sum(1), s=(size, size))
+    return found[:, : size - k + 1, : size - k + 1] / k**2
+
+
+def peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (points, 2) distances of the maximum from the middle, and (points,) its height.
+
+    A parabola through the maximum and its neighbours tells parts of a pixel.
+    """
+    count, side, _ = maps.shape
+    best = maps.flatten(1).argmax(1)
+    place = torch.stack([best // side, best % side], dim=1)
+    inner = place.clamp(1, side - 2)
+    index = torch.arange(count, device=maps.device)
+    middle = maps[index, inner[:, 0], inner[:, 1]]
+    parts = []
+    for axis in (0, 1):
+        step = torch.zeros(2, dtype=torch.long, device=maps.device)
+        step[axis] = 1
+        before, after = inner - step, inner + step
+        low = maps[index, before[:, 0], before[:, 1]]
+        high = maps[index, after[:, 0], after[:, 1]]
+        bend = low - 2 * middle + high
+        part = torch.where(bend < 0, (low - high) / (2 * bend.clamp(max=-1e-9)), 0.0)
+        parts.append(part.clamp(-0.5, 0.5))
+    whole = torch.where(place == inner, torch.stack(parts, dim=1), 0.0) + place
+    return whole - (side - 1) / 2, maps.flatten(1).amax(1)
+
+
+def follow(frames: Iterable[Tensor], start: Tensor, rules: Rules) -> Followed:
+    """Follow points from the first frame on.
+
+    Parameters
+    ----------
+    frames
+        (channels, rows, columns) float32 features of one frame after the other; every pixel has
+        length 1 along the channels.
+    start
+        (points, 2) float32: rows and columns in the first frame.
+    """
+    trail: _Trail | None = None
+    for features in frames:
+        if trail is None:
+            trail = _Trail(features, start, rules)
+        else:
+            trail.step(features)
+    if trail is None:
+        raise ValueError("there are no frames")
+    return trail.followed()
+
+
+class _Trail:
+    """Points on their way, and what is remembered of them."""
+
+    def __init__(self, features: Tensor, start: Tensor, rules: Rules) -> None:
+        self._rules = rules
+        self._before = features
+        self._points = start
+        self._first = patches(features, start, rules.template_px)
+        self._recent = self._first
+        self._is_lost = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        sure = torch.ones(len(start), device=start.device)
+        self._kept = [(start, sure, sure, torch.zeros_like(sure))]
+
+    def step(self, features: Tensor) -> None:
+        rules = self._rules
+        reach = rules.search_px * (2 if bool(self._is_lost.any()) else 1)
+        # Around whole pixels, where nothing has to be interpolated.
+        middle = self._points.round()
+        windows = patches(features, middle, rules.template_px + 2 * reach)
+        by_first = self._within_reach(similarities(windows, self._first))
+        by_recent = similarities(windows, self._recent)
+        moved, similarity = peaks(
+            rules.first_weight * by_first + (1 - rules.first_weight) * by_recent
+        )
+        found = middle + moved
+        seen = patches(features, found, rules.template_px)
+        missed_px = self._missed_px(seen)
+        confidence = rules.confidence(similarity, missed_px)
+        is_sure = confidence >= rules.least
+        # The recent patch follows only where the first one agrees, or it would drift away.
+        agrees = (peaks(by_first)[0] - moved).norm(dim=1) <= DRIFT_PX
+        self._recent = torch.where((is_sure & agrees)[:, None, None, None], seen, self._recent)
+        self._points = torch.where(is_sure[:, None], found, self._points)
+        self._is_lost = ~is_sure
+        self._before = features
+        self._kept.append((self._points, confidence, similarity, missed_px))
+
+    def _within_reach(self, maps: Tensor) -> Tensor:
+        """Take away what lies too far for points that are not lost."""
+        beyond = (maps.shape[1] - 1) // 2 - self._rules.search_px
+        if not beyond:
+            return maps
+        near = functional.pad(maps[:, beyond:-beyond, beyond:-beyond], [beyond] * 4, value=-1e3)
+        return torch.where(self._is_lost[:, None, None], maps, near)
+
+    def _missed_px(self, seen: Tensor) -> Tensor:
+        """Return by how much a look back from where points are found misses where they were."""
+        size = self._rules.template_px + 2 * self._rules.search_px
+        middle = self._points.round()
+        came_from = middle + peaks(similarities(patches(self._before, middle, size), seen))[0]
+        missed = (came_from - self._points).norm(dim=1)
+        # Of a point that was lost nobody knows where it was.
+        return torch.where(self._is_lost, DRIFT_PX, missed)
+
+    def followed(self) -> Followed:
+        points, confidence, similarity, missed = (
+            torch.stack(list(item)) for item in zip(*self._kept, strict=True)
+        )
+        return Followed(points, confidence, similarity, missed)

@@ -1,0 +1,168 @@
+"""Made motion: stills of real tissue that move along a path which is known exactly.
+
+What is fixed to the probe stays where it is (the edge of the sector, shading, shadows); the tissue
+moves under it. Its speckle changes as it moves, and with the motion it leaves the plane.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from skimage.morphology import convex_hull_image
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from dicom_ai_node.training.augment import Touch, retouch
+
+STEP_MS = 40.0
+"""Time between two frames of a made cine."""
+INSET_PX = 18
+"""Tissue that moves by more than this would bare the edge of the still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motion:
+    """How tissue moves, and how much of its look is lost on the way.
+
+    Attributes
+    ----------
+    shift_px
+        (frames, 2): by how much the middle of the image has moved, rows and columns.
+    turn
+        (frames,) angles in radians about the middle, from rows to columns.
+    period_frames
+        After how many frames the motion repeats, or `None` if it does not.
+    speckle
+        Standard deviation of speckle that does not move with the tissue.
+    renewed
+        How much of that speckle is new on the next frame, 0..1.
+    out_of_plane
+        How much of the tissue is seen through other tissue where the motion is largest, 0..1.
+    """
+
+    shift_px: Tensor
+    turn: Tensor
+    period_frames: float | None
+    speckle: float
+    renewed: float
+    out_of_plane: float
+
+
+def uniform(low: float, high: float, generator: Generator) -> float:
+    """Return a number between `low` and `high`."""
+    return low + (high - low) * float(torch.rand(1, generator=generator))
+
+
+def breathing(frames: int, generator: Generator) -> Motion:
+    """Return a motion that repeats: along one direction, with a rest at one end, a slow drift."""
+    time = torch.arange(frames)
+    period = uniform(10, frames / 2.4, generator)
+    phase = uniform(0, math.tau, generator)
+    wave = ((math.tau * time / period + phase).sin() + 1) / 2
+    wave = wave ** uniform(1, 2, generator)
+    wave = wave - wave[0]
+    # No faster than a follower may look for it.
+    size = min(uniform(4, 16, generator), 1.2 * period)
+    angle = uniform(0, math.tau, generator)
+    drift = torch.randn(2, generator=generator) * 2 * time[:, None] / frames
+    along = torch.tensor([math.sin(angle), math.cos(angle)])
+    return Motion(
+        shift_px=size * wave[:, None] * along + drift,
+        turn=math.radians(uniform(-7, 7, generator)) * wave,
+        period_frames=period,
+        speckle=uniform(0.05, 0.35, generator),
+        renewed=uniform(0.3, 1.0, generator),
+        out_of_plane=uniform(0.0, 0.5, generator),
+    )
+
+
+def sector(still: Tensor) -> Tensor:
+    """Return (rows, columns) bool: the part of a still under which tissue can move."""
+    lit = functional.avg_pool2d(still[None, None], 5, 1, 2)[0, 0] > 0.03  # noqa: PLR2004
+    hull = torch.from_numpy(convex_hull_image(lit.numpy())) if lit.any() else lit
+    size = 2 * INSET_PX + 1
+    # Beyond the image there is nothing, so that its border counts as an edge.
+    outside = functional.pad((~hull)[None, None].float(), [INSET_PX] * 4, value=1.0)
+    by_row = functional.max_pool2d(outside, (size, 1), 1)
+    return functional.max_pool2d(by_row, (1, size), 1)[0, 0] < 0.5  # noqa: PLR2004
+
+
+def elastic(shape: tuple[int, int], cells: int, generator: Generator) -> Tensor:
+    """Return (1, rows, columns, 2) random displacements, about 1 pixel large and smooth."""
+    coarse = torch.randn((1, 2, cells, cells), generator=generator)
+    wide = functional.interpolate(coarse, shape, mode="bicubic", align_corners=True)
+    return wide.movedim(1, -1)
+
+
+def sampled(image: Tensor, where_px: Tensor) -> Tensor:
+    """Return (1, 1, rows, columns): `image` (1, 1, rows, columns) at (1, rows, columns, 2)."""
+    lengths = torch.tensor(image.shape[2:], dtype=torch.float32)
+    where = ((2 * where_px + 1) / lengths - 1).flip(-1)
+    return functional.grid_sample(
+        image, where, mode="bicubic", padding_mode="reflection", align_corners=False
+    ).clamp(0, 1)
+
+
+def pixels(shape: tuple[int, int]) -> Tensor:
+    """Return (1, rows, columns, 2): the row and column of every pixel."""
+    return torch.stack(
+        torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij"), dim=-1
+    )[None].float()
+
+
+def origin_px(shape: tuple[int, int], shift_px: Tensor, turn: Tensor, points: Tensor) -> Tensor:
+    """Return where in the still what is seen at `points` (..., 2) comes from."""
+    middle = (torch.tensor(shape) - 1) / 2
+    return (points - middle - shift_px) @ _rotation(-turn).T + middle
+
+
+def path_px(shape: tuple[int, int], motion: Motion, start: Tensor) -> Tensor:
+    """Return (frames, points, 2): where points (points, 2) of the still are on every frame."""
+    middle = (torch.tensor(shape) - 1) / 2
+    return torch.stack(
+        [
+            (start - middle) @ _rotation(turn).T + middle + shift
+            for shift, turn in zip(motion.shift_px, motion.turn, strict=True)
+        ]
+    )
+
+
+def _rotation(turn: Tensor) -> Tensor:
+    return torch.stack(
+        [torch.stack([turn.cos(), -turn.sin()]), torch.stack([turn.sin(), turn.cos()])]
+    )
+
+
+def grain(shape: tuple[int, int], generator: Generator) -> Tensor:
+    """Return (1, 1, rows, columns) of speckle: standard deviation 1, wider than it is deep."""
+    fine = torch.randn((1, 1, *shape), generator=generator)
+    soft = functional.avg_pool2d(fine, (3, 3), 1, 1)
+    soft = functional.avg_pool2d(soft, (1, 3), 1, (0, 1))
+    return soft / soft.std()
+
+
+def cine(still: Tensor, motion: Motion, generator: Generator) -> Tensor:
+    """Return (frames, rows, columns) in 0..1: `still` (rows, columns) moved and made to change."""
+    shape = (still.shape[0], still.shape[1])
+    image, all_pixels = still[None, None], pixels(shape)
+    # Neighbouring tissue looks much the same and is not in the same place.
+    other = sampled(image, all_pixels + 4.0 * elastic(shape, 16, generator))
+    inside = sector(still).float()
+    # Gain that hangs on depth, and shadows, belong to the probe.
+    shade = 1 + 0.25 * elastic(shape, 4, generator)[..., 0]
+    far = motion.shift_px.norm(dim=1) / motion.shift_px.norm(dim=1).max().clamp(min=1e-6)
+    speckle = grain(shape, generator)
+    frames = []
+    for index, (shift, turn) in enumerate(zip(motion.shift_px, motion.turn, strict=True)):
+        where = origin_px(shape, shift, turn, all_pixels)
+        share = motion.out_of_plane * float(far[index])
+        seen = (1 - share) * sampled(image, where) + share * sampled(other, where)
+        kept = math.sqrt(1 - motion.renewed**2)
+        speckle = kept * speckle + motion.renewed * grain(shape, generator)
+        frame = seen * (motion.speckle * speckle).exp() * shade
+        frames.append(retouch(frame, TOUCH, generator)[0, 0] * inside)
+    return torch.stack(frames)
+
+
+TOUCH = Touch(gain=0.15, offset=0.03, gamma=1.15, noise=0.03)
+"""How differently two frames of one cine may come out."""

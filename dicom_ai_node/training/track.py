@@ -1,0 +1,249 @@
+"""The command line of every recipe of kind `track`: train, calibrate, score, write the folder.
+
+python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from dicom_ai_node.neural.pose import largest_part, points_on
+from dicom_ai_node.training import folder as model_folder
+from dicom_ai_node.training.case import Case, Parts
+from dicom_ai_node.training.cine import breathing, cine, path_px
+from dicom_ai_node.training.command import asked, check_on_record
+from dicom_ai_node.training.fit import Plan
+from dicom_ai_node.training.fit_track import (
+    Still,
+    fit_track,
+    found_again,
+    pair,
+    places,
+)
+from dicom_ai_node.training.grid import Facts, pad_end, resize, resize_labels, scaled, shape_on_grid
+from dicom_ai_node.training.score_track import (
+    ASTRAY_PX,
+    MOST_POINTS,
+    MadeCine,
+    by_correlation,
+    errors_px,
+    followed,
+    mean,
+    of_motion,
+    of_outline,
+    percentile_95,
+    with_interval,
+)
+from dicom_ai_node.training.scores import dice
+from dicom_ai_node.training.sure_track import certainty_of, golden_of, rules_of
+
+SAME = 0.05
+"""How far a score that is measured again may lie from the one on record."""
+FRAMES, POINTS = 40, 4
+"""Of every made cine."""
+PAIRS = 16
+"""Stills of the validation part by whose pairs the weights are chosen."""
+
+Rows = dict[str, list[NDArray[np.float64]]]
+"""By the name of a score, one array per cine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRecipe:
+    """What a recipe decides.
+
+    `read` returns the parts of the data in a folder; `cines` says of which stills of a part cines
+    are made for calibration and scores, for that takes time.
+    """
+
+    folder: Path
+    read: Callable[[Path], Parts]
+    plan: Plan
+    cines: Callable[[Sequence[Case]], Sequence[Case]] = lambda cases: cases
+
+
+def on_grid(case: Case, facts: Facts) -> Still:
+    """Return image and labels on the model's grid, scaled and padded."""
+    shape = shape_on_grid(facts, case.image.shape, case.spacing_mm)
+    image = resize(torch.from_numpy(case.image)[None, None], shape)[0, 0]
+    labels = resize_labels(torch.from_numpy(case.labels), shape, 2)
+    size = facts["grid"]["size_px"]
+    return pad_end(scaled(image, facts), size, 0.0), pad_end(labels, size, 0)
+
+
+def made(case: Case, facts: Facts, seed: int) -> MadeCine:
+    """Return the cine that is made of a still: the same for the same seed."""
+    generator = Generator().manual_seed(seed)
+    still, labels = on_grid(case, facts)
+    shape = (still.shape[0], still.shape[1])
+    motion = breathing(FRAMES, generator)
+    start = places(still, POINTS, generator)
+    outline = labels.numpy() > 0
+    inside = torch.from_numpy(points_on(outline, MOST_POINTS))
+    factor = case.image.shape[1] / shape_on_grid(facts, case.image.shape, case.spacing_mm)[1]
+    return MadeCine(
+        name=case.name,
+        frames=cine(still, motion, generator),
+        motion=motion,
+        truth=path_px(shape, motion, start),
+        labels=outline,
+        labels_path=path_px(shape, motion, inside),
+        mm_per_px=(case.spacing_mm[0] * factor, case.spacing_mm[1] * factor)
+        if "is_calibrated" in case.reference
+        else None,
+    )
+
+
+def outlined(network: nn.Module, frame: Tensor, facts: Facts) -> NDArray[np.bool_]:
+    """Return what the network outlines on a frame (rows, columns) as the structure to follow."""
+    with torch.inference_mode():
+        logits = network(frame[None, None])[0, facts["settings"]["features"] :]
+    return largest_part(logits.argmax(0).numpy() == 1)
+
+
+def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
+    rules, count = rules_of(facts), facts["settings"]["features"]
+    rows: Rows = {}
+
+    def add(name: str, values: object) -> None:
+        rows.setdefault(name, []).append(np.atleast_1d(np.asarray(values, np.float64)).ravel())
+
+    for item in cines:
+        found = followed(network, item, count, rules)
+        is_lost = (found.confidence < rules.least).numpy()
+        ours = found.points.numpy().astype(np.float64)
+        reported = np.where(is_lost[..., None], np.nan, ours)
+        paths = {
+            "features": reported,
+            "NCC, first template": by_correlation(item, rules, is_renewed=False),
+            "NCC, renewed template": by_correlation(item, rules, is_renewed=True),
+        }
+        add("features: share of places reported as lost", is_lost[1:])
+        add("features: error with lost places held (px)", errors_px(ours, item))
+        for method, path in paths.items():
+            errors = errors_px(path, item)
+            known = errors[~np.isnan(errors)]
+            add(f"{method}: error (px)", known)
+            add(f"{method}: share of places astray by {ASTRAY_PX:g} px", known > ASTRAY_PX)
+            if item.mm_per_px is not None:
+                away = np.linalg.norm((path - item.truth.numpy()) * item.mm_per_px, axis=2)[1:]
+                add(f"{method}: error (mm)", away[~np.isnan(away)])
+            for name, value in of_motion(path, item).items():
+                add(f"{method}: {name}", value)
+        drawn = outlined(network, item.frames[0], facts)
+        if item.labels.any():
+            labels = item.labels.astype(np.uint8)
+            add("outline, Dice on the first frame", dice(drawn.astype(np.uint8), labels, 1))
+        for name, value in of_outline(network, item, drawn, count, rules).items():
+            add(name, value)
+    return rows
+
+
+def summary(rows: Rows) -> dict[str, dict[str, float]]:
+    """Return every score with its interval; of errors in pixels also the 95th percentile."""
+    found = {}
+    for name in sorted(rows):
+        if not any(len(item) for item in rows[name]):
+            continue
+        found[name] = with_interval(rows[name], mean)
+        if name.endswith(": error (px)"):
+            label = name.replace("error (px)", "error, 95th percentile (px)")
+            found[label] = with_interval(rows[name], percentile_95)
+    return found
+
+
+def _train(recipe: TrackRecipe, parts: Parts, facts: Facts) -> Mapping[str, Any]:
+    torch.manual_seed(recipe.plan.seed)
+    network = model_folder.new_network(recipe.folder)
+    rules, count = rules_of(facts), facts["settings"]["features"]
+    stills = [on_grid(case, facts) for case in parts.training]
+    generator = Generator().manual_seed(recipe.plan.seed)
+    every = max(1, len(parts.validation) // PAIRS)
+    pairs = [
+        pair(on_grid(case, facts)[0], generator, rules.search_px)
+        for case in parts.validation[::every]
+    ]
+    seen = [on_grid(case, facts) for case in parts.validation[::every] if case.labels.any()]
+
+    def judge(candidate: nn.Module) -> float:
+        overlaps = [
+            dice(outlined(candidate, image, facts).astype(np.uint8), labels.numpy(), 1)
+            for image, labels in seen
+        ]
+        return found_again(candidate, pairs, count, rules) + 0.5 * float(np.mean(overlaps))
+
+    fitted = fit_track(network, stills, count, rules, judge, recipe.plan)
+    model_folder.write_weights(recipe.folder, fitted.network)
+    return {
+        "cases": len(parts.training),
+        "steps": fitted.steps,
+        "batch": recipe.plan.batch,
+        "minutes": round(fitted.minutes, 1),
+        "seed": recipe.plan.seed,
+        "torch": torch.__version__,
+    }
+
+
+def _made(recipe: TrackRecipe, cases: Sequence[Case], facts: Facts) -> list[MadeCine]:
+    return [made(case, facts, seed) for seed, case in enumerate(recipe.cines(cases))]
+
+
+def _calibrate(recipe: TrackRecipe, parts: Parts, facts: Facts) -> Facts:
+    network = model_folder.shipped_network(recipe.folder)
+    found = certainty_of(network, _made(recipe, parts.validation, facts), facts)
+    for name, value in found.items():
+        model_folder.write_number(recipe.folder, name, value)
+    return model_folder.facts_of(recipe.folder)
+
+
+def _score(
+    recipe: TrackRecipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    network = model_folder.shipped_network(recipe.folder)
+    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
+    return {
+        "model": facts["name"],
+        "version": facts["version"],
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "training": dict(training),
+        "validation": summary(_rows(network, _made(recipe, parts.validation, facts), facts)),
+        "test": summary(_rows(network, _made(recipe, parts.test, facts), facts)),
+    }
+
+
+def main(recipe: TrackRecipe, arguments: Sequence[str] | None = None) -> str:
+    """Run a recipe and return its score table.
+
+    Raises
+    ------
+    SystemExit
+        With `--score-only`, if the shipped weights do not give the scores on record.
+    """
+    told = asked(recipe.folder, recipe.plan.minutes, arguments)
+    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
+    facts = model_folder.facts_of(recipe.folder)
+    parts = recipe.read(told.data)
+    if told.score_only:
+        on_record = json.loads((recipe.folder / "docs/score.json").read_text())
+        score = _score(recipe, parts, facts, on_record["training"])
+        check_on_record(score, on_record, "value", SAME)
+        return model_folder.score_table(score["test"])
+    training = _train(recipe, parts, facts)
+    facts = _calibrate(recipe, parts, facts)
+    network = model_folder.shipped_network(recipe.folder)
+    golden = golden_of(network, _made(recipe, parts.validation, facts), facts)
+    path = recipe.folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, allow_pickle=False, **golden)
+    score = _score(recipe, parts, facts, training)
+    model_folder.write_score(recipe.folder, score)
+    model_folder.write_checksums(recipe.folder)
+    return model_folder.score_table(score["test"])

@@ -1,0 +1,259 @@
+"""The track task follows what a route points at, or what the network outlines."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+from scipy.ndimage import gaussian_filter, shift
+from torch import nn
+
+from dicom_ai_node.domain.errors import ConfigError, TaskFailed
+from dicom_ai_node.domain.findings import Findings, Segment, Trajectory
+from dicom_ai_node.domain.image import Frames, Geometry, SourceFrame, Volume
+from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
+from dicom_ai_node.domain.wording import Wording
+from dicom_ai_node.tasks.track import Settings, Track
+
+ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
+HEAD = Segment(number=1, label="Head", category=ANATOMY, type=Code("1", "99TEST", "Head"))
+THING = Segment(number=2, label="Thing", category=ANATOMY, type=Code("2", "99TEST", "Thing"))
+RULES = {
+    "features": 2,
+    "template_px": 9,
+    "search_px": 6,
+    "first_weight": 0.5,
+    "half_at": 0.9,
+    "per_similarity": 60.0,
+    "per_px": 1.0,
+}
+FACTS = ModelFacts(
+    name="toy",
+    version="1",
+    digest=Sha256("0" * 64),
+    folder=Path(),
+    kind="track",
+    title="Toy",
+    manufacturer="tests",
+    modality=("US",),
+    sees=Sees.FRAMES,
+    intensity=Intensity(scaling=Scaling.WINDOW, low=0.0, high=100.0),
+    grid=Grid(size_px=(64, 80)),
+    golden=Golden(file="", max_difference=0.01),
+    segments=(HEAD, THING),
+    settings=RULES,
+)
+WAY = np.array([(0, 0), (1, -2), (3, -4), (4, -6), (2, -5)], np.float64)
+
+
+class Toy(nn.Module):
+    """Its features are the image and a constant; what is brighter than 0.8 is a head."""
+
+    def __init__(self, outlines: int = 1, value: float = 0.0) -> None:
+        super().__init__()
+        self.outlines = outlines
+        self.value = value
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return two features, and logits of background and head."""
+        ones = torch.ones_like(images)
+        logits = [0 * ones, 50 * (images - 0.8)][: 2 * self.outlines]
+        return torch.cat([8 * (images - 0.4), ones, *logits], dim=1) + self.value
+
+
+def _settings(facts: ModelFacts = FACTS) -> tuple[Settings, list[str]]:
+    w = Wording(facts.settings, "toy.settings")
+    settings = Track.settings(w, facts)
+    w.no_more()
+    return settings, w.mistakes
+
+
+def _task(network: nn.Module | None = None, facts: ModelFacts = FACTS) -> Track:
+    return Track(facts, _settings(facts)[0], network or Toy())
+
+
+def _cine(way: NDArray[np.float64] = WAY) -> Frames:
+    """Return tissue with a bright head of 14 x 16 around (27, 42), moved along `way`."""
+    tissue = gaussian_filter(np.random.default_rng(1).normal(size=(60, 80)), 1.5) * 60 + 40
+    still = np.clip(tissue, 0, 75)
+    still[20:34, 34:50] = np.clip(tissue[20:34, 34:50] + 60, 85, 100)
+    frames = np.stack([shift(still, step, order=1, mode="nearest") for step in way])
+    return Frames(
+        array=frames.astype(np.float32),
+        unit="1",
+        sources=tuple(SourceFrame(SOPInstanceUID("1.2"), n + 1) for n in range(len(way))),
+        spacing_mm=(0.5, 0.5),
+        region=(0, 60, 0, 80),
+        times_ms=tuple(40.0 * n for n in range(len(way))),
+    )
+
+
+def _followed(image: Frames, facts: ModelFacts = FACTS, **options: Option) -> Findings:
+    return _task(facts=facts)({"image": image}, options)
+
+
+def _at(row: float, column: float, way: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where a point of the first frame is on every frame."""
+    return way + np.array([row, column])
+
+
+def _path(found: Findings) -> Trajectory:
+    (path,) = found.trajectories
+    return path
+
+
+def test_a_point_that_the_route_names_is_followed() -> None:
+    """It has a trajectory, a confidence on every frame, and no pixels of its own."""
+    found = _followed(_cine(), start="30, 20")
+    path = _path(found)
+    assert np.abs(path.points - _at(30, 20, WAY)).max() < 0.3
+    assert path.confidence[0] == 1
+    assert path.confidence.min() > 0.5
+    assert path.of == THING
+    assert (len(path.sources), path.times_ms) == (5, (0.0, 40.0, 80.0, 120.0, 160.0))
+    assert found.segmentation is None
+    assert found.notes == ("the place on the first frame is the one that the route names",)
+
+
+def test_a_box_that_the_route_names_moves_as_a_whole() -> None:
+    """Its pixels go with its middle."""
+    found = _followed(_cine(), start="18, 14, 40, 30")
+    path, segmentation = _path(found), found.segmentation
+    assert np.abs(path.points - _at(29, 22, WAY)).max() < 0.3
+    assert segmentation is not None
+    assert segmentation.segments == (THING,)
+    assert set(np.unique(segmentation.labels)) == {0, 2}
+    rows, columns = np.nonzero(segmentation.labels[3])
+    assert (rows.min(), columns.min()) == (22, 8)
+
+
+def test_without_a_start_the_network_says_what_to_follow() -> None:
+    """It outlines the head on the first frame, and the outline moves with the head."""
+    found = _followed(_cine())
+    path, segmentation = _path(found), found.segmentation
+    assert path.of == HEAD
+    assert np.abs(path.points - _at(26.5, 41.5, WAY)).max() < 0.5
+    assert segmentation is not None
+    for labels, step in zip(segmentation.labels, WAY.astype(int), strict=True):
+        there = np.zeros_like(labels)
+        there[20 + step[0] : 34 + step[0], 34 + step[1] : 50 + step[1]] = 1
+        assert 2 * (labels & there).sum() / (labels.sum() + there.sum()) > 0.97
+    assert segmentation.probabilities is not None
+    assert segmentation.probabilities.shape == (1, *segmentation.labels.shape)
+
+
+def test_where_nothing_is_outlined_nothing_is_followed() -> None:
+    """Nothing found is an answer: a segmentation without pixels, and no path."""
+    dark = replace(_cine(), array=np.full((5, 60, 80), 20, np.float32))
+    found = _followed(dark)
+    assert found.trajectories == ()
+    assert found.segmentation is not None
+    assert not found.segmentation.labels.any()
+
+
+def test_a_place_is_named_in_pixels_of_the_source_whatever_the_grid() -> None:
+    """An image that was cut and scaled is pointed at in the pixels that a person sees."""
+    placed = replace(_cine(), corner_px=(100.0, 50.0), step_px=(2.0, 2.0))
+    path = _path(_followed(placed, start="160, 90"))
+    assert np.abs(path.points - _at(30, 20, WAY)).max() < 0.3
+
+
+def test_what_is_lost_has_no_place_until_it_is_seen_again() -> None:
+    """The curtain falls for a frame: no place is claimed, and no pixel labelled."""
+    cine = _cine()
+    array = cine.array.copy()
+    array[2] = np.random.default_rng(5).uniform(0, 100, array[2].shape)
+    found = _followed(replace(cine, array=array))
+    path = _path(found)
+    assert np.isnan(path.points[2]).all()
+    assert np.abs(path.points[3:] - _at(26.5, 41.5, WAY[3:])).max() < 0.5
+    assert found.segmentation is not None
+    assert [bool(labels.any()) for labels in found.segmentation.labels] == [
+        True, True, False, True, True,
+    ]  # fmt: skip
+
+
+def test_what_leaves_the_image_is_lost() -> None:
+    """A place outside of the image is none."""
+    way = np.array([(0, 5 * n) for n in range(9)], np.float64)
+    path = _path(_followed(_cine(way)))
+    seen = np.isfinite(path.points).all(axis=1)
+    assert seen[:4].all()
+    assert (path.points[seen] < [60, 80]).all()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        pytest.param("here", "must be row, column", id="words"),
+        pytest.param("1, 2, 3", "must be row, column", id="three numbers"),
+        pytest.param("nan, 2", "must be row, column", id="no number"),
+        pytest.param(7, "must be row, column", id="one number"),
+        pytest.param("60, 2", "lies outside", id="below the image"),
+        pytest.param("-1, 2", "lies outside", id="above the image"),
+        pytest.param("30, 20, 10, 40", "no size", id="a box whose ends are exchanged"),
+    ],
+)
+def test_a_start_that_is_none_is_the_operators_to_mend(said: Option, why: str) -> None:
+    """The route is wrong, not the image."""
+    with pytest.raises(ConfigError, match=why):
+        _followed(_cine(), start=said)
+
+
+def test_a_model_that_outlines_nothing_needs_to_be_told_where_to_start() -> None:
+    """Features alone do not know what is worth following."""
+    facts = replace(FACTS, segments=(replace(THING, number=1),))
+    task = _task(Toy(outlines=0), facts)
+    assert _path(task({"image": _cine()}, {"start": "30, 20"})).of.label == "Thing"
+    with pytest.raises(ConfigError, match="the route must say"):
+        task({"image": _cine()}, {})
+
+
+def test_only_a_cine_can_be_followed_through() -> None:
+    """A still has no motion, a volume no time, and two inputs no order."""
+    cine = _cine()
+    still = replace(cine, array=cine.array[:1], sources=cine.sources[:1])
+    volume = Volume(
+        array=cine.array, geometry=Geometry(np.eye(4), (5, 60, 80), ""), unit="1", sources=()
+    )
+    for image in (still, volume):
+        with pytest.raises(TaskFailed, match="only one image"):
+            _task()({"image": image}, {})
+    with pytest.raises(TaskFailed, match="2 were given"):
+        _task()({"a": cine, "b": cine}, {})
+
+
+def test_a_network_that_gives_something_else_fails() -> None:
+    """Too few channels, or no numbers."""
+    with pytest.raises(TaskFailed, match="did not give"):
+        _task(Toy(outlines=0))({"image": _cine()}, {})
+    with pytest.raises(TaskFailed, match="no numbers"):
+        _task(Toy(value=float("nan")))({"image": _cine()}, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"template_px": 8}, "must be odd", id="a patch without a middle"),
+        pytest.param({"first_weight": 1.5}, "between 0 and 1", id="more than all votes"),
+        pytest.param({"least": -0.5}, "between 0 and 1", id="a chance below none"),
+        pytest.param({"features": None}, "is missing", id="no features"),
+        pytest.param({"speed": 3}, "unknown key", id="a word that nobody knows"),
+    ],
+)
+def test_settings_that_cannot_be_are_told(changes: dict[str, object], why: str) -> None:
+    """Before the model takes work."""
+    facts = replace(FACTS, settings={**RULES, **changes})
+    _, mistakes = _settings(facts)
+    assert any(why in mistake for mistake in mistakes)
+
+
+def test_a_model_that_follows_sees_frames() -> None:
+    """Slices of a volume are no moments."""
+    _, mistakes = _settings(replace(FACTS, sees=Sees.SLICES))
+    assert mistakes == ["toy.settings: a model that follows sees frames"]
