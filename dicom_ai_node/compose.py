@@ -79,6 +79,24 @@ def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
     return {route.model: found.facts(route.model) for route in config.routes}
 
 
+def unguarded(config: NodeConfig) -> list[str]:
+    """Return the routes whose model has no guard.
+
+    Raises
+    ------
+    ConfigError
+        If such a route says what its guard shall do; one mistake a line.
+    """
+    facts = models(config)
+    found = [route for route in config.routes if facts[route.model].guard is None]
+    asked = [route for route in found if route.guard in {"warn", "purify", "refuse"}]
+    if asked:
+        raise ConfigError(
+            "\n".join(f"routes.{one.name}.guard: {one.model} has no guard" for one in asked)
+        )
+    return [route.name for route in found]
+
+
 def judge_settings(config: NodeConfig) -> None:
     """Let the kind of every model that a route names read the settings of that model.
 

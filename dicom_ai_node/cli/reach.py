@@ -23,10 +23,11 @@ def check(config: NodeConfig) -> None:
     Raises
     ------
     ConfigError
-        If a secret is not there, or a model folder says something that cannot be.
+        If a secret is not there, a model folder says something that cannot be, or a route asks for
+        a guard that its model does not have.
     """
     destinations(config)
-    compose.models(config)
+    compose.unguarded(config)
 
 
 def ledger_of(config: NodeConfig) -> SqlLedger:

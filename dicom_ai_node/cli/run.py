@@ -72,9 +72,13 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     settings = compose.settings(config)
     check_all(settings)
     compose.judge_settings(settings)
+    unguarded = compose.unguarded(settings)
     if as_json:
-        typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
+        names = [route.name for route in settings.routes]
+        typer.echo(json.dumps({"routes": names, "unguarded": unguarded}))
     else:
+        for name in unguarded:
+            typer.echo(f"routes.{name}: its model has no guard, so nobody judges its inputs")
         number = len(settings.routes)
         typer.echo(f"{config}: {number} route{'s' * (number != 1)}, all right")
 

@@ -18,6 +18,7 @@ from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import reference, request_attributes
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_groups import Group, groups
+from dicom_ai_node.encode.report_quality import own_codes, quality_groups
 
 KIND = "structured_report"
 COMMENT = Code("121106", "DCM", "Comment")
@@ -64,6 +65,8 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     report.CurrentRequestedProcedureEvidenceSequence = here
     if elsewhere:
         report.PertinentOtherEvidenceSequence = elsewhere
+    if findings.quality is not None:
+        report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
         report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)
     return [report]
@@ -79,9 +82,12 @@ def _primary(findings: Findings, origin: Origin) -> Dataset:
 
 def _groups(findings: Findings, origin: Origin) -> list[Group]:
     classes = class_groups(findings, origin)
+    quality = quality_groups(findings, origin)
+    if findings.quality is not None and findings.quality.declined:
+        return [*quality]
     if classes and findings.segmentation is None and not findings.measurements:
-        return [*classes]
-    return [*classes, *groups(findings, origin)]
+        return [*classes, *quality]
+    return [*classes, *groups(findings, origin), *quality]
 
 
 def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:

@@ -10,6 +10,7 @@ from dicom_ai_node.infer.facts import facts_in
 from dicom_ai_node.infer.sealed import SealedFolder
 
 FACTS = "configs/dicom.yaml"
+GUARD = "models/guard.safetensors"
 NEEDED = (
     "configs/metadata.json",
     "configs/inference.json",
@@ -102,4 +103,6 @@ def _facts(folder: Path) -> ModelFacts:
     facts = facts_in(content, folder, sealed.digest, mistakes)
     if facts.golden.file not in sealed.sums:
         raise ConfigError(f"{folder.name}.golden.file: {facts.golden.file} is not in SHA256SUMS")
+    if facts.guard is not None and GUARD not in sealed.sums:
+        raise ConfigError(f"{folder.name}.guard: {GUARD} is not in SHA256SUMS")
     return facts

@@ -1,4 +1,4 @@
-"""One inference from files to findings: read, place, ask, bring back."""
+"""One inference from files to findings: read, place, guard, ask, bring back."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.back import on_sources
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
+from dicom_ai_node.infer.guard import Guard, guarded, with_quality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
 from dicom_ai_node.infer.resample import placed
@@ -23,6 +24,7 @@ def run_inference(
     order: InferenceOrder,
     facts: ModelFacts,
     task: Task,
+    guard: Guard | None = None,
     *,
     max_pixels_bytes: int = MAX_PIXELS_BYTES,
 ) -> Findings:
@@ -34,7 +36,8 @@ def run_inference(
     Raises
     ------
     Rejected
-        If the series cannot be read as the model needs it, or is not what it was made for.
+        If the series cannot be read as the model needs it, or is not what it was made for, or
+        if the route refuses what `guard` reports.
     TaskFailed, OutOfResources
         Whatever the task raises.
     """
@@ -47,7 +50,9 @@ def run_inference(
     if not all(grid.is_same for grid in grids.values()):
         # The way back from another grid goes over probabilities.
         options = {**order.options, "keep_probabilities": True}
-    found = task({name: grid.image for name, grid in grids.items()}, options)
+    on_grid = {name: grid.image for name, grid in grids.items()}
+    on_grid, quality = guarded(on_grid, guard, order.options)
+    found = with_quality(task(on_grid, options), quality)
     first = next(iter(images))
     return on_sources(found, grids[first], images[first], facts, order.options)
 
