@@ -207,9 +207,7 @@ class Work:
                 case Outcome(ended=Ended.ERROR, error=NodeError() as error):
                     order = outcome.attempt.order
                     is_reported = isinstance(order, InferenceOrder) and order.reports_declined
-                    move = after_error(
-                        job, error, self.limits, self.now(), is_reported=is_reported
-                    )
+                    move = after_error(job, error, self.limits, self.now(), is_reported=is_reported)
                     after = self._move(job, move)
                 case _:
                     how = f"the worker was {outcome.ended} ({outcome.detail})"

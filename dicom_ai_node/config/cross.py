@@ -55,9 +55,9 @@ def _outputs(route: Mapping[str, Any], path: Location) -> Found:
 def _report(route: Mapping[str, Any], path: Location) -> Found:
     write = route.get("write")
     asked = [write] if isinstance(write, str) else write
-    if route.get("report_declined") is True and isinstance(asked, list):
-        if "structured_report" not in asked:
-            yield path, "needs structured_report in `write`"
+    is_wanted = route.get("report_declined") is True
+    if is_wanted and isinstance(asked, list) and "structured_report" not in asked:
+        yield path, "needs structured_report in `write`"
 
 
 def _inputs(inputs: Any, path: Location) -> Found:  # noqa: ANN401 - anything can stand in a YAML file

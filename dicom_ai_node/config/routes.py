@@ -99,7 +99,7 @@ class RouteEntry(Section):
         " or unlike its training data; without it: warn, if the model has a guard",
     )
     report_declined: bool = Field(
-        False,
+        default=False,
         description="where the model declines its input, a structured report says so",
     )
     write: Annotated[tuple[OutputName, ...], BeforeValidator(_write_list)] = Field(min_length=1)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from highdicom import sr
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.findings import Findings, ImageQuality

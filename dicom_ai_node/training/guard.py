@@ -25,8 +25,7 @@ from dicom_ai_node.neural.guard import Judge, Signs, signs
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.attack import Attack, attacked, wrongness
 from dicom_ai_node.training.case import Case
-from dicom_ai_node.training.grid import Facts, pad_end, scaled, shape_on_grid
-from dicom_ai_node.training.grid import resize, resize_labels
+from dicom_ai_node.training.grid import Facts, pad_end, resize, resize_labels, scaled, shape_on_grid
 
 GUARD = Path("models/guard.safetensors")
 FALSE_ALARMS = 0.01
@@ -34,7 +33,7 @@ FALSE_ALARMS = 0.01
 REACHES = (2 / 255, 4 / 255, 8 / 255)
 FIT_STEPS = 8
 MOST_ATTACKED = 300
-"""Of the training part no more images are attacked, for time."""
+"""Of the training part no more images are looked at, for time; `--images` says otherwise."""
 NOISE = 2 / 255
 """Unharmed images come once more with noise of up to this standard deviation."""
 RIDGE, SHRINKAGE = 3e-3, 0.1
@@ -121,9 +120,7 @@ def _seen(case: Any, facts: Facts) -> tuple[Tensor, Tensor, tuple[int, ...]]:  #
 def measured(model: Subject, items: Tensor, inside: tuple[int, ...]) -> Signs:
     """Return the signs on items, a few at a time."""
     with torch.no_grad():
-        parts = [
-            signs(model.network, model.layer, batch, inside) for batch in items.split(AT_ONCE)
-        ]
+        parts = [signs(model.network, model.layer, batch, inside) for batch in items.split(AT_ONCE)]
     return Signs(
         torch.cat([part.of_manipulation for part in parts]),
         torch.cat([part.of_kind for part in parts]),
@@ -142,11 +139,11 @@ def harmed(model: Subject, group: Shown, attack: Attack, generator: Generator) -
     )
 
 
-def fitted(model: Subject, parts: Any) -> Judge:  # noqa: ANN401 - Parts or PictureParts
+def fitted(model: Subject, parts: Any, images: int = MOST_ATTACKED) -> Judge:  # noqa: ANN401 - of either recipe
     """Return the judge of a model, with thresholds from the validation part."""
     generator = Generator().manual_seed(SEED)
     unharmed, known, attacks = [], [], []
-    for group in shown(model, parts.training, MOST_ATTACKED):
+    for group in shown(model, parts.training, images):
         found = measured(model, group.items, group.inside)
         known.append(found.of_kind)
         unharmed += [
@@ -231,10 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ask = argparse.ArgumentParser(description="Fit the guard of a shipped model.")
     ask.add_argument("--model", required=True)
     ask.add_argument("--data", type=Path, required=True, help="folder that holds train/")
+    ask.add_argument("--images", type=int, default=MOST_ATTACKED, help="of the training part")
     told = ask.parse_args(arguments)
     model_folder.torch_threads(1)
     model = subject(told.model)
-    judge = fitted(model, model.recipe.read(told.data))
+    judge = fitted(model, model.recipe.read(told.data), told.images)
     tensors = {name: tensor.contiguous() for name, tensor in judge.tensors().items()}
     save_file(tensors, model.folder / GUARD)
     (model.folder / GUARD).chmod(0o644)

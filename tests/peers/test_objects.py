@@ -1,7 +1,7 @@
 """Every object that the node can write, made from every kind of source, before foreign judges."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,19 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, REAL_HEAD, NOTHING]
+DOUBTFUL: Mapping[str, Callable[[], scenes.Scene]] = {
+    "CR, manipulated": lambda: scenes.doubtful([phantoms.cr()]),
+    "US cine, manipulated and smoothed": lambda: scenes.doubtful(
+        [phantoms.us_cine()], is_purified=True
+    ),
+    "CR, manipulated and declined": lambda: replace(
+        scenes.declined([phantoms.cr()]),
+        findings=scenes.doubtful([phantoms.cr()], declined="IN_MANIPULATED: why").findings,
+    ),
+    "CT, declined": lambda: scenes.declined(phantoms.ct(4)),
+}
+"""Inputs that the guard of a model has something to say about."""
+SOURCES = [*scenes.SOURCES, *CLASSIFIED, *DOUBTFUL, REAL_HEAD, NOTHING]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -260,6 +272,8 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
         return None if headers is None else scenes.scene_of(headers)
     if name == NOTHING:
         return scenes.nothing(phantoms.ct())
+    if name in DOUBTFUL:
+        return DOUBTFUL[name]()
     if name in CLASSIFIED:
         return scenes.classified(CLASSIFIED[name]())
     return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))

@@ -20,7 +20,9 @@ from dicom_ai_node.domain.findings import (
     FindingClass,
     Findings,
     HeatMap,
+    ImageQuality,
     Measurement,
+    QualityCheck,
     Segment,
     Segmentation,
 )
@@ -75,6 +77,12 @@ def everything() -> Findings:
         ),
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
+        ),
+        quality=ImageQuality(
+            checks=(QualityCheck(concept=LIVER, flag=MM, says="é", score=0.1 + 0.2, threshold=1.0),),
+            sources=FRAMES[1:],
+            is_purified=True,
+            declined="IN_COVERAGE: é",
         ),
         notes=("one half of the slices was left out", ""),
     )  # fmt: skip
