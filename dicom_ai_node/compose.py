@@ -28,6 +28,7 @@ from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
+from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
@@ -65,7 +66,7 @@ def settings(path: Path) -> NodeConfig:
 
 def catalog(config: NodeConfig) -> Catalog:
     """Return the models of the node."""
-    return Catalog(model_folders(config))
+    return Catalog(model_folders(config), trusting(config.infer.trust, config.infer.trust_keys))
 
 
 def model_folders(config: NodeConfig) -> tuple[Path, ...]:
@@ -77,24 +78,6 @@ def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
     """Return the facts of every model that a route names."""
     found = catalog(config)
     return {route.model: found.facts(route.model) for route in config.routes}
-
-
-def unguarded(config: NodeConfig) -> list[str]:
-    """Return the routes whose model has no guard.
-
-    Raises
-    ------
-    ConfigError
-        If such a route says what its guard shall do; one mistake a line.
-    """
-    facts = models(config)
-    found = [route for route in config.routes if facts[route.model].guard is None]
-    asked = [route for route in found if route.guard in {"warn", "purify", "refuse"}]
-    if asked:
-        raise ConfigError(
-            "\n".join(f"routes.{one.name}.guard: {one.model} has no guard" for one in asked)
-        )
-    return [route.name for route in found]
 
 
 def judge_settings(config: NodeConfig) -> None:

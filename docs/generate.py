@@ -145,13 +145,18 @@ def _command_line() -> Iterator[str]:
     yield "# Command line"
     group = typer.main.get_command(app)
     for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
-        context = typer.Context(command, info_name=f"dicom-ai-node {name}")
-        yield ""
-        yield f"## {name}"
-        yield ""
-        yield "```text"
-        yield command.get_help(context)
-        yield "```"
+        yield from _command(name, command)
+
+
+def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 - typer brings its own click
+    yield ""
+    yield f"## {name}"
+    yield ""
+    yield "```text"
+    yield command.get_help(typer.Context(command, info_name=f"dicom-ai-node {name}"))
+    yield "```"
+    for inner, one in sorted(getattr(command, "commands", {}).items()):
+        yield from _command(f"{name} {inner}", one)
 
 
 def _models() -> Iterator[str]:
@@ -177,8 +182,8 @@ def _robustness() -> Iterator[str]:
     yield "# Attacks and the guard"
     yield ""
     yield "Measured on the test part by `python -m dicom_ai_node.training.robustness`. FGSM and"
-    yield "PGD know the network; *adaptive* attacks know the guard, too, and want to stay unnoticed."
-    yield "The reach is per pixel, of 255 grey levels, on the model's own grid. See"
+    yield "PGD know the network; *adaptive* attacks know the guard, too, and want to stay"
+    yield "unnoticed. The reach is per pixel, of 255 grey levels, on the model's own grid. See"
     yield "[what the guard measures](../how-to/guard.md)."
     for path in sorted(compose.SHIPPED_MODELS.glob("*/docs/robustness.json")):
         report = json.loads(path.read_text(encoding="utf-8"))

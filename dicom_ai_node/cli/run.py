@@ -10,6 +10,7 @@ import typer
 from dicom_ai_node import compose, log, roles
 from dicom_ai_node.cli.files import explanations
 from dicom_ai_node.cli.reach import check as check_all
+from dicom_ai_node.cli.reach import unguarded
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigArgument,
@@ -72,12 +73,12 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     settings = compose.settings(config)
     check_all(settings)
     compose.judge_settings(settings)
-    unguarded = compose.unguarded(settings)
+    without = unguarded(settings)
     if as_json:
         names = [route.name for route in settings.routes]
-        typer.echo(json.dumps({"routes": names, "unguarded": unguarded}))
+        typer.echo(json.dumps({"routes": names, "unguarded": without}))
     else:
-        for name in unguarded:
+        for name in without:
             typer.echo(f"routes.{name}: its model has no guard, so nobody judges its inputs")
         number = len(settings.routes)
         typer.echo(f"{config}: {number} route{'s' * (number != 1)}, all right")

@@ -143,7 +143,7 @@ class Worker:
     def _load(self, name: str) -> _Loaded:
         self._catalog.verify(name)
         facts = self._catalog.facts(name)
-        net = network(facts, self._device)
+        net = network(facts, self._device, self._catalog.trust)
         task = task_of(facts, net, self._device)
         guard = None if facts.guard is None else Guard(facts, net, self._device)
         if name not in self._tested:

@@ -46,8 +46,8 @@ def test_a_manipulated_image_is_marked_smoothed_or_declined(node: Node, tmp_path
     assert sent.returncode == 0, sent.stderr
     jobs = {job.route: job for job in node.ended(3)}
     assert {job.stage for job in jobs.values()} == {Stage.DELIVERED}
-    events = [event for event in node.ledger.time_line(jobs["refuse"].key) if event.note]
-    assert any("IN_MANIPULATED" in event.note for event in events)
+    said = [event.detail for event in node.ledger.time_line(jobs["refuse"].key)]
+    assert any("IN_MANIPULATED" in detail for detail in said)
     paths = until(lambda: _five(results), 30, "all objects are in the folder")
     made = [dcmread(path) for path in paths]
     reports = [item for item in made if item.Modality == "SR"]
@@ -82,7 +82,7 @@ def test_an_unharmed_image_is_answered_on_every_route(node: Node, tmp_path: Path
 
     assert until(ended, 60, "all three have delivered")
     notes = [
-        event.note
+        event.detail
         for job in node.jobs()
         if job.study_instance_uid == study
         for event in node.ledger.time_line(job.key)
