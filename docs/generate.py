@@ -185,7 +185,10 @@ def _robustness() -> Iterator[str]:
     yield "PGD know the network; *adaptive* attacks know the guard, too, and want to stay"
     yield "unnoticed. The reach is per pixel, of 255 grey levels, on the model's own grid. See"
     yield "[what the guard measures](../how-to/guard.md)."
-    for path in sorted(compose.SHIPPED_MODELS.glob("*/docs/robustness.json")):
+    reports = sorted(compose.SHIPPED_MODELS.glob("*/docs/robustness.json"))
+    if not reports:
+        yield "**No model has been measured in this way yet.**"
+    for path in reports:
         report = json.loads(path.read_text(encoding="utf-8"))
         yield ""
         yield f"## {report['model']}"

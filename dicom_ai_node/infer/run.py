@@ -51,8 +51,8 @@ def run_inference(
         # The way back from another grid goes over probabilities.
         options = {**order.options, "keep_probabilities": True}
     on_grid = {name: grid.image for name, grid in grids.items()}
-    on_grid, quality = guarded(on_grid, guard, order.options)
-    found = with_quality(task(on_grid, options), quality)
+    seen, quality = guarded(on_grid, guard, order.options)
+    found = with_quality(task(seen, options), quality)
     first = next(iter(images))
     return on_sources(found, grids[first], images[first], facts, order.options)
 

@@ -66,7 +66,8 @@ def strengths(items: Tensor) -> Tensor:
 def levels(items: Tensor) -> Tensor:
     """Return (items, numbers): how bright the items are, as quantiles."""
     wanted = torch.tensor(QUANTILES, device=items.device)
-    return torch.quantile(items.flatten(1), wanted, dim=1).T
+    found: Tensor = torch.quantile(items.flatten(1), wanted, dim=1).T
+    return found
 
 
 def alignment(detail: Tensor, direction: Tensor) -> Tensor:
@@ -75,4 +76,5 @@ def alignment(detail: Tensor, direction: Tensor) -> Tensor:
     About the distance from 0 that chance would give: 1 for detail that knows nothing of it.
     """
     both = functional.cosine_similarity(detail.flatten(1), direction.flatten(1), dim=1)
-    return both.abs() * float(direction[0].numel()) ** 0.5
+    deviations: Tensor = both.abs() * float(direction[0].numel() ** 0.5)
+    return deviations

@@ -54,7 +54,8 @@ def attacked(
 ) -> Tensor:
     """Return the items as an attacker would send them, in 0..1."""
     where = torch.zeros_like(items)
-    where[(..., *(slice(0, length) for length in inside))] = attack.reach
+    cut = (slice(None), slice(None), *(slice(0, length) for length in inside))
+    where[cut] = attack.reach
     change = torch.zeros_like(items)
     if attack.steps > 1:
         change = (2 * torch.rand(items.shape, generator=generator) - 1) * where

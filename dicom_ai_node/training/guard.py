@@ -54,7 +54,8 @@ class Subject:
     @property
     def layer(self) -> nn.Module:
         """The module whose features are compared."""
-        return dict(self.network.named_modules())[self.facts["guard"]["layer"]]
+        layer: nn.Module = self.network.get_submodule(self.facts["guard"]["layer"])
+        return layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _noisy(group: Shown, generator: Generator) -> Tensor:
     items = group.items
     strength = torch.rand((len(items), *(1,) * (items.ndim - 1)), generator=generator) * NOISE
     noise = torch.randn(items.shape, generator=generator) * strength
-    cut = (..., *(slice(0, length) for length in group.inside))
+    cut = (slice(None), slice(None), *(slice(0, length) for length in group.inside))
     changed = items.clone()
     changed[cut] = (items + noise).clamp(0, 1)[cut]
     return changed

@@ -107,7 +107,7 @@ def looked(model: Subject, judge: Judge, groups: Sequence[Shown], all_: Sequence
     plain, smoothed, scores = [], [], []
     for group, items in zip(groups, all_, strict=True):
         plain.append(merit(model, items, group.labels))
-        cut = (..., *(slice(0, length) for length in group.inside))
+        cut = (slice(None), slice(None), *(slice(0, length) for length in group.inside))
         soft = items.clone()
         soft[cut] = smooth(items[cut], times)
         smoothed.append(merit(model, soft, group.labels))
