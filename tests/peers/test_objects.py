@@ -297,12 +297,13 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
     if name == REAL_HEAD:
         headers = scenes.head_ct()
         return None if headers is None else scenes.scene_of(headers)
-    if name == NOTHING:
-        return scenes.nothing(phantoms.ct())
-    if name in DOUBTFUL:
-        return DOUBTFUL[name]()
-    if name == NO_BOXES:
-        return scenes.undetected([phantoms.cr()])
+    whole = {
+        **DOUBTFUL,
+        NOTHING: lambda: scenes.nothing(phantoms.ct()),
+        NO_BOXES: lambda: scenes.undetected([phantoms.cr()]),
+    }
+    if name in whole:
+        return whole[name]()
     if name in DETECTED:
         return scenes.detected(DETECTED[name]())
     if name in CLASSIFIED:
