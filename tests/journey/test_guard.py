@@ -56,7 +56,12 @@ def test_a_manipulated_image_is_marked_smoothed_or_declined(node: Node, tmp_path
     assert len(declined.ContentSequence[-1].ContentSequence) == 1
     limited = [one for one in reports if _rating(one) == "Limited quality"]
     assert len(limited) == 2
-    assert sum("smoothed copy" in str(one) for one in limited) == 1
+    assert sorted(
+        "The model saw a smoothed copy of the input" in _texts(one) for one in limited
+    ) == [
+        False,
+        True,
+    ]
     for item in made:
         assert iod.objections(item) == []
     assert [it for report in reports for it in air.objections(report)] == []
@@ -93,6 +98,15 @@ def test_an_unharmed_image_is_answered_on_every_route(node: Node, tmp_path: Path
 def _five(folder: Path) -> list[Path]:
     found = sorted(folder.rglob("*.dcm"))
     return found if len(found) >= 5 else []
+
+
+def _texts(report: Dataset) -> list[str]:
+    return [
+        item.TextValue
+        for group in report.ContentSequence[-1].ContentSequence
+        for item in group.ContentSequence
+        if item.ValueType == "TEXT"
+    ]
 
 
 def _rating(report: Dataset) -> str:
