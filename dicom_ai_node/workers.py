@@ -16,9 +16,10 @@ from pydicom.sr.coding import Code
 from dicom_ai_node import log
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
-from dicom_ai_node.domain.findings import Findings, ImageQuality
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.store.findings import findings_of, keep_findings

@@ -20,7 +20,7 @@ NodeError
 from enum import StrEnum
 from typing import ClassVar
 
-from dicom_ai_node.domain.findings import ImageQuality
+from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.domain.reject import RejectCode, Who
 
 

@@ -1,6 +1,7 @@
 """What an AI task can say about its inputs. A task never answers with DICOM."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.quality import ImageQuality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,53 +174,6 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QualityCheck:
-    """One thing that was asked about an input; from `threshold` on the answer is yes.
-
-    `concept` names the score in a report, `flag` the answer; `says` is the answer in words that
-    follow "the input". The score has no unit and is the higher the more speaks for it.
-    """
-
-    concept: Code
-    flag: Code
-    says: str
-    score: float
-    threshold: float
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the input is reported for it."""
-        return self.score >= self.threshold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageQuality:
-    """Whether an input is fit to be judged by the model, as far as was looked.
-
-    Attributes
-    ----------
-    checks
-        What the guard of the model has measured; none if it was not asked.
-    sources
-        What was measured.
-    is_purified
-        Whether the model saw a smoothed copy because of them.
-    declined
-        Why the model did not look at all, or an empty text if it did.
-    """
-
-    checks: tuple[QualityCheck, ...] = ()
-    sources: tuple[SourceFrame, ...] = ()
-    is_purified: bool = False
-    declined: str = ""
-
-    @property
-    def is_flagged(self) -> bool:
-        """Whether any check says yes."""
-        return any(check.is_over for check in self.checks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """What the model saw, ready to be shown: the frames that a secondary capture draws on.
 
@@ -237,9 +192,63 @@ class Backdrop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """An image as a task has restored it, in the unit in which the task was given it.
+
+    Attributes
+    ----------
+    array
+        (frames, rows, columns) float32 in `unit`, with `factor` times the rows and columns that
+        the task was given.
+    sources
+        One per frame, in the order of `array`.
+    derivation
+        What was done, PS3.16 CID 7203.
+    """
+
+    array: NDArray[np.float32]
+    sources: tuple[SourceFrame, ...]
+    factor: int
+    unit: str
+    derivation: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedPixels:
+    """A restored image as the source would have stored it.
+
+    Attributes
+    ----------
+    pixels
+        (frames, rows, columns) or (frames, rows, columns, 3) in RGB, in the integers of the
+        source: its rescaling leads to real values. Clipped to what its bits can hold.
+    sources
+        One per frame, in the order of `pixels`.
+    factor
+        How many times more rows and columns there are than in the source; the outer borders
+        of the image lie where they were.
+    unit
+        Unit in which the image was seen, UCUM: that of the next two.
+    mean_change
+        Mean over all pixels of how much they have changed.
+    shown_change
+        The change that is shown as black (minus) and white (plus) in a picture of the differences.
+    """
+
+    pixels: NDArray[Any]
+    sources: tuple[SourceFrame, ...]
+    factor: int
+    derivation: Code
+    unit: str
+    mean_change: float
+    shown_change: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Everything that one task says about one job's inputs.
 
+    A `restoration` becomes `derived` on its way to the source; both are never there at once.
     `notes` are sentences for the report and the time line: which repair was allowed, why there
     are no millimetres, which precision was used. They name no patient.
     """
@@ -251,4 +260,6 @@ class Findings:
     detection: Detection | None = None
     heat_map: HeatMap | None = None
     quality: ImageQuality | None = None
+    restoration: Restoration | None = None
+    derived: DerivedPixels | None = None
     notes: tuple[str, ...] = ()

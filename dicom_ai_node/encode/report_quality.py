@@ -10,8 +10,9 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from dicom_ai_node.domain.findings import Findings, ImageQuality
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.encode.algorithm import algorithm
 from dicom_ai_node.encode.planes import planes

@@ -15,9 +15,10 @@ from pydicom.sr.coding import Code
 from scipy.stats import binom
 
 from dicom_ai_node.domain.errors import ModelUnusable, Rejected
-from dicom_ai_node.domain.findings import Findings, ImageQuality, QualityCheck
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
