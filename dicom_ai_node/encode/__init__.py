@@ -4,6 +4,7 @@ OUTPUTS = (
     "segmentation",
     "segmentation_fractional",
     "segmentation_labelmap",
+    "rt_structure_set",
     "derived_image",
     "presentation_state",
     "secondary_capture",

@@ -13,6 +13,7 @@ from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
+from dicom_ai_node.encode.rt_structure_set import encode as rt_structure_set
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
 from dicom_ai_node.encode.segmentation import encode as segmentation
 from dicom_ai_node.encode.segmentation_fractional import encode as segmentation_fractional
@@ -23,6 +24,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation": segmentation,
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
+    "rt_structure_set": rt_structure_set,
     "derived_image": derived_image,
     "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,

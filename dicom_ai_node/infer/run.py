@@ -1,17 +1,18 @@
 """One inference from files to findings: read, place, guard, ask, bring back."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
+from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
-from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.align import aligned
 from dicom_ai_node.infer.back import on_sources
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.guard import Guard, guarded, with_quality
@@ -31,44 +32,58 @@ def run_inference(
 ) -> Findings:
     """Return what `task` says about the inputs of `order`, on the pixels of the source.
 
-    What lies on pixels lies on those of the first input, in the order of the names.
-    Probabilities of pixels are kept only if the option `keep_probabilities` asks for them.
+    What lies on pixels lies on those of the model's reference, or of its only input; other inputs
+    are brought to its grid by their place in the patient. Probabilities of pixels are kept only
+    if the option `keep_probabilities` asks for them.
 
     Raises
     ------
     Rejected
-        If the series cannot be read as the model needs it, or is not what it was made for, or
-        if the route refuses what `guard` reports.
+        If a series cannot be read as the model needs it, is not what it was made for, does not
+        lie in the same frame of reference as the others, or if the route refuses what `guard`
+        reports.
     TaskFailed, OutOfResources
-        Whatever the task raises.
+        If the inputs are not those of the model; whatever the task raises.
     """
-    images = {
-        name: _read(paths, facts, order.options, max_pixels_bytes)
-        for name, paths in sorted(order.inputs.items())
+    if misfits := facts.misfits(order.inputs):
+        raise TaskFailed(misfits)
+    images = {name: _read(order, name, facts, max_pixels_bytes) for name in sorted(order.inputs)}
+    reference = images[facts.reference or next(iter(images))]
+    grid = placed(reference, facts.grid)
+    # The way back from another grid goes over probabilities.
+    way_back = {} if grid.is_same else {"keep_probabilities": True}
+    seen = {
+        name: grid.image if image is reference else _beside(image, grid.image, name, facts)
+        for name, image in images.items()
     }
-    grids = {name: placed(image, facts.grid) for name, image in images.items()}
-    options: Mapping[str, Option] = order.options
-    if not all(grid.is_same for grid in grids.values()):
-        # The way back from another grid goes over probabilities.
-        options = {**order.options, "keep_probabilities": True}
-    on_grid = {name: grid.image for name, grid in grids.items()}
-    seen, quality = guarded(on_grid, guard, order.options)
-    found = with_quality(task(seen, options), quality)
-    first = next(iter(images))
+    judged, quality = guarded(seen, guard, order.options)
+    found = with_quality(task(judged, {**order.options, **way_back}), quality)
+    others = [
+        note for name, image in seen.items() if image is not grid.image for note in image.notes
+    ]
+    found = replace(found, notes=(*others, *found.notes))
     if found.restoration is not None:
-        return as_stored(found, grids[first], images[first], facts, order.inputs[first])
-    return on_sources(found, grids[first], images[first], facts, order.options)
+        paths = order.inputs[facts.reference or next(iter(images))]
+        return as_stored(found, grid, reference, facts, paths)
+    return on_sources(found, grid, reference, facts, order.options)
 
 
-def _read(
-    paths: Sequence[Path], facts: ModelFacts, options: Mapping[str, Option], max_pixels_bytes: int
-) -> Image:
+def _read(order: InferenceOrder, name: str, facts: ModelFacts, max_pixels_bytes: int) -> Image:
+    paths = order.inputs[name]
     modality = _modality(paths[0])
     if modality is not None:
-        check_modality(modality, facts)
-    image = read_series(paths, facts.sees, options=options, max_pixels_bytes=max_pixels_bytes)
-    check_coverage(canonical(image).volume if isinstance(image, Volume) else image, facts)
+        check_modality(modality, facts, name)
+    image = read_series(paths, facts.sees, options=order.options, max_pixels_bytes=max_pixels_bytes)
+    seen = canonical(image).volume if isinstance(image, Volume) else image
+    check_coverage(seen, facts, name)
     return image
+
+
+def _beside(image: Image, reference: Image, name: str, facts: ModelFacts) -> Image:
+    """Return another input on the grid of the reference; `facts` let only volumes have others."""
+    if not isinstance(image, Volume) or not isinstance(reference, Volume):
+        raise TaskFailed(f"{facts.name} has several inputs that are no volumes")
+    return aligned(image, reference, name, facts.input(name).outside)
 
 
 def _modality(path: Path) -> str | None:
