@@ -26,7 +26,7 @@ from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
-from dicom_ai_node.domain.orders import Attempt, Outcome
+from dicom_ai_node.domain.orders import Attempt, InferenceOrder, Outcome
 from dicom_ai_node.domain.ports import Blobs, Executor, Ledger, Sender
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series, Study
@@ -205,7 +205,10 @@ class Work:
                 case Outcome(ended=Ended.OK):
                     after = self._done(job, outcome.attempt.folder)
                 case Outcome(ended=Ended.ERROR, error=NodeError() as error):
-                    after = self._move(job, after_error(job, error, self.limits, self.now()))
+                    order = outcome.attempt.order
+                    is_reported = isinstance(order, InferenceOrder) and order.reports_declined
+                    move = after_error(job, error, self.limits, self.now(), is_reported=is_reported)
+                    after = self._move(job, move)
                 case _:
                     how = f"the worker was {outcome.ended} ({outcome.detail})"
                     after = self._move(job, after_loss(job, how, self.limits, self.now()))

@@ -6,7 +6,7 @@ torch or highdicom.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,11 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node import log
 from dicom_ai_node.config import NodeConfig
-from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.orders import Attempt, EncodingOrder
+from dicom_ai_node.domain.errors import Rejected, TaskFailed
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.store.findings import findings_of, keep_findings
@@ -38,8 +40,17 @@ class InferenceWorker:
         return self.worker.unusable
 
     def __call__(self, attempt: Attempt) -> None:
-        """Run one attempt."""
-        keep_findings(attempt.folder, self.worker(attempt))
+        """Run one attempt; where a report is wanted, leave also why the model declined."""
+        try:
+            findings = self.worker(attempt)
+        except Rejected as no:
+            order = attempt.order
+            if isinstance(order, InferenceOrder) and order.reports_declined:
+                measured = no.quality or ImageQuality()
+                quality = replace(measured, declined=f"{no.code.name}: {no.code.meaning}")
+                keep_findings(attempt.folder, Findings(quality=quality, notes=(no.detail,)))
+            raise
+        keep_findings(attempt.folder, findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "command-line": _command_line(),
         "models": _models(),
         "objects": _objects(),
+        "robustness": _robustness(),
     }
     for name, lines in pages.items():
         text = "\n".join(lines) + "\n"
@@ -175,3 +176,39 @@ def _objects() -> Iterator[str]:
     for name in OUTPUTS:
         said = import_module(f"dicom_ai_node.encode.{name}").__doc__ or ""
         yield f"| `{name}` | {said.strip().replace(chr(10), ' ')} |"
+
+
+def _robustness() -> Iterator[str]:
+    yield "# Attacks and the guard"
+    yield ""
+    yield "Measured on the test part by `python -m dicom_ai_node.training.robustness`. FGSM and"
+    yield "PGD know the network; *adaptive* attacks know the guard, too, and want to stay"
+    yield "unnoticed. The reach is per pixel, of 255 grey levels, on the model's own grid. See"
+    yield "[what the guard measures](../how-to/guard.md)."
+    reports = sorted(compose.SHIPPED_MODELS.glob("*/docs/robustness.json"))
+    if not reports:
+        yield "**No model has been measured in this way yet.**"
+    for path in reports:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        yield ""
+        yield f"## {report['model']}"
+        yield ""
+        yield (
+            f"| attack | images | {report['measure']} | the same, `purify` | reported "
+            "| harmed | harmed and not reported | AUC of the perturbation score |"
+        )
+        yield "|---|---|---|---|---|---|---|---|"
+        for name, row in report["rows"].items():
+            yield f"| {name} | {' | '.join(_robust_cells(row))} |"
+
+
+def _robust_cells(row: Mapping[str, float]) -> Iterator[str]:
+    yield f"{row['images']:.0f}"
+    for key in ("score", "score, guard: purify"):
+        yield f"{row[key]:.3f}"
+    for key in ("reported", "harmed", "harmed and not reported"):
+        yield f"{100 * row[key]:.1f} %"
+    if "AUC" in row:
+        yield f"{row['AUC']:.3f} ({row['AUC, low']:.3f} to {row['AUC, high']:.3f})"
+    else:
+        yield ""

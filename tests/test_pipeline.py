@@ -620,3 +620,17 @@ def test_what_is_left_of_finished_jobs_is_removed(hospital: Hospital) -> None:
     hospital.settled(b"late")
     hospital.work.tidy()
     assert not folder.exists()
+
+
+def test_a_declined_job_can_become_a_report(hospital: Hospital) -> None:
+    """Where the route asks for it, the job goes on to the encoder, and its time line says why."""
+    hospital.routes = [replace(ROUTE, options={"report_declined": True})]
+    hospital.__post_init__()
+    hospital.settled()
+    hospital.inference.script = [Rejected(RejectCode.GEO_MISSING_SLICE, "at 3 mm")]
+    hospital.infer()
+    job = hospital.job()
+    assert job.stage is Stage.INFERRED
+    assert job.who is Who.SENDER
+    said = [event.detail for event in hospital.ledger.time_line(job.key)]
+    assert "GEO_MISSING_SLICE: at 3 mm" in said

@@ -34,3 +34,21 @@ def test_every_model_is_in_the_table() -> None:
         path.name for path in (ROOT / "dicom_ai_node" / "bundles").iterdir() if path.is_dir()
     }
     assert shipped - {"__pycache__"} == {path.parents[1].name for path in SCORES}
+
+
+def test_what_the_readme_says_of_attacks_was_measured() -> None:
+    """Every number in the table of attacks is in the report on its model."""
+    section = README.split("## Inputs that should not be trusted")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and "reach" not in line]
+    measured = {
+        form.format(value)
+        for path in (ROOT / "dicom_ai_node" / "bundles").glob("*/docs/robustness.json")
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"].values()
+        for value in row.values()
+        for form in ("{:.3f}", "{:.1%}")
+    }
+    claimed = {
+        number.replace(" ", "") for row in rows for number in re.findall(r"\d+\.\d+(?: %)?", row)
+    }
+    assert claimed
+    assert claimed <= measured

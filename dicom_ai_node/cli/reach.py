@@ -25,7 +25,8 @@ def check(config: NodeConfig) -> None:
     ------
     ConfigError
         If a secret or a key is not there, or a model folder says something that cannot be, is of
-        another kind than its route runs, or can run code and nobody vouches for it.
+        another kind than its route runs, can run code and nobody vouches for it, or has no guard
+        and its route asks for one.
     """
     destinations(config)
     trust, models = compose.catalog(config).trust, compose.models(config)
@@ -39,6 +40,10 @@ def check(config: NodeConfig) -> None:
             trust.require(SealedFolder(facts.folder), facts.network.format)
         except ModelUnusable as no:
             mistakes.append(str(no))
+    try:
+        unguarded(config)
+    except ConfigError as wrong:
+        mistakes.append(str(wrong))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
 
@@ -61,6 +66,24 @@ def judge_settings(config: NodeConfig) -> None:
             mistakes.append(str(wrong))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+
+
+def unguarded(config: NodeConfig) -> list[str]:
+    """Return the routes whose model has no guard.
+
+    Raises
+    ------
+    ConfigError
+        If such a route says what its guard shall do; one mistake a line.
+    """
+    facts = compose.models(config)
+    found = [route for route in config.routes if facts[route.model].guard is None]
+    asked = [route for route in found if route.guard in {"warn", "purify", "refuse"}]
+    if asked:
+        raise ConfigError(
+            "\n".join(f"routes.{one.name}.guard: {one.model} has no guard" for one in asked)
+        )
+    return [route.name for route in found]
 
 
 def ledger_of(config: NodeConfig) -> SqlLedger:

@@ -10,7 +10,7 @@ import typer
 from dicom_ai_node import compose, log, roles
 from dicom_ai_node.cli.files import explanations
 from dicom_ai_node.cli.reach import check as check_all
-from dicom_ai_node.cli.reach import judge_settings
+from dicom_ai_node.cli.reach import judge_settings, unguarded
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigArgument,
@@ -73,9 +73,13 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     settings = compose.settings(config)
     check_all(settings)
     judge_settings(settings)
+    without = unguarded(settings)
     if as_json:
-        typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
+        names = [route.name for route in settings.routes]
+        typer.echo(json.dumps({"routes": names, "unguarded": without}))
     else:
+        for name in without:
+            typer.echo(f"routes.{name}: its model has no guard, so nobody judges its inputs")
         number = len(settings.routes)
         typer.echo(f"{config}: {number} route{'s' * (number != 1)}, all right")
 

@@ -28,6 +28,7 @@ def mistakes(data: Mapping[str, Any]) -> Found:
             yield from _expression(route.get("if"), ("routes", index, "if"))
             yield from _inputs(route.get("inputs"), ("routes", index, "inputs"))
             yield from _outputs(route, ("routes", index, "write"))
+            yield from _report(route, ("routes", index, "report_declined"))
             for key in ("write", "to", "same"):
                 yield from _twice(route.get(key), ("routes", index, key))
 
@@ -49,6 +50,14 @@ def _outputs(route: Mapping[str, Any], path: Location) -> Found:
         for index, name in enumerate(write):
             if str(name).startswith(("segmentation", "rt_")):
                 yield (*path, index), f"`run: classify` makes no {name}"
+
+
+def _report(route: Mapping[str, Any], path: Location) -> Found:
+    write = route.get("write")
+    asked = [write] if isinstance(write, str) else write
+    is_wanted = route.get("report_declined") is True
+    if is_wanted and isinstance(asked, list) and "structured_report" not in asked:
+        yield path, "needs structured_report in `write`"
 
 
 def _inputs(inputs: Any, path: Location) -> Found:  # noqa: ANN401 - anything can stand in a YAML file

@@ -93,6 +93,15 @@ class RouteEntry(Section):
     run: KindName
     model: ModelName
     with_: dict[str, Option] = Field(default_factory=dict, alias="with")
+    guard: Literal["warn", "purify", "refuse", "off"] | None = Field(
+        None,
+        description="what to do with an input that the guard of the model takes for manipulated"
+        " or unlike its training data; without it: warn, if the model has a guard",
+    )
+    report_declined: bool = Field(
+        default=False,
+        description="where the model declines its input, a structured report says so",
+    )
     write: Annotated[tuple[OutputName, ...], BeforeValidator(_write_list)] = Field(min_length=1)
     to: Annotated[tuple[DestinationName, ...], BeforeValidator(_write_list)] = Field(
         description="destinations; [] keeps the results inside"

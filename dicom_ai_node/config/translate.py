@@ -24,6 +24,7 @@ from dicom_ai_node.domain.rule import (
     Input,
     Matches,
     Not,
+    Option,
     Priority,
     Route,
     one_of,
@@ -99,11 +100,21 @@ def _route(entry: RouteEntry) -> Route:
         write=entry.write,
         to=entry.to,
         same=entry.same,
-        options=dict(entry.with_),
+        options=_options(entry),
         priority=Priority[entry.priority.upper()],
         wait_seconds=entry.wait_seconds,
         revision=revision(entry),
     )
+
+
+def _options(entry: RouteEntry) -> Mapping[str, Option]:
+    """Return what a worker is told: a key that is left out is no option."""
+    options: dict[str, Option] = dict(entry.with_)
+    if entry.guard is not None:
+        options["guard"] = entry.guard
+    if entry.report_declined:
+        options["report_declined"] = True
+    return options
 
 
 def _inputs(entry: RouteEntry) -> tuple[Input, ...]:

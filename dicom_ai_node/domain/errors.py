@@ -20,6 +20,7 @@ NodeError
 from enum import StrEnum
 from typing import ClassVar
 
+from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.domain.reject import RejectCode, Who
 
 
@@ -75,12 +76,16 @@ class NotUnderstood(Refused):
 
 
 class Rejected(NodeError):
-    """The model cannot use its input. Nothing was computed and nothing is lost."""
+    """The model cannot use its input. Nothing was computed and nothing is lost.
 
-    def __init__(self, code: RejectCode, detail: str) -> None:
+    `quality` is what was measured on the input, where that is the reason.
+    """
+
+    def __init__(self, code: RejectCode, detail: str, quality: ImageQuality | None = None) -> None:
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
+        self.quality = quality
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.detail}"

@@ -9,6 +9,7 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.quality import ImageQuality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +288,7 @@ class Findings:
     detection: Detection | None = None
     heat_map: HeatMap | None = None
     trajectories: tuple[Trajectory, ...] = ()
+    quality: ImageQuality | None = None
     restoration: Restoration | None = None
     derived: DerivedPixels | None = None
     notes: tuple[str, ...] = ()

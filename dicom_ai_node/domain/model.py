@@ -122,6 +122,19 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """How the inputs of a model are judged before it looks at them.
+
+    `layer` is the module of the network whose features are compared with those of the training
+    data; `smoothing` how often an input that is to be purified goes through a filter of three
+    pixels.
+    """
+
+    layer: str
+    smoothing: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInput:
     """What a model asks of one of its inputs.
 
@@ -170,6 +183,7 @@ class ModelFacts:
     measure: tuple[str, ...] = ()  # what is measured on the segments
     classes: tuple[FindingClass, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    guard: Guarded | None = None  # what it compares with lies in models/guard.safetensors
     display_window: tuple[float, float] | None = None  # (low, high) for the backdrop
     parameters: Mapping[str, str] = field(default_factory=dict)
 

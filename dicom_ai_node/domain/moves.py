@@ -24,10 +24,17 @@ def claimed_from(job: Job) -> Stage:
     return Stage.READY if job.stage is Stage.INFERRING else Stage.INFERRED
 
 
-def after_error(job: Job, error: NodeError, limits: Limits, now: datetime) -> Move:
-    """Return the move after the task or an encoder has raised `error`."""
+def after_error(
+    job: Job, error: NodeError, limits: Limits, now: datetime, *, is_reported: bool = False
+) -> Move:
+    """Return the move after the task or an encoder has raised `error`.
+
+    `is_reported`: the worker has left findings that say why the model declined its inputs.
+    """
     note, who = str(error), error.who
     match error:
+        case Rejected() if job.stage is Stage.INFERRING and is_reported:
+            return Move(to=Stage.INFERRED, note=note, who=who)
         case Rejected() if job.stage is Stage.INFERRING:
             return Move(to=Stage.REJECTED, note=note, who=who)
         case TryAgain():

@@ -24,6 +24,11 @@ class InferenceOrder:
     inputs: Mapping[str, tuple[Path, ...]]
     options: Mapping[str, Option]
 
+    @property
+    def reports_declined(self) -> bool:
+        """Whether a report is wanted even if the model declines its inputs."""
+        return bool(self.options.get("report_declined"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingOrder:

@@ -39,6 +39,8 @@ class RejectCode(Enum):
     SM_NO_LEVEL = (Who.NOBODY, "110522", "no level of the slide fits the model")
     IN_SECONDARY = (Who.NOBODY, "110522", "secondary or derived images are not analysed")
     IN_COVERAGE = (Who.NOBODY, "110523", "too few slices, or another body part or view")
+    IN_MANIPULATED = (Who.PERSON, "110513", "the input looks manipulated")
+    IN_UNFAMILIAR = (Who.PERSON, "110513", "the input is unlike what the model was trained on")
     IN_MISSING_INPUT = (Who.SENDER, "110523", "a named input did not arrive in time")
 
     def __init__(self, who: Who, ups_reason: str, meaning: str) -> None:

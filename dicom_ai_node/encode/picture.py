@@ -28,6 +28,7 @@ TINT = 0.16
 
 _BACKGROUND = (0, 0, 0)
 _BANNER_TEXT, _BANNER_GROUND = (0, 0, 0), (255, 176, 0)
+_WARNING_TEXT, _WARNING_GROUND = (255, 255, 255), (160, 0, 0)
 _TEXT, _QUIET_TEXT = (255, 255, 255), (170, 170, 170)
 _UNITS: Mapping[str, str] = {
     "1": "", "[hnsf'U]": "HU", "g/ml{SUVbw}": "g/ml", "{pixels}": "px", "{pixels}/s": "px/s",
@@ -62,11 +63,14 @@ class Sheet:
         (width, height) of the image alone in pixels, after correction of its aspect.
     legend_lines
         How many lines of legend there is room for.
+    warning
+        Stands below the banner, white on red, if there is one.
     """
 
     size: tuple[int, int]
     banner: str
     legend_lines: int
+    warning: str = ""
 
     @property
     def text_px(self) -> int:
@@ -162,12 +166,25 @@ def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool
 
 def _banner(sheet: Sheet) -> Image.Image:
     width = sheet.size[0]
-    letters = _fitting(sheet.banner, int(width * 0.96), width // 18)
-    left, top, right, bottom = letters.getbbox(sheet.banner)
+    banner = _strip(sheet.banner, width, _BANNER_TEXT, _BANNER_GROUND)
+    if not sheet.warning:
+        return banner
+    warning = _strip(sheet.warning, width, _WARNING_TEXT, _WARNING_GROUND)
+    both = Image.new("RGB", (width, banner.height + warning.height))
+    both.paste(banner, (0, 0))
+    both.paste(warning, (0, banner.height))
+    return both
+
+
+def _strip(
+    text: str, width: int, colour: tuple[int, int, int], ground: tuple[int, int, int]
+) -> Image.Image:
+    letters = _fitting(text, int(width * 0.96), width // 18)
+    left, top, right, bottom = letters.getbbox(text)
     high = int((bottom - top) * 2)
-    strip = Image.new("RGB", (width, high), _BANNER_GROUND)
+    strip = Image.new("RGB", (width, high), ground)
     where = ((width - (right - left)) / 2 - left, (high - (bottom - top)) / 2 - top)
-    ImageDraw.Draw(strip).text(where, sheet.banner, fill=_BANNER_TEXT, font=letters)
+    ImageDraw.Draw(strip).text(where, text, fill=colour, font=letters)
     return strip
 
 

@@ -191,7 +191,19 @@ def _sheet(scene: _Scene, legend_lines: int) -> Sheet:
         if qualification == "PRODUCT"
         else f"AI RESULT - {qualification} - NOT FOR DIAGNOSIS"
     )
-    return Sheet(size=scene.size, banner=banner, legend_lines=legend_lines)
+    return Sheet(
+        size=scene.size, banner=banner, legend_lines=legend_lines, warning=_warning(scene.findings)
+    )
+
+
+def _warning(findings: Findings) -> str:
+    """Return what stands in a line of its own below the banner: that the input is doubtful."""
+    quality = findings.quality
+    if quality is None or not quality.is_flagged:
+        return ""
+    said = " and ".join(check.says for check in quality.checks if check.is_over)
+    done = ", smoothed for the model" if quality.is_purified else ""
+    return f"INPUT {said}{done}".upper()
 
 
 def _masks(

@@ -19,6 +19,7 @@ from dicom_ai_node.encode.provenance import reference, request_attributes
 from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_groups import Group, groups
+from dicom_ai_node.encode.report_quality import SCHEME, own_codes, quality_groups
 from dicom_ai_node.encode.report_tracks import others, track_groups
 
 KIND = "structured_report"
@@ -30,8 +31,6 @@ _PROCEDURES: Mapping[str, Code] = {
 }
 _ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 """CID 100 has no code for X-ray or ultrasound that all validators know."""
-PRIVATE = "99DAIN"
-"""Designator of the codes that we had to make up."""
 _REQUEST = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
 
 
@@ -66,22 +65,14 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
         [*origin.sources, *objects], content, study_instance_uid=report.StudyInstanceUID
     )
     report.CurrentRequestedProcedureEvidenceSequence = here
-    if any(item.concept.scheme_designator == PRIVATE for item in findings.measurements):
-        report.CodingSchemeIdentificationSequence = [_private_scheme()]
     if elsewhere:
         report.PertinentOtherEvidenceSequence = elsewhere
+    measured = {item.concept.scheme_designator for item in findings.measurements}
+    if findings.quality is not None or SCHEME in measured:
+        report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
         report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)
     return [report]
-
-
-def _private_scheme() -> Dataset:
-    """Say whose the codes are that no standard has, PS3.3 C.12.1.1.7."""
-    item = Dataset()
-    item.CodingSchemeDesignator = PRIVATE
-    item.CodingSchemeName = "Codes of dicom_ai_node"
-    item.CodingSchemeResponsibleOrganization = NODE_NAME
-    return item
 
 
 def _primary(findings: Findings, origin: Origin) -> Dataset:
@@ -99,6 +90,9 @@ def _primary(findings: Findings, origin: Origin) -> Dataset:
 
 
 def _groups(findings: Findings, origin: Origin) -> list[Group]:
+    quality = quality_groups(findings, origin)
+    if findings.quality is not None and findings.quality.declined:
+        return [*quality]
     told = [
         *class_groups(findings, origin),
         *box_groups(findings, origin),
@@ -106,8 +100,8 @@ def _groups(findings: Findings, origin: Origin) -> list[Group]:
     ]
     left = others(findings)
     if left is None or (told and left.segmentation is None and not left.measurements):
-        return told
-    return [*told, *groups(left, origin)]
+        return [*told, *quality]
+    return [*told, *groups(left, origin), *quality]
 
 
 def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:

@@ -12,6 +12,7 @@ from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.infer.trust import Trust
 
 FACTS = "configs/dicom.yaml"
+GUARD = "models/guard.safetensors"
 
 
 class Catalog:
@@ -102,4 +103,6 @@ def _facts(folder: Path) -> ModelFacts:
         )
     if facts.golden.file not in sealed.sums:
         raise ConfigError(f"{folder.name}.golden.file: {facts.golden.file} is not in SHA256SUMS")
+    if facts.guard is not None and GUARD not in sealed.sums:
+        raise ConfigError(f"{folder.name}.guard: {GUARD} is not in SHA256SUMS")
     return facts

@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 from dicom_ai_node.domain.model import (
     Golden,
     Grid,
+    Guarded,
     Intensity,
     ModelFacts,
     ModelInput,
@@ -66,6 +67,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         measure=w.texts("measure"),
         classes=classes_in(w),
         settings=w.part("settings").items() if w.has("settings") else {},
+        guard=_guard(w.part("guard")) if w.has("guard") else None,
         display_window=_display_window(w),
         parameters=_parameters(w),
     )
@@ -126,6 +128,8 @@ def _check(w: Wording, facts: ModelFacts) -> None:
             w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(MEASURES))}")
     if facts.sees is Sees.VOLUME and facts.grid.size_px:
         w.wrong("grid.size_px", "a volume needs spacing_mm")
+    if facts.guard is not None and (facts.window is not None or facts.inputs):
+        w.wrong("guard", "a network that sees windows or several inputs cannot be guarded yet")
 
 
 def _choice(w: Wording, key: str, kind: type[_CHOICE]) -> _CHOICE:
@@ -189,6 +193,12 @@ def _golden(w: Wording) -> Golden:
     golden = Golden(file=w.text("file"), min_dice=min_dice, max_difference=max_difference)
     w.no_more()
     return golden
+
+
+def _guard(w: Wording) -> Guarded:
+    guarded = Guarded(layer=w.text("layer"), smoothing=w.whole("smoothing", 1))
+    w.no_more()
+    return guarded
 
 
 def _extent(w: Wording) -> tuple[float, float, float] | None:

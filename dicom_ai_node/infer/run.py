@@ -1,4 +1,4 @@
-"""One inference from files to findings: read, place, ask, bring back."""
+"""One inference from files to findings: read, place, guard, ask, bring back."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.align import aligned
 from dicom_ai_node.infer.back import on_sources
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
+from dicom_ai_node.infer.guard import Guard, guarded, with_quality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
 from dicom_ai_node.infer.resample import placed
@@ -25,6 +26,7 @@ def run_inference(
     order: InferenceOrder,
     facts: ModelFacts,
     task: Task,
+    guard: Guard | None = None,
     *,
     max_pixels_bytes: int = MAX_PIXELS_BYTES,
 ) -> Findings:
@@ -37,8 +39,9 @@ def run_inference(
     Raises
     ------
     Rejected
-        If a series cannot be read as the model needs it, is not what it was made for, or does
-        not lie in the same frame of reference as the others.
+        If a series cannot be read as the model needs it, is not what it was made for, does not
+        lie in the same frame of reference as the others, or if the route refuses what `guard`
+        reports.
     TaskFailed, OutOfResources
         If the inputs are not those of the model; whatever the task raises.
     """
@@ -53,7 +56,8 @@ def run_inference(
         name: grid.image if image is reference else _beside(image, grid.image, name, facts)
         for name, image in images.items()
     }
-    found = task(seen, {**order.options, **way_back})
+    judged, quality = guarded(seen, guard, order.options)
+    found = with_quality(task(judged, {**order.options, **way_back}), quality)
     others = [
         note for name, image in seen.items() if image is not grid.image for note in image.notes
     ]

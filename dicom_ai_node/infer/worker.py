@@ -22,6 +22,7 @@ from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
+from dicom_ai_node.infer.guard import Guard
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES
@@ -37,6 +38,7 @@ MODELS_KEPT_WARM = 8
 class _Loaded:
     facts: ModelFacts
     task: Task
+    guard: Guard | None
 
 
 class Worker:
@@ -102,7 +104,11 @@ class Worker:
         try:
             loaded = self._for(order)
             return run_inference(
-                order, loaded.facts, loaded.task, max_pixels_bytes=self._max_pixels_bytes
+                order,
+                loaded.facts,
+                loaded.task,
+                loaded.guard,
+                max_pixels_bytes=self._max_pixels_bytes,
             )
         except torch.OutOfMemoryError as full:
             raise OutOfResources(f"{order.model}: no memory left on {self._device}") from full
@@ -137,9 +143,11 @@ class Worker:
     def _load(self, name: str) -> _Loaded:
         self._catalog.verify(name)
         facts = self._catalog.facts(name)
-        task = task_of(facts, network(facts, self._device, self._catalog.trust), self._device)
+        net = network(facts, self._device, self._catalog.trust)
+        task = task_of(facts, net, self._device)
+        guard = None if facts.guard is None else Guard(facts, net, self._device)
         if name not in self._tested:
             check_golden(facts, task)
             self._tested.add(name)
             log.info("model_ready", model=name, device=self._device)
-        return _Loaded(facts, task)
+        return _Loaded(facts, task, guard)

@@ -25,11 +25,20 @@ def _with(config: Path, old: str, new: str) -> Path:
 
 
 def test_a_right_configuration_is_said_to_be_right(run: Run, config: Path) -> None:
-    """One line, exit 0, and nothing is made."""
+    """Exit 0, one line, one before it for a model without a guard, and nothing is made."""
     ended = run("check", config)
-    assert (ended.status, ended.out, ended.err) == (0, f"{config}: 1 route, all right\n", "")
-    assert run("check", config, "--json").json == {"routes": ["tissue"]}
+    unguarded = "routes.tissue: its model has no guard, so nobody judges its inputs\n"
+    said = f"{unguarded}{config}: 1 route, all right\n"
+    assert (ended.status, ended.out, ended.err) == (0, said, "")
+    assert run("check", config, "--json").json == {"routes": ["tissue"], "unguarded": ["tissue"]}
     assert [path.name for path in config.parent.iterdir()] == ["ae_config.yaml"]
+
+
+def test_a_guard_that_is_not_there_cannot_be_asked(run: Run, config: Path) -> None:
+    """A route that wants inputs to be refused must not run with a model that cannot."""
+    ended = run("check", _with(config, "run: segment", "run: segment\n    guard: refuse"))
+    assert ended.status != 0
+    assert "routes.tissue.guard: ct_tissue has no guard" in ended.err
 
 
 def _no_file(config: Path) -> None:

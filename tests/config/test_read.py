@@ -156,6 +156,8 @@ OLD_TO_NEW = [
     ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'http://x', token: {env: A}}", 11, "destinations.pacs: a token goes over https:// only"),
     ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{folder: x, prot: 1}", 11, "destinations.pacs.prot: is not known here"),
     ("  pacs: {ae", "  pacs: 3\n  9: {ae", 11, "destinations.pacs: must hold keys and values"),
+    ("to: [pacs]", "to: [pacs]\n    guard: maybe", 10, "routes.hippocampus.guard: must be 'warn', 'purify', 'refuse' or 'off', not 'maybe'"),
+    ("write: [segmentation]", "write: [segmentation]\n    report_declined: true", 9, "routes.hippocampus.report_declined: needs structured_report in `write`"),
     # YAML
     ("to: [pacs]", "to: [pacs", 10, "YAML: while parsing a flow sequence expected ',' or ']', but got ':' (begun in line 9)"),
     ("to: [pacs]", "to: !!python/name:os.system [pacs]", 9, "routes.hippocampus.to: tags that begin with ! have no meaning here"),

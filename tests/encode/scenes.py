@@ -37,6 +37,7 @@ from dicom_ai_node.domain.model import (
     Sees,
 )
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
 from dicom_ai_node.encode.headers import normalised, read_sources
 from dicom_ai_node.infer.measure import measurements
@@ -366,6 +367,44 @@ def undetected(received: Sequence[Dataset]) -> Scene:
     found = full.findings.detection
     assert found is not None
     return replace(full, findings=replace(full.findings, detection=replace(found, boxes=())))
+
+
+def quality(sources: tuple[SourceFrame, ...], **changes: object) -> ImageQuality:
+    """Return what a guard says about an input that looks manipulated, but familiar."""
+    given = ImageQuality(
+        checks=(
+            QualityCheck(
+                concept=Code("ADVSCORE", "99DAIN", "Adversarial perturbation score"),
+                flag=Code("ADVFLAG", "99DAIN", "Adversarial perturbation"),
+                says="looks manipulated",
+                score=7.25,
+                threshold=1.5,
+            ),
+            QualityCheck(
+                concept=Code("OODSCORE", "99DAIN", "Distance from training data"),
+                flag=Code("OODFLAG", "99DAIN", "Unlike training data"),
+                says="is unlike the training data",
+                score=0.93,
+                threshold=1.62,
+            ),
+        ),
+        sources=sources,
+    )
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def doubtful(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return a classification of images that look manipulated."""
+    found = classified(received)
+    seen = quality(frames_of(found.origin.sources), **changes)
+    return replace(found, findings=replace(found.findings, quality=seen))
+
+
+def declined(received: Sequence[Dataset]) -> Scene:
+    """Return what is left where the model did not look."""
+    origin_ = scene(received).origin
+    seen = ImageQuality(declined="GEO_MISSING_SLICE: a slice is missing; send the series again")
+    return Scene(findings=Findings(quality=seen, notes=("between 3 and 6 mm",)), origin=origin_)
 
 
 def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Every object that the node can write, made from every kind of source, before foreign judges."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,15 +24,34 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
+DOUBTFUL: Mapping[str, Callable[[], scenes.Scene]] = {
+    "CR, manipulated": lambda: scenes.doubtful([phantoms.cr()]),
+    "US cine, manipulated and smoothed": lambda: scenes.doubtful(
+        [phantoms.us_cine()], is_purified=True
+    ),
+    "CR, manipulated and declined": lambda: replace(
+        scenes.declined([phantoms.cr()]),
+        findings=scenes.doubtful([phantoms.cr()], declined="IN_MANIPULATED: why").findings,
+    ),
+    "CT, declined": lambda: scenes.declined(phantoms.ct(4)),
+}
+"""Inputs that the guard of a model has something to say about."""
 RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.items()} | {
     f"{name}, finer": (scenes.RESTORED[name], 2) for name in ("CT", "MR", "US", "US cine")
 }
 DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
 NO_BOXES = "CR, boxes, none found"
 SOURCES = [
-    *scenes.SOURCES, *CLASSIFIED, *RESTORED, *DETECTED, *scenes.FOLLOWED, REAL_HEAD, NOTHING,
+    *scenes.SOURCES,
+    *CLASSIFIED,
+    *RESTORED,
+    *DETECTED,
+    *DOUBTFUL,
+    *scenes.FOLLOWED,
+    REAL_HEAD,
+    NOTHING,
     NO_BOXES,
-]  # fmt: skip
+]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -310,6 +329,7 @@ def _of(
 
 
 _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
+    **DOUBTFUL,
     NOTHING: lambda: scenes.nothing(phantoms.ct()),
     NO_BOXES: lambda: scenes.undetected([phantoms.cr()]),
     **scenes.FOLLOWED,

@@ -32,6 +32,7 @@ from dicom_ai_node.domain.findings import (
     Trajectory,
 )
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.store.findings import findings_of, keep_findings
 
@@ -104,6 +105,12 @@ def everything() -> Findings:
                 times_ms=(0.0, 33.3, 66.7),
                 spacing_mm=(0.1, 0.2),
             ),
+        ),
+        quality=ImageQuality(
+            checks=(QualityCheck(concept=LIVER, flag=MM, says="é", score=0.1 + 0.2, threshold=1.0),),
+            sources=FRAMES[1:],
+            is_purified=True,
+            declined="IN_COVERAGE: é",
         ),
         restoration=Restoration(
             array=random.random((3, 10, 8)).astype(np.float32),

@@ -1,0 +1,191 @@
+"""The guard before every task: is the input what the model was made for, or has it been changed?
+
+A route says what follows, by its option `guard`: `warn`, `purify`, `refuse` or `off`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+from scipy.stats import binom
+
+from dicom_ai_node.domain.errors import ModelUnusable, Rejected
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.image import Image, Volume
+from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
+from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.domain.scaling import padded, scaled
+from dicom_ai_node.infer.catalog import GUARD
+from dicom_ai_node.infer.sealed import SealedFolder
+from dicom_ai_node.neural.detail import smooth
+from dicom_ai_node.neural.guard import Judge, signs
+from dicom_ai_node.neural.memory import Ladder
+
+FALSE_ALARMS = 0.005
+"""The share of unharmed images above each threshold, for which the thresholds were chosen."""
+SCHEME = "99DAIN"
+_MANIPULATED = (
+    Code("ADVSCORE", SCHEME, "Adversarial perturbation score"),
+    Code("ADVFLAG", SCHEME, "Adversarial perturbation"),
+    "looks manipulated",
+)
+_UNFAMILIAR = (
+    Code("OODSCORE", SCHEME, "Distance from training data"),
+    Code("OODFLAG", SCHEME, "Unlike training data"),
+    "is unlike the training data",
+)
+_CHECKS = (_MANIPULATED, _UNFAMILIAR)
+_CODES = (RejectCode.IN_MANIPULATED, RejectCode.IN_UNFAMILIAR)
+
+
+class Guard:
+    """Judges images on the grid of one model, before its task does.
+
+    Parameters
+    ----------
+    network
+        Of the model, on `device`.
+
+    Raises
+    ------
+    ModelUnusable
+        If `models/guard.safetensors` is damaged or does not fit the network.
+    """
+
+    def __init__(self, facts: ModelFacts, network: torch.nn.Module, device: str = "cpu") -> None:
+        if facts.guard is None:
+            raise ModelUnusable(f"{facts.name} has no guard")
+        layer = dict(network.named_modules()).get(facts.guard.layer)
+        if layer is None:
+            raise ModelUnusable(f"{facts.name}: there is no layer {facts.guard.layer} to guard by")
+        self._facts = facts
+        self._layer = layer
+        self._network = network
+        self._device = device
+        self._smoothing = facts.guard.smoothing
+        self._ladder = Ladder(device)
+        self._judge = _judge(facts, device)
+
+    def quality(self, image: Image) -> ImageQuality:
+        """Return what was measured on `image`, which lies on the model's grid.
+
+        Of several slices or frames so many may lie above a threshold as chance puts there in one
+        of a hundred harmless inputs; the score is the next one.
+
+        Raises
+        ------
+        OutOfResources
+            If there is no memory even for a single frame.
+        """
+        values = scaled(image, self._facts)
+        stack = values[None] if isinstance(image, Volume) else values
+        items = torch.from_numpy(padded(stack, self._facts))[:, None]
+        inside = stack.shape[1:]
+        scores, _ = self._ladder.climb(
+            tuple(items.shape), lambda rung: self._scores(items, inside, rung.batch)
+        )
+        thresholds = self._judge.thresholds.cpu().numpy()
+        place = tolerated(len(scores))
+        checks = tuple(
+            QualityCheck(
+                concept=concept,
+                flag=flag,
+                says=says,
+                score=float(np.sort(scores[:, column])[::-1][place]),
+                threshold=float(thresholds[column]),
+            )
+            for column, (concept, flag, says) in enumerate(_CHECKS)
+        )
+        return ImageQuality(checks=checks, sources=image.sources)
+
+    def purified(self, image: Image) -> Image:
+        """Return `image` without its finest detail, in which an attack would lie."""
+        stack = image.array[None] if isinstance(image, Volume) else image.array
+        soft = smooth(torch.from_numpy(stack)[:, None], self._smoothing)[:, 0].numpy()
+        return replace(image, array=soft[0] if isinstance(image, Volume) else soft)
+
+    def _scores(
+        self, items: torch.Tensor, inside: tuple[int, ...], at_once: int
+    ) -> NDArray[np.float32]:
+        """Return (items, checks)."""
+        with torch.no_grad():
+            parts = [
+                self._judge.scores(
+                    signs(self._network, self._layer, group.to(self._device), inside)
+                )
+                for group in items.split(at_once)
+            ]
+        found: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+        return found
+
+
+def guarded(
+    images: Mapping[str, Image], guard: Guard | None, options: Mapping[str, Option]
+) -> tuple[Mapping[str, Image], ImageQuality | None]:
+    """Return what the task may see, and what was measured on it.
+
+    Of several inputs the first one, in the order of the names, is judged.
+
+    Raises
+    ------
+    Rejected
+        IN_MANIPULATED or IN_UNFAMILIAR if the route says `refuse`.
+    """
+    wanted = options.get("guard", "warn")
+    if guard is None or wanted == "off":
+        return images, None
+    name = next(iter(images))
+    quality = guard.quality(images[name])
+    if quality.is_flagged and wanted == "refuse":
+        flagged = [check.is_over for check in quality.checks]
+        raise Rejected(_CODES[flagged.index(True)], "; ".join(words(quality)), quality)
+    if quality.is_flagged and wanted == "purify":
+        soft = guard.purified(images[name])
+        return {**images, name: soft}, replace(quality, is_purified=True)
+    return images, quality
+
+
+def with_quality(found: Findings, quality: ImageQuality | None) -> Findings:
+    """Return findings that tell what was measured on the input, and what was done about it."""
+    if quality is None:
+        return found
+    notes = words(quality)
+    if quality.is_purified:
+        notes = (*notes, "the model saw a smoothed copy of the input")
+    return replace(found, quality=quality, notes=(*found.notes, *notes))
+
+
+def words(quality: ImageQuality) -> tuple[str, ...]:
+    """Return one sentence for every check that says yes."""
+    return tuple(
+        f"the input {check.says}: {check.concept.meaning} {check.score:.3g}, "
+        f"reported from {check.threshold:.3g} on"
+        for check in quality.checks
+        if check.is_over
+    )
+
+
+def tolerated(items: int, chance: float = FALSE_ALARMS) -> int:
+    """Return how many of independent items may lie above a threshold without any meaning.
+
+    The smallest number that chance exceeds in at most `chance` of all harmless inputs; 0 for one
+    item.
+    """
+    counts = range(items)
+    return next((n for n in counts if binom.sf(n, items, chance) <= chance), items - 1)
+
+
+def _judge(facts: ModelFacts, device: str) -> Judge:
+    content = SealedFolder(facts.folder).read(GUARD)
+    try:
+        tensors = safetensors.torch.load(content)
+        return Judge(**{name: tensor.to(device) for name, tensor in tensors.items()})
+    except (safetensors.SafetensorError, TypeError) as wrong:
+        raise ModelUnusable(f"{facts.name}: {GUARD} cannot be read") from wrong
