@@ -112,14 +112,52 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instances:
+    """Objects that were found one by one, such as nuclei, each with its outline.
+
+    Attributes
+    ----------
+    points
+        (points, 2) float32: all outlines one after the other as (row, column), where pixel
+        centres have whole numbers. They count in the total pixel matrix of a slide, PS3.3
+        C.8.12.14, else in the frame. An outline is closed; its first point is not repeated.
+    starts
+        (objects + 1,) int64: object n has the points from `starts[n]` up to `starts[n + 1]`.
+    numbers
+        (objects,) uint8: the number of the segment that it is one of.
+    areas_px
+        (objects,) int32: how many pixels it has.
+    frames
+        (objects,) int32: the place in `sources` of the frame on which its middle lies.
+    """
+
+    points: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    numbers: NDArray[np.uint8]
+    areas_px: NDArray[np.int32]
+    frames: NDArray[np.int32]
+    sources: tuple[SourceFrame, ...]
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        """How many objects there are."""
+        return len(self.numbers)
+
+    def outlines(self) -> list[NDArray[np.float32]]:
+        """Return the points of every object, (points, 2)."""
+        return np.split(self.points, self.starts[1:-1]) if len(self) else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """What the model saw, ready to be shown: the frames that a secondary capture draws on.
 
     Attributes
     ----------
     array
-        (frames, rows, columns) uint8, more is brighter, after the window of the modality. Only
-        the frames of `sources`, which need not be all of the input.
+        (frames, rows, columns) uint8, more is brighter, after the window of the modality; or
+        (frames, rows, columns, 3) in RGB where colour says something. Only the frames of
+        `sources`, which need not be all of the input.
     times_ms
         As in `Frames`, for the frames that are here.
     """
@@ -142,4 +180,5 @@ class Findings:
     backdrop: Backdrop | None = None
     classification: Classification | None = None
     heat_map: HeatMap | None = None
+    instances: Instances | None = None
     notes: tuple[str, ...] = ()

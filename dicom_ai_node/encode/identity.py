@@ -24,9 +24,9 @@ NODE_NAME = "dicom_ai_node"
 
 _MODALITY = {
     "segmentation": "SEG", "segmentation_fractional": "SEG", "segmentation_labelmap": "SEG",
-    "structured_report": "SR", "secondary_capture": "OT",
+    "structured_report": "SR", "secondary_capture": "OT", "annotations": "ANN",
 }  # fmt: skip
-_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "OT": 94}
+_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "OT": 94, "ANN": 96}
 _TWIN = {"segmentation_fractional": 1, "segmentation_labelmap": 2}
 """Kinds that share a hundred and may be asked for by one route: each gets its own third of it."""
 
@@ -49,7 +49,7 @@ _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 
 
 def series_number(origin: Origin, kind: str) -> int:
-    """Return 91xx for a segmentation, 92xx for a report, 94xx for a picture; xx from the job."""
+    """Return 91xx for a segmentation, 92xx for a report, 94xx for a picture, 96xx for annotations; xx from the job."""
     chance = int(sha256(origin.job.encode()).hexdigest()[:8], 16) % 33 * 3
     return _SERIES_HUNDRED[_MODALITY[kind]] * 100 + chance + _TWIN.get(kind, 0)
 

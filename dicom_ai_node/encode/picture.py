@@ -7,6 +7,7 @@ comes from the source, so that no patient is named in the pixels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,10 @@ _SCALE_STEPS = 5
 _WHOLE_FROM = 1000
 """Larger numbers are shown without decimals."""
 
+Outline: TypeAlias = tuple[NDArray[np.float32], tuple[int, int, int]]
+"""(points, 2) rows and columns of a closed line in a frame, where pixel centres have whole numbers,
+and its colour."""
+
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -41,13 +46,15 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 class Entry:
     """One line of the legend: the colour of the outline, or `None` for plain text.
 
-    `is_scale` puts the colours of a heat map before the text.
+    `is_scale` puts the colours of a heat map before the text, `bar_px` a bar of this length: so
+    long is in the picture what the text says.
     """
 
     text: str
     colour_rgb: tuple[int, int, int] | None = None
     is_quiet: bool = False
     is_scale: bool = False
+    bar_px: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,37 +93,54 @@ def draw(
     masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     legend: Sequence[Entry],
     heat: NDArray[np.float16] | None = None,
+    outlines: Sequence[Outline] = (),
 ) -> NDArray[np.uint8]:
     """Return (height, width, 3) uint8: banner, image with heat and tinted outlines, legend.
 
     Parameters
     ----------
     frame
-        (rows, columns) uint8, more is brighter.
+        (rows, columns) uint8, more is brighter, or (rows, columns, 3) in RGB.
     masks
         (rows, columns) bool and a colour each, drawn in this order.
     heat
         (rows, columns) in 0..1, or `None` for no heat map.
+    outlines
+        Drawn last; objects that touch share a line.
     """
     width, height = sheet.size
-    grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
-    shown = np.repeat(np.asarray(grey)[..., None], 3, axis=-1).astype(np.float32)
+    large = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC).convert("RGB")
+    shown = np.asarray(large, np.float32).copy()
     if heat is not None:
         warmth = Image.fromarray(heat.astype(np.float32))
         shown = blended(shown, np.asarray(warmth.resize(sheet.size, Image.Resampling.BILINEAR)))
     line_px = max(2, width // 300)
     for mask, colour in masks:
-        large = _enlarged(mask, sheet.size)
-        shown[large] += TINT * (np.asarray(colour, np.float32) - shown[large])
-        inner = ndimage.binary_erosion(large, iterations=line_px, border_value=1)
-        shown[large & ~inner] = colour
+        covered = _enlarged(mask, sheet.size)
+        shown[covered] += TINT * (np.asarray(colour, np.float32) - shown[covered])
+        inner = ndimage.binary_erosion(covered, iterations=line_px, border_value=1)
+        shown[covered & ~inner] = colour
     banner, text = _banner(sheet), _legend(sheet, legend)
     canvas = Image.new("RGB", (width, banner.height + height + text.height), _BACKGROUND)
     canvas.paste(banner, (0, 0))
-    canvas.paste(Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), (0, banner.height))
+    picture = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8))
+    _trace(picture, outlines, (width / frame.shape[1], height / frame.shape[0]))
+    canvas.paste(picture, (0, banner.height))
     canvas.paste(text, (0, banner.height + height))
-    picture: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
-    return picture
+    drawn: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
+    return drawn
+
+
+def _trace(
+    picture: Image.Image, outlines: Sequence[Outline], enlarged: tuple[float, float]
+) -> None:
+    """Draw closed lines on a picture that is `enlarged` (across, down) times the frame."""
+    pen, line_px = ImageDraw.Draw(picture), max(2, picture.width // 500)
+    for points, colour in outlines:
+        # The centre of the first pixel is half a pixel from the picture's border.
+        corners = (points[:, ::-1] + 0.5) * enlarged
+        closed = [(float(x), float(y)) for x, y in [*corners, corners[0]]]
+        pen.line(closed, fill=colour, width=line_px, joint="curve")
 
 
 def lines_of(size: tuple[int, int], entries: Sequence[Entry]) -> int:
@@ -164,6 +188,10 @@ def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
             if number == 0 and entry.is_scale:
                 bar = Image.fromarray(scale(step * _SCALE_STEPS, step * 2 // 3))
                 strip.paste(bar, (step // 3, top + step // 6))
+            if number == 0 and entry.bar_px:
+                middle = top + step // 2
+                edge = (step // 3, middle - step // 12, step // 3 + entry.bar_px, middle)
+                pen.rectangle(edge, fill=_TEXT)
             colour = _QUIET_TEXT if entry.is_quiet else _TEXT
             pen.text((_indent(sheet, entry), top), text, fill=colour, font=font)
             line += 1
@@ -174,6 +202,8 @@ def _indent(sheet: Sheet, entry: Entry) -> int:
     step = int(sheet.text_px * 1.4)
     if entry.is_scale:
         return step * (_SCALE_STEPS + 1)
+    if entry.bar_px:
+        return step + entry.bar_px
     return step // 3 if entry.colour_rgb is None else step * 4 // 3
 
 

@@ -21,6 +21,7 @@ from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
+from dicom_ai_node.encode.outlines import outlines_on, scale_bar
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, planes
 from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
@@ -70,7 +71,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     where = planes(backdrop.sources, origin.sources)
     found = findings.segmentation
     index = {} if found is None else {frame: at for at, frame in enumerate(found.sources)}
-    _, rows, columns = backdrop.array.shape
+    rows, columns = backdrop.array.shape[1:3]
     size = displayed_size(rows, columns, _aspect(where[0]))
     scene = _Scene(findings, origin, backdrop, index, size)
     if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
@@ -84,6 +85,7 @@ def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
     if is_multiframe(plane.header):
         caption += f", frame {plane.frame.number}"
     legend = legend_of(scene.findings, scene.origin.model, plane.frame, caption)
+    legend += scale_bar(plane, scene.size[0] / scene.backdrop.array.shape[2])
     sheet = _sheet(scene, lines_of(scene.size, legend))
     picture = _drawn(scene, sheet, at, legend)
     image = _image(scene, plane, SecondaryCaptureImageStorage, number)
@@ -125,7 +127,14 @@ def _drawn(scene: _Scene, sheet: Sheet, at: int, legend: Sequence[Entry]) -> NDA
     warmth = None
     if heat is not None and frame in heat.sources:
         warmth = heat.array[heat.sources.index(frame)]
-    return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth)
+    return draw(
+        sheet,
+        scene.backdrop.array[at],
+        _masks(scene, frame),
+        legend,
+        warmth,
+        outlines_on(frame, scene.findings.instances, scene.origin.sources),
+    )
 
 
 def _image(scene: _Scene, plane: Plane, sop_class_uid: str, number: int) -> Dataset:
@@ -183,7 +192,8 @@ def _masks(
     scene: _Scene, frame: SourceFrame
 ) -> list[tuple[NDArray[np.bool_], tuple[int, int, int]]]:
     found = scene.findings.segmentation
-    if found is None or frame not in scene.label_index:
+    is_by_outline = scene.findings.instances is not None
+    if found is None or frame not in scene.label_index or is_by_outline:
         return []
     labels = found.labels[scene.label_index[frame]]
     present = np.bincount(labels.ravel(), minlength=256)

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
+from dicom_ai_node.encode.annotations import encode as annotations
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
 from dicom_ai_node.encode.segmentation import encode as segmentation
@@ -21,6 +22,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation": segmentation,
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
+    "annotations": annotations,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,
 }

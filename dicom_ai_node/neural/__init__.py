@@ -1,0 +1,1 @@
+"""What several kinds of task need to run a network and to understand its answer."""
