@@ -1,1 +1,0 @@
-"""What several kinds of task need to run a network and to understand its answer."""
