@@ -45,7 +45,7 @@ def scale_bar(plane: Plane, enlarged: float) -> list[Entry]:
     fitting = [length for length in _LENGTHS_UM if length * px_per_um <= room_px]
     if not fitting:
         return []
-    return [Entry(f"{fitting[-1]} µm", bar_px=round(fitting[-1] * px_per_um))]
+    return [Entry(f"{fitting[-1]} um", bar_px=round(fitting[-1] * px_per_um))]
 
 
 def _near(

@@ -25,6 +25,7 @@ from dicom_ai_node.encode.outlines import outlines_on, scale_bar
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, planes
 from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
+from dicom_ai_node.encode.tiles import is_on_slide
 
 KIND = "secondary_capture"
 MOST_BYTES = 256 * 2**20
@@ -84,6 +85,8 @@ def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
     caption = f"Image {plane.header.get('InstanceNumber') or 1}"
     if is_multiframe(plane.header):
         caption += f", frame {plane.frame.number}"
+    if is_on_slide(plane.header):
+        caption = f"tile {plane.frame.number}; the numbers are those of the whole slide"
     legend = legend_of(scene.findings, scene.origin.model, plane.frame, caption)
     legend += scale_bar(plane, scene.size[0] / scene.backdrop.array.shape[2])
     sheet = _sheet(scene, lines_of(scene.size, legend))

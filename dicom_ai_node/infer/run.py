@@ -8,7 +8,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image, Volume
-from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.rule import Option
@@ -16,6 +16,7 @@ from dicom_ai_node.infer.back import on_sources
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
+from dicom_ai_node.infer.regions import run_on_regions
 from dicom_ai_node.infer.resample import placed
 
 
@@ -38,6 +39,10 @@ def run_inference(
     TaskFailed, OutOfResources
         Whatever the task raises.
     """
+    if facts.sees is Sees.REGIONS:
+        for paths in order.inputs.values():
+            _check(paths, facts)
+        return run_on_regions(order, facts, task, max_pixels_bytes)
     images = {
         name: _read(paths, facts, order.options, max_pixels_bytes)
         for name, paths in sorted(order.inputs.items())
@@ -55,12 +60,16 @@ def run_inference(
 def _read(
     paths: Sequence[Path], facts: ModelFacts, options: Mapping[str, Option], max_pixels_bytes: int
 ) -> Image:
-    modality = _modality(paths[0])
-    if modality is not None:
-        check_modality(modality, facts)
+    _check(paths, facts)
     image = read_series(paths, facts.sees, options=options, max_pixels_bytes=max_pixels_bytes)
     check_coverage(canonical(image).volume if isinstance(image, Volume) else image, facts)
     return image
+
+
+def _check(paths: Sequence[Path], facts: ModelFacts) -> None:
+    modality = _modality(paths[0])
+    if modality is not None:
+        check_modality(modality, facts)
 
 
 def _modality(path: Path) -> str | None:

@@ -34,7 +34,7 @@ from dicom_ai_node.neural.separate import (
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Example, Fitted, Judge, Plan, descend, draw
-from dicom_ai_node.training.grid import Facts
+from dicom_ai_node.training.grid import Facts, pad_end
 from dicom_ai_node.training.matching import Objects, scores
 
 RESAMPLES, SEED, INTERVAL = 1000, 20260, (2.5, 97.5)
@@ -87,12 +87,17 @@ class FieldParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceRecipe:
-    """What a recipe decides; `often` is how many times an epoch a kind of field is drawn."""
+    """What a recipe decides.
+
+    `often` is how many times an epoch a kind of field is drawn, `golden` the kind of field that
+    the golden case is one of.
+    """
 
     folder: Path
     read: Callable[[Path], FieldParts]
     plan: Plan
     often: Mapping[str, int]
+    golden: str
 
 
 def network_input(field: Field, facts: Facts) -> Tensor:
@@ -260,6 +265,25 @@ def _score(
     }
 
 
+def golden_of(
+    network: nn.Module, fields: Sequence[Field], facts: Facts, kind: str
+) -> tuple[Tensor, NDArray[np.uint8]]:
+    """Return the golden image and which of its pixels are of an object, as the node finds them.
+
+    It is the field of this kind with the median number of objects.
+    """
+    ordered = sorted((f for f in fields if f.kind == kind), key=lambda f: int(f.objects.max()))
+    field = ordered[len(ordered) // 2]
+    # Whole numbers: the file is smaller, and the result is computed from what is stored.
+    image = np.asarray(field.image.round(), np.float32)
+    rows, columns = image.shape
+    padded = pad_end(network_input(replace(field, image=image), facts), facts["grid"]["size_px"], 0)
+    with torch.inference_mode():
+        found = network(padded[None, None]).softmax(1)[0, :, :rows, :columns].numpy()
+    labels = separate(found, limits_of(facts)) > 0
+    return torch.from_numpy(image), np.asarray(labels, np.uint8)
+
+
 def main(recipe: InstanceRecipe, arguments: Sequence[str] | None = None) -> str:
     """Run a recipe and return its score table.
 
@@ -279,6 +303,9 @@ def main(recipe: InstanceRecipe, arguments: Sequence[str] | None = None) -> str:
         return model_folder.score_table(score["test"])
     training = _train(recipe, parts, facts)
     facts = _choose_limits(recipe, parts, facts)
+    network = model_folder.shipped_network(recipe.folder)
+    golden = golden_of(network, parts.test, facts, recipe.golden)
+    model_folder.write_golden(recipe.folder, *golden)
     score = _score(recipe, parts, facts, training)
     model_folder.write_score(recipe.folder, score)
     model_folder.write_checksums(recipe.folder)

@@ -22,7 +22,8 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, REAL_HEAD, NOTHING]
+COUNTED = {f"{name}, counted": make for name, make in scenes.COUNTED.items()}
+SOURCES = [*scenes.SOURCES, *CLASSIFIED, *COUNTED, REAL_HEAD, NOTHING]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -31,6 +32,7 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation": _ALWAYS | {"dciodvfy"},
     "segmentation_fractional": _ALWAYS | {"dciodvfy"},
     "segmentation_labelmap": _ALWAYS,
+    "annotations": _ALWAYS | {"dciodvfy"},
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "structured_report": _ALWAYS
     | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},
@@ -260,6 +262,8 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
         return None if headers is None else scenes.scene_of(headers)
     if name == NOTHING:
         return scenes.nothing(phantoms.ct())
+    if name in COUNTED:
+        return scenes.counted(COUNTED[name]())
     if name in CLASSIFIED:
         return scenes.classified(CLASSIFIED[name]())
     return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))

@@ -57,9 +57,10 @@ RECIPE = InstanceRecipe(
     read=read,
     # Pathology is what the node is for, and it is the smallest share of the data.
     often={"stained tissue": 4, "smears": 3},
+    golden="stained tissue",
     plan=Plan(
         steps=2400,
-        minutes=9.0,
+        minutes=10.0,
         batch=8,
         patch=(128, 128),
         learning_rate=3e-3,
