@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
@@ -262,6 +263,16 @@ def sparse(ds: FileDataset, kept: Iterable[int]) -> FileDataset:
         groups.append(group)
     ds.DimensionOrganizationType, ds.NumberOfFrames = "TILED_SPARSE", len(groups)
     ds.PerFrameFunctionalGroupsSequence = groups
+    ds.DimensionIndexSequence = []
+    for keyword in ("RowPositionInTotalImagePixelMatrix", "ColumnPositionInTotalImagePixelMatrix"):
+        item = Dataset()
+        item.DimensionIndexPointer = Tag(keyword)
+        item.FunctionalGroupPointer = Tag("PlanePositionSlideSequence")
+        item.DimensionOrganizationUID = ds.DimensionOrganizationSequence[0].DimensionOrganizationUID
+        ds.DimensionIndexSequence.append(item)
+    path = Dataset()
+    path.OpticalPathIdentifier = "1"
+    ds.SharedFunctionalGroupsSequence[0].OpticalPathIdentificationSequence = [path]
     return ds
 
 
@@ -270,7 +281,7 @@ def vl_microscopic(rows: int = 100, columns: int = 120, **changes: object) -> Fi
     ds = _instance(VLMicroscopicImageStorage, "GM", 0)
     del ds.BodyPartExamined
     ds.ImageType, ds.LossyImageCompression = ["ORIGINAL", "PRIMARY"], "00"
-    ds.PatientOrientation, ds.AcquisitionContextSequence = "", []
+    ds.PatientOrientation, ds.Laterality, ds.AcquisitionContextSequence = "", "", []
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
     ds.Rows, ds.Columns = rows, columns
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0

@@ -67,7 +67,8 @@ class Slide:
             raise ValueError("the image has no place on a slide")
         along_row, along_column = np.reshape(np.asarray(self.orientation), (2, 3))
         steps = points.astype(np.float64) * self.spacing_mm
-        return np.asarray(self.origin_mm) + steps[:, 1:] * along_row + steps[:, :1] * along_column
+        places: NDArray[np.float64] = steps[:, 1:] * along_row + steps[:, :1] * along_column
+        return places + np.asarray(self.origin_mm)
 
     def corner_mm(self, tile: Tile) -> tuple[float, float, float]:
         """Return the centre of a tile's first pixel as (x, y, z) on the slide; see `to_mm`."""
@@ -100,6 +101,8 @@ def slide_of(header: Dataset) -> Slide:
         shape = (int(header.TotalPixelMatrixRows), int(header.TotalPixelMatrixColumns))
     except (AttributeError, TypeError, ValueError) as error:
         raise _missing("TotalPixelMatrixRows or TotalPixelMatrixColumns") from error
+    if min(shape) < 1:
+        raise _missing("TotalPixelMatrixRows or TotalPixelMatrixColumns")
     if int(header.get("NumberOfOpticalPaths") or 1) > 1:
         raise Rejected(RejectCode.GEO_MULTIFRAME, "a slide with several optical paths")
     if int(header.get("TotalPixelMatrixFocalPlanes") or 1) > 1:
@@ -131,9 +134,7 @@ def _single(header: Dataset, shape: tuple[int, int]) -> Slide:
     )
 
 
-def _tiles(
-    header: Dataset, shape: tuple[int, int], tile_shape: tuple[int, int]
-) -> Iterator[Tile]:
+def _tiles(header: Dataset, shape: tuple[int, int], tile_shape: tuple[int, int]) -> Iterator[Tile]:
     count = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence") or ()
     if header.get("DimensionOrganizationType") != "TILED_FULL" and groups:

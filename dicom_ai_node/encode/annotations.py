@@ -91,9 +91,7 @@ def _group(
     )
 
 
-def _areas_um2(
-    found: Instances, chosen: NDArray[np.intp], slide: Slide
-) -> NDArray[np.float32]:
+def _areas_um2(found: Instances, chosen: NDArray[np.intp], slide: Slide) -> NDArray[np.float32]:
     rows_mm, columns_mm = slide.spacing_mm or (0.0, 0.0)
     pixel_um2 = rows_mm * columns_mm * _MM2_TO_UM2
     return np.asarray(found.areas_px[chosen] * pixel_um2, np.float32)

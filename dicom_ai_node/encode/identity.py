@@ -49,7 +49,10 @@ _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 
 
 def series_number(origin: Origin, kind: str) -> int:
-    """Return 91xx for a segmentation, 92xx for a report, 94xx for a picture, 96xx for annotations; xx from the job."""
+    """Return 91xx for a segmentation, 92xx a report, 94xx a picture, 96xx annotations.
+
+    xx comes from the job.
+    """
     chance = int(sha256(origin.job.encode()).hexdigest()[:8], 16) % 33 * 3
     return _SERIES_HUNDRED[_MODALITY[kind]] * 100 + chance + _TWIN.get(kind, 0)
 

@@ -185,9 +185,7 @@ def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
     seg.PerFrameFunctionalGroupsSequence = groups
 
 
-def _add_groups_of_tiles(
-    seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
-) -> None:
+def _add_groups_of_tiles(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]) -> None:
     shared = Dataset()
     shared.PixelMeasuresSequence = [_measures(where[0], None)]
     seg.SharedFunctionalGroupsSequence = [shared]

@@ -4,9 +4,8 @@ Regions overlap. An object is taken from the region in whose own part its middle
 second time from a neighbour that has cut it out a little differently.
 """
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,10 +19,9 @@ from dicom_ai_node.domain.image import Frames
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
-from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.slide import Tile
 from dicom_ai_node.infer.measure import AREA, MEAN
-from dicom_ai_node.infer.slide import OpenSlide, gaps, open_slide, spans
+from dicom_ai_node.infer.slide import OpenSlide, gaps, on_disk, open_slide, spans
 from dicom_ai_node.infer.units import NO_UNIT
 from dicom_ai_node.neural.separate import inside
 
@@ -119,8 +117,7 @@ class Mosaic:
 
     def __init__(self, opened: OpenSlide) -> None:
         self._opened = opened
-        shape = opened.slide.shape
-        self._taken = np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)  # noqa: SIM115
+        self._taken = on_disk(opened.slide.shape)
         for top, band in gaps(opened.slide):
             self._taken[top : top + len(band)][band] = _GAP
         self._outlines: list[NDArray[np.float32]] = []

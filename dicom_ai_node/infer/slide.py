@@ -92,7 +92,7 @@ def open_slide(
         notes += (f"{len(headers) - 1} smaller levels, labels or overviews left out",)
     slide = slide_of(header)
     _check_size(header, slide, max_pixels_bytes)
-    grey = np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=slide.shape)  # noqa: SIM115
+    grey = on_disk(slide.shape)
     histogram = _decode(header, slide, grey)
     if slide.covered_px < slide.shape[0] * slide.shape[1]:
         for top, band in gaps(slide):
@@ -101,6 +101,12 @@ def open_slide(
     if slide.spacing_mm is None:
         notes += ("the image has no pixel spacing: there is a count, but no area and no density",)
     return OpenSlide(header, slide, grey, histogram, notes)
+
+
+def on_disk(shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an array of zeros in a file without a name, which is gone when nobody uses it."""
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def gaps(slide: Slide) -> Iterator[tuple[int, NDArray[np.bool_]]]:
@@ -169,7 +175,7 @@ def _pixels(header: Dataset) -> int:
 
 def _check_size(header: Dataset, slide: Slide, max_pixels_bytes: int) -> None:
     rows, columns = slide.shape
-    if rows < 1 or columns < 1 or rows * columns > MOST_PIXELS:
+    if rows * columns > MOST_PIXELS:
         raise Rejected(
             RejectCode.PIX_TOO_LARGE,
             f"{rows} x {columns} pixels, at most {MOST_PIXELS} are looked at",

@@ -61,7 +61,7 @@ def brightened(
 def _percentile(histogram: NDArray[np.int64], percent: float) -> int:
     """Return the value up to which this part of all pixels lies."""
     counted = np.cumsum(histogram)
-    return int(np.searchsorted(counted, counted[-1] * percent / 100))
+    return int(np.searchsorted(counted, max(counted[-1] * percent / 100, 1)))
 
 
 def rim_and_core(objects: NDArray[np.int32]) -> NDArray[np.uint8]:

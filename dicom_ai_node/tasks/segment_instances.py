@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Findings, Instances, Segmentation
 from dicom_ai_node.domain.image import Frames, Image
-from dicom_ai_node.domain.model import ModelFacts, Scaling
+from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded
@@ -81,10 +81,13 @@ class SegmentInstances:
             w.wrong("", "a model of this kind finds objects of one segment")
         if facts.intensity.scaling is not Scaling.PERCENTILE:
             w.wrong("", "a model of this kind scales by percentile")
+        if facts.sees is not Sees.REGIONS:
+            w.wrong("", "a model of this kind sees regions")
+        usual = Limits()
         limits = Limits(
-            core=w.number("core", Limits.core),
-            inside=w.number("inside", Limits.inside),
-            smallest_px=w.whole("smallest_px", Limits.smallest_px),
+            core=w.number("core", usual.core),
+            inside=w.number("inside", usual.inside),
+            smallest_px=w.whole("smallest_px", usual.smallest_px),
         )
         for key, value in (("core", limits.core), ("inside", limits.inside)):
             if not 0 < value < 1:

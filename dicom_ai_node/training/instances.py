@@ -171,13 +171,11 @@ def _train(recipe: InstanceRecipe, parts: FieldParts, facts: Facts) -> Mapping[s
     }
 
 
-def _fitted(
-    network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Plan
-) -> Fitted:
+def _fitted(network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Plan) -> Fitted:
     """Fit in bfloat16 where it is allowed: twice as many steps in the same time."""
     torch.manual_seed(plan.seed)
     generator = Generator().manual_seed(plan.seed)
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
     optimizer = AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
 

@@ -272,7 +272,9 @@ def counted(received: Sequence[Dataset], **changes: object) -> Scene:
     for row, column in middles:
         matrix[(y - row) ** 2 + (x - column) ** 2 <= 81] = 1
     high, wide = slide.tile_shape
-    labels = np.stack([matrix[t.row : t.row + high, t.column : t.column + wide] for t in slide.tiles])
+    labels = np.stack(
+        [matrix[t.row : t.row + high, t.column : t.column + wide] for t in slide.tiles]
+    )
     sources = frames_of(headers)
     on = [
         next(
@@ -282,7 +284,12 @@ def counted(received: Sequence[Dataset], **changes: object) -> Scene:
         for row, column in middles
     ]  # fmt: skip
     findings = Findings(
-        segmentation=Segmentation(labels=labels, sources=sources, segments=(NUCLEUS,)),
+        segmentation=Segmentation(
+            labels=labels,
+            sources=sources,
+            segments=(NUCLEUS,),
+            probabilities=labels[None] * np.float16(0.9),
+        ),
         instances=Instances(
             points=np.concatenate(outlines),
             starts=np.arange(len(outlines) + 1, dtype=np.int64) * len(turn),

@@ -1,7 +1,7 @@
 """Validators by others, each run the way in which it can be believed, and what they complain about.
 
 What is not judged, and only this: dciodvfy of 2022 does not know label maps; dcmqi cannot open a
-segmentation that has no place in the patient (`NoGeometry`) or whose slices do not stand in one
+segmentation that has no place in the patient (`NoGeometry`; a slide lies on glass) or whose slices do not stand in one
 evenly spaced, upright stack (`NotUpright`), because it makes one volume of it.
 """
 
@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    MicroscopyBulkSimpleAnnotationsStorage,
+    SegmentationStorage,
+)
 
 from tests.peers import air, iod
 from tests.peers.tools import find, find_file
@@ -196,7 +200,8 @@ def dcmqi_reads(path: Path, scratch: Path) -> list[str] | None:
     try:
         volumes(path, scratch)
     except NoGeometry:
-        return ["no geometry"] if "FrameOfReferenceUID" in dataset else None
+        is_in_patient = "FrameOfReferenceUID" in dataset and "ImageOrientationSlide" not in dataset
+        return ["no geometry"] if is_in_patient else None
     except NotUpright:
         return ["no volume"] if is_upright(dataset) else None
     except AssertionError as trouble:
@@ -270,7 +275,7 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["AIR"] = rules
     elif sop_class in _SEGMENTATIONS:
         judges["dcmqi"] = dcmqi_reads
-    else:
+    elif sop_class != MicroscopyBulkSimpleAnnotationsStorage:
         judges["dcmj2pnm"] = dcmj2pnm
     return judges
 

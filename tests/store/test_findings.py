@@ -20,6 +20,7 @@ from dicom_ai_node.domain.findings import (
     FindingClass,
     Findings,
     HeatMap,
+    Instances,
     Measurement,
     Segment,
     Segmentation,
@@ -76,6 +77,15 @@ def everything() -> Findings:
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
         ),
+        instances=Instances(
+            points=random.random((7, 2), dtype=np.float32),
+            starts=np.array([0, 3, 7]),
+            numbers=np.ones(2, np.uint8),
+            areas_px=np.array([12, 5], np.int32),
+            frames=np.array([0, 2], np.int32),
+            sources=FRAMES,
+            segments=(segment,),
+        ),
         notes=("one half of the slices was left out", ""),
     )  # fmt: skip
 
@@ -92,6 +102,12 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
     found, backdrop = findings.segmentation, findings.backdrop
     arrays = [] if found is None else [found.labels, found.probabilities]
     arrays += [] if backdrop is None else [backdrop.array]
+    found_one_by_one = findings.instances
+    if found_one_by_one is not None:
+        arrays += [
+            found_one_by_one.points, found_one_by_one.starts, found_one_by_one.numbers,
+            found_one_by_one.areas_px, found_one_by_one.frames,
+        ]  # fmt: skip
     return [array for array in arrays if array is not None]
 
 
@@ -102,6 +118,7 @@ def _plain(findings: Findings) -> list[object]:
         findings.notes,
         found and (found.sources, found.segments, found.probabilities is None),
         backdrop and (backdrop.sources, backdrop.times_ms),
+        findings.instances and (findings.instances.sources, findings.instances.segments),
     ]
 
 
