@@ -68,7 +68,8 @@ class Slide:
         along_row, along_column = np.reshape(np.asarray(self.orientation), (2, 3))
         steps = points.astype(np.float64) * self.spacing_mm
         places: NDArray[np.float64] = steps[:, 1:] * along_row + steps[:, :1] * along_column
-        return places + np.asarray(self.origin_mm)
+        places += np.asarray(self.origin_mm)
+        return places
 
     def corner_mm(self, tile: Tile) -> tuple[float, float, float]:
         """Return the centre of a tile's first pixel as (x, y, z) on the slide; see `to_mm`."""

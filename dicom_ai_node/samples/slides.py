@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import VLWholeSlideMicroscopyImageStorage
 
 from dicom_ai_node.domain.uids import derive_uid
-from dicom_ai_node.samples.headers import TIME, DATE, code, header
+from dicom_ai_node.samples.headers import DATE, TIME, code, header
 
 TILE_PX = 256
 ASSUMED_MM_PER_PX = 0.0005

@@ -16,10 +16,6 @@ import numpy as np
 import torch
 from monai.losses import DiceCELoss
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.feature import peak_local_max
-from skimage.filters import threshold_otsu
-from skimage.segmentation import watershed
 from torch import Generator, Tensor, nn
 from torch.optim import AdamW
 
@@ -27,18 +23,16 @@ from dicom_ai_node.neural.separate import (
     Limits,
     brightened,
     histogram_of,
-    renumbered,
     rim_and_core,
     separate,
 )
 from dicom_ai_node.training import folder as model_folder
+from dicom_ai_node.training.brightness import by_brightness
 from dicom_ai_node.training.command import asked, check_on_record
 from dicom_ai_node.training.fit import Example, Fitted, Judge, Plan, descend, draw
 from dicom_ai_node.training.grid import Facts, pad_end
 from dicom_ai_node.training.matching import Objects, scores
-
-RESAMPLES, SEED, INTERVAL = 1000, 20260, (2.5, 97.5)
-"""How often a bootstrap draws, where it begins, and the percentiles that it reports."""
+from dicom_ai_node.training.scores import interval_of_mean
 
 SAME = 2e-3
 """By how much a mean may differ when shipped weights are scored again on another machine."""
@@ -123,18 +117,6 @@ def limits_of(facts: Facts) -> Limits:
     return Limits(core=told["core"], inside=told["inside"], smallest_px=told["smallest_px"])
 
 
-def by_brightness(field: Field, gap_px: int, smallest_px: int) -> Objects:
-    """Find objects without a network: Otsu's threshold, watershed between the deepest points."""
-    bright = brightened(field.image, histogram_of(field.image), (0, 100))
-    image = ndimage.gaussian_filter(bright, 1.0)
-    mask = ndimage.binary_fill_holes(image > threshold_otsu(image))
-    depth = ndimage.distance_transform_edt(mask)
-    seeds = np.zeros(mask.shape, np.int32)
-    peaks = peak_local_max(depth, min_distance=gap_px, labels=ndimage.label(mask)[0])
-    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    return renumbered(watershed(-depth, seeds, mask=mask), smallest_px)
-
-
 def _mean_pq(fields: Sequence[Field], found: Sequence[Objects]) -> float:
     """Return the mean over the kinds of field of their mean PQ: each kind counts the same."""
     by_kind: dict[str, list[float]] = defaultdict(list)
@@ -207,18 +189,12 @@ def _choose_limits(recipe: InstanceRecipe, parts: FieldParts, facts: Facts) -> F
 
 
 def _interval(values: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
-    """Return the mean with its 95 % interval, by drawing whole groups again and again."""
-    members: dict[str, list[float]] = defaultdict(list)
-    for value, group in zip(values, groups, strict=True):
-        members[group].append(value)
-    sums = np.array([[sum(block), len(block)] for block in members.values()])
-    chosen = np.random.default_rng(SEED).integers(len(sums), size=(RESAMPLES, len(sums)))
-    total, count = sums[chosen].sum(1).T
-    low, high = np.percentile(total / count, INTERVAL)
+    """Return the mean with its 95 % interval."""
+    low, high = interval_of_mean(values, groups)
     return {
         "value": round(float(np.mean(values)), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
         "cases": len(values),
     }
 
@@ -248,7 +224,7 @@ def _score(
         return [separate(p, limits) for p in probabilities_of(network, fields, facts)]
 
     def simple(fields: Sequence[Field], gap_px: int) -> list[Objects]:
-        return [by_brightness(field, gap_px, limits.smallest_px) for field in fields]
+        return [by_brightness(field.image, gap_px, limits.smallest_px) for field in fields]
 
     held = parts.validation
     gap_px = max(GAPS_PX, key=lambda gap_px: _mean_pq(held, simple(held, gap_px)))

@@ -23,7 +23,7 @@ from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.predict import labels_of
 from dicom_ai_node.training.scores import dice
-from tests.bundles.models import BUNDLES, CLASSIFIERS, NAMES, SEGMENTERS
+from tests.bundles.models import BUNDLES, CLASSIFIERS, COUNTERS, NAMES, SEGMENTERS
 
 CATALOG = Catalog([BUNDLES])
 EVERY_MODEL = pytest.mark.parametrize("name", NAMES)
@@ -45,7 +45,7 @@ def facts_of(name: str) -> ModelFacts:
 def test_there_are_models() -> None:
     """Otherwise the tests below would be about nothing."""
     assert {"fetal_head_us", "hippocampus_mr", "ct_tissue"} <= set(SEGMENTERS)
-    assert {*SEGMENTERS, *CLASSIFIERS} == set(NAMES)
+    assert {*SEGMENTERS, *CLASSIFIERS, *COUNTERS} == set(NAMES)
 
 
 @EVERY_MODEL
@@ -141,6 +141,8 @@ def test_the_bundle_metadata_agree_with_the_facts(name: str) -> None:
     assert metadata["version"] == facts.version
     output = metadata["network_data_format"]["outputs"]["pred"]
     channels = len(facts.classes) or 1 + len(facts.segments)
+    if name in COUNTERS:
+        channels = 3  # background, rim and core, whatever is counted
     assert output["num_channels"] == len(output["channel_def"]) == channels
     assert "research use only" in metadata["intended_use"].casefold()
 

@@ -34,9 +34,7 @@ def test_every_frame_lies_where_its_tile_lies(source: str) -> None:
         (place,) = group.PlanePositionSlideSequence
         assert place.RowPositionInTotalImagePixelMatrix == tile.row + 1
         assert place.ColumnPositionInTotalImagePixelMatrix == tile.column + 1
-        offsets = [
-            float(place[f"{axis}OffsetInSlideCoordinateSystem"].value) for axis in "XYZ"
-        ]
+        offsets = [float(place[f"{axis}OffsetInSlideCoordinateSystem"].value) for axis in "XYZ"]
         assert np.allclose(offsets, slide.corner_mm(tile))
 
 
@@ -64,7 +62,7 @@ def test_frames_are_told_apart_by_row_and_column() -> None:
 )
 def test_only_a_whole_slide_with_a_place_is_on_the_glass(
     images: Sequence[Dataset],
-    answer: bool,  # noqa: FBT001
+    answer: bool,
 ) -> None:
     """Anything else would be put somewhere it is not."""
     assert is_on_slide(images[0]) is answer

@@ -1,5 +1,6 @@
 """Microscopy from its files: which image is read, and what its pixels are."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import imagecodecs
@@ -77,9 +78,7 @@ def test_gaps_of_a_sparse_slide_are_as_bright_as_its_ground(tmp_path: Path) -> N
 
 def test_the_largest_level_is_read_and_labels_are_not(tmp_path: Path) -> None:
     """A label shows the name of a patient: it is not even decoded."""
-    label = phantoms.sm(
-        ImageType=["ORIGINAL", "PRIMARY", "LABEL", "NONE"], SOPInstanceUID="2.25.1"
-    )
+    label = phantoms.sm(ImageType=["ORIGINAL", "PRIMARY", "LABEL", "NONE"], SOPInstanceUID="2.25.1")
     label.PixelData = b"\0\0"
     small = phantoms.sm(rows=64, columns=64, SOPInstanceUID="2.25.2")
     found = opened(tmp_path, small, label, phantoms.sm())
@@ -170,7 +169,7 @@ def test_windows_cover_everything_once(length: int, size: int, margin: int) -> N
         assert start + min(size, length) <= length
         assert first == 0 or first - start >= margin
         assert end == length or start + size - end >= margin
-    for one, other in zip(windows, windows[1:], strict=False):
+    for one, other in pairwise(windows):
         assert one[2] == other[1]
 
 

@@ -87,7 +87,7 @@ def test_a_part_is_judged_by_the_whole(task: Task) -> None:
 
 
 @pytest.mark.parametrize(("um", "is_taken"), [(0.1, False), (0.25, True), (0.5, True), (1, False)])
-def test_pixels_of_another_size_are_declined(task: Task, um: float, is_taken: bool) -> None:  # noqa: FBT001
+def test_pixels_of_another_size_are_declined(task: Task, um: float, is_taken: bool) -> None:
     """At 10 x a nucleus has ten pixels: the model would count something else."""
     if is_taken:
         assert len(found_by(task, frames(STAINED, spacing_um=um))) == 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dicom_ai_node.training.instances import Field, by_brightness, network_input, table_of
+from dicom_ai_node.training.instances import Field, network_input, table_of
 from tests.neural.test_separate import discs
 
 FACTS = {"intensity": {"low": 0, "high": 100}}
@@ -13,12 +13,6 @@ def field(name: str, group: str, kind: str = "stained tissue") -> Field:
     objects = discs((16, 14, 8), (16, 27, 8), (38, 36, 5))
     image = np.where(objects > 0, 80, 210).astype(np.float32)
     return Field(name=name, image=image, objects=objects, group=group, kind=kind)
-
-
-def test_a_simple_method_finds_simple_nuclei() -> None:
-    """What the model is compared with is no straw man: it parts nuclei that touch."""
-    found = by_brightness(field("one", "a"), 5, 12)
-    assert found.max() == 3
 
 
 def test_the_network_sees_nuclei_bright() -> None:
