@@ -28,6 +28,7 @@ from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
+from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
@@ -65,7 +66,7 @@ def settings(path: Path) -> NodeConfig:
 
 def catalog(config: NodeConfig) -> Catalog:
     """Return the models of the node."""
-    return Catalog(model_folders(config))
+    return Catalog(model_folders(config), trusting(config.infer.trust, config.infer.trust_keys))
 
 
 def model_folders(config: NodeConfig) -> tuple[Path, ...]:
