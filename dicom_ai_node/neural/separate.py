@@ -58,10 +58,13 @@ def brightened(
     return np.asarray(scaled, np.float32)
 
 
-def _percentile(histogram: NDArray[np.int64], percent: float) -> int:
-    """Return the value up to which this part of all pixels lies."""
+def _percentile(histogram: NDArray[np.int64], percent: float) -> float:
+    """Return what `numpy.percentile` gives for the pixels that were counted."""
     counted = np.cumsum(histogram)
-    return int(np.searchsorted(counted, max(counted[-1] * percent / 100, 1)))
+    rank = (int(counted[-1]) - 1) * percent / 100
+    below, above = (int(np.searchsorted(counted, int(at), "right")) for at in (rank, rank + 1))
+    above = min(above, len(histogram) - 1) if rank % 1 else below
+    return below + (above - below) * (rank % 1)
 
 
 def rim_and_core(objects: NDArray[np.int32]) -> NDArray[np.uint8]:
