@@ -5,6 +5,7 @@ OUTPUTS = (
     "segmentation_fractional",
     "segmentation_labelmap",
     "annotations",
+    "presentation_state",
     "secondary_capture",
     "structured_report",
 )

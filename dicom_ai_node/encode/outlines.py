@@ -1,15 +1,16 @@
 """Objects as lines on a picture, and a bar that says how long a micrometre is in it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_ai_node.domain.findings import Instances
+from dicom_ai_node.domain.findings import Instances, Segment
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.slide import WHOLE_SLIDE, slide_of
-from dicom_ai_node.encode.picture import Entry, Outline
+from dicom_ai_node.encode.identity import tracking_id, tracking_uid
+from dicom_ai_node.encode.marks import Mark
+from dicom_ai_node.encode.picture import Entry
 from dicom_ai_node.encode.planes import Plane, planes
 
 LARGEST_PIXEL_MM = 0.01
@@ -19,17 +20,33 @@ BAR_PART = 0.25
 _LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
-def outlines_on(
-    frame: SourceFrame, found: Instances | None, sources: Sequence[Dataset]
-) -> list[Outline]:
-    """Return the objects of which a part may be seen on a frame, in its own pixels."""
+def outlines_on(frame: SourceFrame, found: Instances | None, origin: Origin) -> list[Mark]:
+    """Return a mark without words for every object of which a part may be seen on a frame."""
     if found is None:
         return []
-    header = planes([frame], sources)[0].header
-    colours = {segment.number: segment.colour_rgb for segment in found.segments}
+    header = planes([frame], origin.sources)[0].header
+    segments = {segment.number: segment for segment in found.segments}
     is_near, corner = _near(frame, found, header)
     outlines = found.outlines()
-    return [(outlines[n] - corner, colours[int(found.numbers[n])]) for n in is_near]
+    return [
+        _mark(frame, outlines[n] - corner, segments[int(found.numbers[n])], origin) for n in is_near
+    ]
+
+
+def _mark(
+    frame: SourceFrame, points: NDArray[np.float32], segment: Segment, origin: Origin
+) -> Mark:
+    # From pixel centres to borders as whole numbers.
+    places = [(float(column), float(row)) for row, column in points + np.float32(0.5)]
+    return Mark(
+        source=frame,
+        label=segment.label,
+        colour_rgb=segment.colour_rgb,
+        points=(*places, places[0]),
+        text="",
+        tracking_id=tracking_id(segment),
+        tracking_uid=tracking_uid(origin, segment),
+    )
 
 
 def scale_bar(plane: Plane, enlarged: float) -> list[Entry]:

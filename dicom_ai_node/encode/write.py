@@ -12,6 +12,7 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.annotations import encode as annotations
 from dicom_ai_node.encode.headers import unvalidated
+from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
 from dicom_ai_node.encode.segmentation import encode as segmentation
 from dicom_ai_node.encode.segmentation_fractional import encode as segmentation_fractional
@@ -23,6 +24,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
     "annotations": annotations,
+    "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,
 }

@@ -35,8 +35,8 @@ from dicom_ai_node.training.matching import Objects, scores
 from dicom_ai_node.training.scores import interval_of_mean
 
 SAME = 0.015
-"""By how much a mean may differ when shipped weights are scored again on another machine: one nucleus
-more or less in one of a hundred fields."""
+"""By how much a mean may differ when shipped weights are scored again on another machine: one
+nucleus more or less in one of a hundred fields."""
 
 CORES, INSIDES, SMALLEST = (0.35, 0.5, 0.65, 0.8), (0.4, 0.5, 0.6), (6, 12, 20, 30)
 GAPS_PX = (3, 5, 8, 12)

@@ -20,7 +20,9 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     MicroscopyBulkSimpleAnnotationsStorage,
     SegmentationStorage,
 )
@@ -30,6 +32,9 @@ from tests.peers.tools import find, find_file
 
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 _SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
+_NO_PICTURES = frozenset(
+    {ColorSoftcopyPresentationStateStorage, MicroscopyBulkSimpleAnnotationsStorage}
+)
 SHEAR_MM = 0.01
 _JAVA = (
     "-Xss16m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djdk.xml.xpathExprGrpLimit=0",
@@ -239,6 +244,25 @@ def dsr2xml(path: Path, scratch: Path) -> list[str]:
     return [done.stderr[:300]] if done.returncode else []
 
 
+def dcmpschk(path: Path, scratch: Path) -> list[str]:
+    """Let DCMTK check a grayscale presentation state.
+
+    A copy of it, for it takes names in UTF-8 for faulty, and times with a zone, against its own
+    rule that it prints.
+    """
+    dataset = dcmread(path)
+    dataset.PatientName = "Name^Plain"
+    for item in dataset.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = str(item.ContributionDateTime)[:14]
+    plain = scratch / "state.dcm"
+    dataset.save_as(plain, enforce_file_format=True)
+    done = _run([find("dcmpschk"), str(plain)])
+    said = (done.stdout + done.stderr).splitlines()
+    errors = [line for line in said if line.startswith(("E:", "F:"))]
+    return errors if errors or not done.returncode else [f"ended with {done.returncode}"]
+
+
 def dcmj2pnm(path: Path, scratch: Path) -> list[str]:
     """Let DCMTK draw an image, as the simplest of viewers does."""
     done = _run([find("dcmj2pnm"), "+on", str(path), str(scratch / "picture.png")])
@@ -275,7 +299,11 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["AIR"] = rules
     elif sop_class in _SEGMENTATIONS:
         judges["dcmqi"] = dcmqi_reads
-    elif sop_class != MicroscopyBulkSimpleAnnotationsStorage:
+    elif sop_class == GrayscaleSoftcopyPresentationStateStorage:
+        judges["dcmpschk"] = dcmpschk
+    elif sop_class in _NO_PICTURES:
+        pass
+    else:
         judges["dcmj2pnm"] = dcmj2pnm
     return judges
 

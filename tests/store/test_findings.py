@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
 from dicom_ai_node.domain.findings import (
     Backdrop,
+    Box,
     Classification,
+    Detection,
     FindingClass,
     Findings,
     HeatMap,
@@ -74,6 +77,17 @@ def everything() -> Findings:
             present=1,
             sources=FRAMES,
         ),
+        detection=Detection(
+            classes=(FindingClass(label="Lunge, rechts", type=LIVER, modifier=MM),),
+            boxes=(
+                Box(
+                    of=0, probability=0.1 + 0.2, source=FRAMES[1],
+                    corners=Corners(0.5, 1 / 3, 7.25, 9.0),
+                ),
+            ),
+            threshold=0.25,
+            sources=FRAMES,
+        ),
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
         ),
@@ -108,6 +122,7 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
             found_one_by_one.points, found_one_by_one.starts, found_one_by_one.numbers,
             found_one_by_one.areas_px, found_one_by_one.frames,
         ]  # fmt: skip
+    arrays += [] if findings.heat_map is None else [findings.heat_map.array]
     return [array for array in arrays if array is not None]
 
 
@@ -119,6 +134,9 @@ def _plain(findings: Findings) -> list[object]:
         found and (found.sources, found.segments, found.probabilities is None),
         backdrop and (backdrop.sources, backdrop.times_ms),
         findings.instances and (findings.instances.sources, findings.instances.segments),
+        findings.classification,
+        findings.detection,
+        findings.heat_map and (findings.heat_map.sources, findings.heat_map.of),
     ]
 
 
