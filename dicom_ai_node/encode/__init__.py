@@ -5,6 +5,7 @@ OUTPUTS = (
     "segmentation_fractional",
     "segmentation_labelmap",
     "annotations",
+    "derived_image",
     "presentation_state",
     "secondary_capture",
     "structured_report",

@@ -11,6 +11,7 @@ from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.annotations import encode as annotations
+from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
@@ -24,6 +25,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
     "annotations": annotations,
+    "derived_image": derived_image,
     "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,

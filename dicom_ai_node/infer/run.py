@@ -18,6 +18,7 @@ from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
 from dicom_ai_node.infer.regions import run_on_regions
 from dicom_ai_node.infer.resample import placed
+from dicom_ai_node.infer.stored import as_stored
 
 
 def run_inference(
@@ -54,6 +55,8 @@ def run_inference(
         options = {**order.options, "keep_probabilities": True}
     found = task({name: grid.image for name, grid in grids.items()}, options)
     first = next(iter(images))
+    if found.restoration is not None:
+        return as_stored(found, grids[first], images[first], facts, order.inputs[first])
     return on_sources(found, grids[first], images[first], facts, order.options)
 
 

@@ -75,6 +75,15 @@ def write_golden_class(folder: Path, image: Tensor, probabilities: NDArray[np.fl
     np.savez_compressed(path, image=image_values, probabilities=probabilities)
 
 
+def write_golden_image(
+    folder: Path, image: NDArray[np.float32], restored: NDArray[np.float32]
+) -> None:
+    """Write the golden case of a model that restores: one frame, and what it becomes."""
+    path = folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, image=image[None], restored=restored[None])
+
+
 def write_golden_boxes(folder: Path, image: Tensor, boxes: NDArray[np.float32]) -> None:
     """Write the golden case of a model that detects: the image, and its boxes (n, 6).
 

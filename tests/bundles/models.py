@@ -8,6 +8,7 @@ from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
+from dicom_ai_node.training.restore import RestoreRecipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
@@ -15,6 +16,7 @@ NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.ya
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
 COUNTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment_instances"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
+RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
 
 def _module_of(name: str) -> ModuleType:
@@ -43,4 +45,10 @@ def counting_recipe_of(name: str) -> InstanceRecipe:
 def class_recipe_of(name: str) -> ClassRecipe:
     """Return the recipe of a model that classifies."""
     recipe: ClassRecipe = _module_of(name).RECIPE
+    return recipe
+
+
+def restore_recipe_of(name: str) -> RestoreRecipe:
+    """Return the recipe of a model that restores."""
+    recipe: RestoreRecipe = _module_of(name).RECIPE
     return recipe

@@ -54,6 +54,7 @@ def test_uids_depend_on_the_job_and_nothing_else() -> None:
         ("segmentation_labelmap", 91),
         ("structured_report", 92),
         ("secondary_capture", 94),
+        ("derived_image", 95),
     ],
 )
 def test_series_numbers_tell_the_kind(kind: str, hundred: int) -> None:
