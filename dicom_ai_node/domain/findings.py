@@ -179,15 +179,12 @@ class Instances:
     Attributes
     ----------
     points
-        (points, 2) float32: all outlines one after the other as (row, column), where pixel
-        centres have whole numbers. They count in the total pixel matrix of a slide, PS3.3
-        C.8.12.14, else in the frame. An outline is closed; its first point is not repeated.
+        (points, 2) float32: closed outlines one after the other as (row, column), where pixel
+        centres have whole numbers; in the total pixel matrix of a slide, else in the frame.
     starts
         (objects + 1,) int64: object n has the points from `starts[n]` up to `starts[n + 1]`.
-    numbers
-        (objects,) uint8: the number of the segment that it is one of.
-    areas_px
-        (objects,) int32: how many pixels it has.
+    numbers, areas_px
+        (objects,) uint8 and int32: the number of its segment, and how many pixels it has.
     frames
         (objects,) int32: the place in `sources` of the frame on which its middle lies.
     """
