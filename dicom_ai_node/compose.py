@@ -75,9 +75,24 @@ def model_folders(config: NodeConfig) -> tuple[Path, ...]:
 
 
 def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
-    """Return the facts of every model that a route names."""
+    """Return the facts of every model that a route names.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake, one a line: of a model folder, or of a route whose inputs are not
+        those of its model.
+    """
     found = catalog(config)
-    return {route.model: found.facts(route.model) for route in config.routes}
+    facts = {route.model: found.facts(route.model) for route in config.routes}
+    mistakes = [
+        f"routes: {route.name}: {misfits}"
+        for route in configuration.routes(config)
+        if (misfits := facts[route.model].misfits([one.name for one in route.inputs]))
+    ]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return facts
 
 
 def judge_settings(config: NodeConfig) -> None:

@@ -56,12 +56,36 @@ def facts(**changes: object) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value is not None}
 
 
-def definition(axes: int, channels: int = 2) -> dict[str, Any]:
+def pair_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a PET/CT model, with changes; None removes."""
+    inputs = {
+        "pet": {
+            "modality": ["PT"],
+            "intensity": {"scaling": "window", "low": 0, "high": 4},
+        },
+        "ct": {
+            "modality": ["CT"],
+            "intensity": {"scaling": "window", "low": -160, "high": 240},
+            "outside": -1000,
+        },
+    }
+    content = {
+        "name": "bright_pair",
+        "modality": None,
+        "intensity": None,
+        "inputs": inputs,
+        "reference": "pet",
+        **changes,
+    }
+    return facts(**content)
+
+
+def definition(axes: int, inputs: int = 1, channels: int = 2) -> dict[str, Any]:
     """Return `network_def` of the smallest UNet there is, 1 x 1 kernels all the way."""
     return {
         "_target_": "monai.networks.nets.UNet",
         "spatial_dims": axes,
-        "in_channels": 1,
+        "in_channels": inputs,
         "out_channels": channels,
         "channels": [1, 1],
         "strides": [1],
@@ -72,14 +96,15 @@ def definition(axes: int, channels: int = 2) -> dict[str, Any]:
     }
 
 
-def threshold_weights(axes: int, channels: int = 2) -> dict[str, torch.Tensor]:
-    """Return weights that give the logits 0 and, last, STEEP x (intensity - THRESHOLD)."""
-    network = UNet(**{k: v for k, v in definition(axes, channels).items() if k != "_target_"})
+def threshold_weights(axes: int, inputs: int = 1, channels: int = 2) -> dict[str, torch.Tensor]:
+    """Return weights that give the logits 0 and, last, STEEP x (mean intensity - THRESHOLD)."""
+    made = definition(axes, inputs, channels)
+    network = UNet(**{k: v for k, v in made.items() if k != "_target_"})
     weights = {
         key: torch.ones_like(value) if key.endswith("running_var") else torch.zeros_like(value)
         for key, value in network.state_dict().items()
     }
-    weights["model.0.conv.weight"] += 1
+    weights["model.0.conv.weight"] += 1 / inputs
     weights["model.0.adn.N.weight"] += 1
     # (in, out, ...): the first input is the skip connection, the second output is the segment.
     weights["model.2.conv.weight"][0, -1] = STEEP
@@ -97,18 +122,32 @@ def golden(axes: int) -> dict[str, np.ndarray[Any, Any]]:
     return {"image": image, "labels": np.asarray(ball, np.uint8)}
 
 
+def pair_model(parent: Path, **changes: object) -> Path:
+    """Write a model folder whose model wants both inputs bright; see `pair_facts`."""
+    folder = _written(parent, pair_facts(**changes))
+    ball = golden(3)
+    content = {"pet": ball["image"] / 50, "ct": ball["image"], "labels": ball["labels"]}
+    save_golden(folder, **content)
+    return seal(folder)
+
+
 def threshold_model(parent: Path, **changes: object) -> Path:
     """Write a model folder that holds what `facts(**changes)` says and return it."""
-    content = facts(**changes)
+    return _written(parent, facts(**changes))
+
+
+def _written(parent: Path, content: dict[str, Any]) -> Path:
+    inputs = len(content.get("inputs") or [""])
     folder = parent / str(content["name"])
     axes = 3 if content["sees"] == "volume" else 2
     for name in ("configs", "models", "golden", "docs"):
         (folder / name).mkdir(parents=True)
     (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
-    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition(axes)}))
+    network = {"network_def": definition(axes, inputs)}
+    (folder / "configs/inference.json").write_text(json.dumps(network))
     with (folder / "configs/dicom.yaml").open("w") as file:
         YAML(typ="safe").dump(content, file)
-    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(axes)))
+    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(axes, inputs)))
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **golden(axes))
     (folder / "golden/golden.npz").write_bytes(arrays.getvalue())
@@ -387,10 +426,10 @@ def instance_model(parent: Path, **changes: object) -> Path:
     for name in ("configs", "models", "golden", "docs"):
         (folder / name).mkdir(parents=True)
     (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
-    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition(2, 3)}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition(2, 1, 3)}))
     with (folder / "configs/dicom.yaml").open("w") as file:
         YAML(typ="safe").dump(content, file)
-    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(2, 3)))
+    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(2, 1, 3)))
     image = np.full((40, 40), 20, np.float32)
     image[8:20, 8:20] = image[25:36, 22:34] = 220
     save_golden(folder, image=image, labels=(image > 100).astype(np.uint8))

@@ -47,7 +47,7 @@ def _outputs(route: Mapping[str, Any], path: Location) -> Found:
     write = route.get("write")
     if route.get("run") == "classify" and isinstance(write, list):
         for index, name in enumerate(write):
-            if str(name).startswith("segmentation"):
+            if str(name).startswith(("segmentation", "rt_")):
                 yield (*path, index), f"`run: classify` makes no {name}"
 
 

@@ -1,6 +1,6 @@
 """What a model says about itself: the facts that the router, the runner and the report need."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -111,9 +111,9 @@ class Golden:
     """An input whose result must reproduce before the model takes work.
 
     `file` is an .npz in the model folder with `image` (float32 array on the model's grid, before
-    `Intensity`) and what the model gave when it was released: `labels` (uint8), where every
-    segment's Dice must reach `min_dice`, or numbers such as `probabilities`, of which none may
-    differ by more than `max_difference`.
+    `Intensity`), or one such array for each named input, and what the model gave when it was
+    released: `labels` (uint8), where every segment's Dice must reach `min_dice`, or numbers such
+    as `probabilities`, of which none may differ by more than `max_difference`.
     """
 
     file: str
@@ -122,8 +122,27 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInput:
+    """What a model asks of one of its inputs.
+
+    `outside` is what counts as this input where it does not reach but the reference does, in its
+    own unit.
+    """
+
+    modality: tuple[str, ...]
+    intensity: Intensity
+    requires: Mapping[str, Condition] = field(default_factory=dict)
+    outside: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """A model folder as the node understands it. `digest` is the sha256 of its SHA256SUMS.
+
+    A model with several inputs names them in `inputs`, in the order in which its network takes
+    them, and one of them is the `reference`: the others are brought to its place in the patient,
+    and what is found lies on its pixels. `modality` is then that of any of them, `intensity` and
+    `requires` are those of the reference.
 
     `settings` is what only tasks of this kind understand, as it was written: `infer.kinds` lets
     the kind read it, so that nobody who does not run a model has to load what runs it.
@@ -143,6 +162,8 @@ class ModelFacts:
     golden: Golden
     network: NetworkFacts = NetworkFacts()
     requires: Mapping[str, Condition] = field(default_factory=dict)
+    inputs: Mapping[str, ModelInput] = field(default_factory=dict)  # empty: one, of any name
+    reference: str = ""
     max_extent_mm: tuple[float, float, float] | None = None
     window: SlidingWindow | None = None
     segments: tuple[Segment, ...] = ()
@@ -151,6 +172,21 @@ class ModelFacts:
     settings: Mapping[str, Any] = field(default_factory=dict)
     display_window: tuple[float, float] | None = None  # (low, high) for the backdrop
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def input(self, name: str) -> ModelInput:
+        """Return what the model asks of the input called `name`; if it has but one, of any."""
+        if self.inputs:
+            return self.inputs[name]
+        return ModelInput(modality=self.modality, intensity=self.intensity, requires=self.requires)
+
+    def misfits(self, names: Collection[str]) -> str:
+        """Return why inputs of these names cannot be those of the model; empty if they can."""
+        if not self.inputs:
+            return "" if len(names) == 1 else f"{self.name} takes one input, not {len(names)}"
+        if set(names) == set(self.inputs):
+            return ""
+        given = ", ".join(sorted(names)) or "none"
+        return f"{self.name} takes the inputs {', '.join(self.inputs)}, not {given}"
 
     @property
     def device_uid(self) -> str:

@@ -1,11 +1,12 @@
 """Intensities as a network was trained on them, the same for every kind of task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_ai_node.domain.image import Image
+from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling, Sees
 
 EVEN_TO_PX = 16
@@ -14,24 +15,54 @@ SMALLEST_RANGE = 1e-6
 """A narrower range of intensities, in the unit of the image, is that of an empty image."""
 
 
-def scaled(image: Image, facts: ModelFacts) -> NDArray[np.float32]:
-    """Return the array of `image` as the network wants it; statistics leave padding out.
+def reference_of(inputs: Mapping[str, Image], facts: ModelFacts) -> Image:
+    """Return the input on whose grid all others lie: the only one, or the model's reference.
+
+    Raises
+    ------
+    TaskFailed
+        If the inputs are not those of the model.
+    """
+    misfits = facts.misfits(inputs)
+    if misfits:
+        raise TaskFailed(misfits)
+    return inputs[facts.reference] if facts.inputs else next(iter(inputs.values()))
+
+
+def laid_out(inputs: Mapping[str, Image], facts: ModelFacts) -> NDArray[np.float32]:
+    """Return (items, inputs, *grid) float32: all inputs as the network wants them.
+
+    A volume is one item, of other images every frame is one. Inputs come in the order of the
+    model; `reference_of` has looked at their names.
+    """
+    stacks = []
+    for name in facts.inputs or inputs:
+        values = scaled(inputs[name], facts, name)
+        stack = values[None] if isinstance(inputs[name], Volume) else values
+        stacks.append(padded(stack, facts, name))
+    return np.stack(stacks, axis=1)
+
+
+def scaled(image: Image, facts: ModelFacts, name: str = "") -> NDArray[np.float32]:
+    """Return the array of the input called `name` as the network wants it.
+
+    Statistics leave padding out.
 
     A volume and the slices of a stack are scaled together, other frames each by itself.
     """
+    intensity = facts.input(name).intensity
     if facts.sees is not Sees.FRAMES:
-        return _scaled_together(image.array, image.valid, facts)
+        return _scaled_together(image.array, image.valid, intensity)
     frames = [
-        _scaled_together(frame, None if image.valid is None else image.valid[place], facts)
+        _scaled_together(frame, None if image.valid is None else image.valid[place], intensity)
         for place, frame in enumerate(image.array)
     ]
     return np.stack(frames)
 
 
 def _scaled_together(
-    array: NDArray[np.float32], valid: NDArray[np.bool_] | None, facts: ModelFacts
+    array: NDArray[np.float32], valid: NDArray[np.bool_] | None, intensity: Intensity
 ) -> NDArray[np.float32]:
-    intensity = facts.intensity
     measured = array if valid is None or not valid.any() else array[valid]
     if intensity.nonzero and measured.any():
         measured = measured[measured != 0]
@@ -79,16 +110,16 @@ def to_range(array: NDArray[np.float32], limits: tuple[float, float]) -> NDArray
     return np.asarray(np.clip((array - low) / (high - low), 0, 1), np.float32)
 
 
-def padded(stack: NDArray[np.float32], facts: ModelFacts) -> NDArray[np.float32]:
+def padded(stack: NDArray[np.float32], facts: ModelFacts, name: str = "") -> NDArray[np.float32]:
     """Return (items, *grid): scaled items, filled up at the end to what the network takes.
 
     Padding takes no part in any statistics; see `Intensity.pad` for its value.
     """
     shape = _padded_shape(stack.shape[1:], facts)
     lowest: NDArray[np.float32] = stack.min(axis=tuple(range(1, stack.ndim)), keepdims=True)
-    pad = facts.intensity.pad
-    if pad is not None or facts.intensity.scaling is not Scaling.ZSCORE:
-        lowest = np.full_like(lowest, pad or 0)
+    intensity = facts.input(name).intensity
+    if intensity.pad is not None or intensity.scaling is not Scaling.ZSCORE:
+        lowest = np.full_like(lowest, intensity.pad or 0)
     items = np.broadcast_to(lowest, (len(stack), *shape)).copy()
     items[(slice(None), *(slice(0, length) for length in stack.shape[1:]))] = stack
     return items

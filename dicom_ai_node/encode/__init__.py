@@ -5,6 +5,7 @@ OUTPUTS = (
     "segmentation_fractional",
     "segmentation_labelmap",
     "annotations",
+    "rt_structure_set",
     "derived_image",
     "presentation_state",
     "secondary_capture",

@@ -14,6 +14,7 @@ from dicom_ai_node.encode.annotations import encode as annotations
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
+from dicom_ai_node.encode.rt_structure_set import encode as rt_structure_set
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
 from dicom_ai_node.encode.segmentation import encode as segmentation
 from dicom_ai_node.encode.segmentation_fractional import encode as segmentation_fractional
@@ -25,6 +26,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
     "annotations": annotations,
+    "rt_structure_set": rt_structure_set,
     "derived_image": derived_image,
     "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,

@@ -18,15 +18,19 @@ SLACK_MM = 0.5
 """An extent may exceed the model's by this much, in mm: rounding of headers."""
 
 
-def check_modality(modality: str, facts: ModelFacts) -> None:
-    """Raise `Rejected` with IN_COVERAGE if the model was not made for this modality."""
-    if modality not in facts.modality:
-        wanted = " or ".join(facts.modality)
-        raise Rejected(RejectCode.IN_COVERAGE, f"{facts.name} is made for {wanted}")
+def check_modality(modality: str, facts: ModelFacts, name: str = "") -> None:
+    """Raise `Rejected` with IN_COVERAGE if the input called `name` is of another modality."""
+    known = facts.input(name).modality
+    if modality not in known:
+        as_input = f" as {name}" if facts.inputs else ""
+        detail = f"{facts.name} is made for {' or '.join(known)}{as_input}"
+        raise Rejected(RejectCode.IN_COVERAGE, detail)
 
 
-def check_coverage(image: Image, facts: ModelFacts) -> None:
-    """Compare what was read with `requires` and `max_extent_mm`.
+def check_coverage(image: Image, facts: ModelFacts, name: str = "") -> None:
+    """Compare what was read as the input called `name` with `requires` and `max_extent_mm`.
+
+    How far the inputs reach matters only for the reference; the others are cut to it.
 
     Of `requires` only the facts that pixels and geometry tell are looked at: slices, frames,
     slice_spacing_mm and pixel_spacing_mm. `image` is in canonical axes if it is a volume.
@@ -36,12 +40,13 @@ def check_coverage(image: Image, facts: ModelFacts) -> None:
     Rejected
         IN_COVERAGE, with the first condition that does not hold.
     """
-    for name, value in _known(image).items():
-        condition = facts.requires.get(name)
+    wanted = facts.input(name).requires
+    for fact, value in _known(image).items():
+        condition = wanted.get(fact)
         if condition is not None and not _holds(condition, value):
-            detail = f"{name} is {value:g}, wanted {condition}"
+            detail = f"{fact} is {value:g}, wanted {condition}"
             raise Rejected(RejectCode.IN_COVERAGE, detail)
-    if facts.max_extent_mm is None:
+    if facts.max_extent_mm is None or (facts.inputs and name != facts.reference):
         return
     axes = ("slices", "rows", "columns")
     for axis, extent, most in zip(axes, _extent_mm(image), facts.max_extent_mm, strict=True):

@@ -1,5 +1,6 @@
 """`configs/dicom.yaml` of a model folder, field for field `domain.model.ModelFacts`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from dicom_ai_node.domain.model import (
     Grid,
     Intensity,
     ModelFacts,
+    ModelInput,
     Scaling,
     Sees,
     SlidingWindow,
@@ -38,6 +40,9 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
     w = Wording(_yaml(content, folder.name, mistakes), folder.name, mistakes)
     sees = _choice(w, "sees", Sees)
     axes = 3 if sees is Sees.VOLUME else 2
+    inputs, reference = _inputs(w, sees)
+    main = inputs[reference] if inputs else _input(w)
+    asked = inputs.values() or [main]
     facts = ModelFacts(
         name=w.text("name"),
         version=w.text("version"),
@@ -46,13 +51,15 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         kind=w.text("kind"),
         title=w.text("title"),
         manufacturer=w.text("manufacturer"),
-        modality=w.texts("modality"),
+        modality=tuple(dict.fromkeys(name for one in asked for name in one.modality)),
         sees=sees,
-        intensity=_intensity(w.part("intensity")),
+        intensity=main.intensity,
         grid=_grid(w.part("grid"), axes) if w.has("grid") else Grid(),
         golden=_golden(w.part("golden")),
         network=network_in(w, axes),
-        requires=conditions(w.part("requires")) if w.has("requires") else {},
+        requires=main.requires,
+        inputs=inputs,
+        reference=reference,
         max_extent_mm=_extent(w),
         window=_window(w.part("window"), axes) if w.has("window") else None,
         segments=segments_in(w),
@@ -77,12 +84,43 @@ def _yaml(content: bytes, name: str, mistakes: list[str]) -> object:
     return loaded
 
 
+def _inputs(w: Wording, sees: Sees) -> tuple[dict[str, ModelInput], str]:
+    """Return the named inputs, none if the model has but one, and which one is the reference."""
+    if not w.has("inputs"):
+        return {}, ""
+    if sees is not Sees.VOLUME:
+        w.wrong("inputs", "only volumes can be brought to each other's place")
+    named = w.part("inputs")
+    found = {}
+    for name in named.items():
+        part = named.part(name)
+        outside = part.number("outside", 0.0)
+        found[name] = replace(_input(part), outside=outside)
+        part.no_more()
+    if len(found) < 2:  # noqa: PLR2004
+        w.wrong("inputs", "must be two at least")
+    reference = w.text("reference")
+    if reference not in found:
+        w.wrong("reference", f"must be one of {', '.join(found)}")
+        reference = next(iter(found), "")
+    return found, reference
+
+
+def _input(w: Wording) -> ModelInput:
+    found = ModelInput(
+        modality=w.texts("modality"),
+        intensity=_intensity(w.part("intensity")),
+        requires=conditions(w.part("requires")) if w.has("requires") else {},
+    )
+    if not found.modality:
+        w.wrong("modality", "must name at least one modality")
+    return found
+
+
 def _check(w: Wording, facts: ModelFacts) -> None:
     """Note what is wrong only when several values are seen together."""
     if facts.name not in {"?", facts.folder.name}:
         w.wrong("name", f"must be the name of the folder, {facts.folder.name}")
-    if not facts.modality:
-        w.wrong("modality", "must name at least one modality")
     for name in facts.measure:
         if name not in MEASURES:
             w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(MEASURES))}")

@@ -23,6 +23,8 @@ from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.infer.units import HOUNSFIELD, NO_UNIT
 
 VOLUME_AXES = 3
+ONLY = "image"
+"""What the input is called in the golden file of a model that has but one."""
 NOISES, NOISE_PX, BLOB_PX = 8, 64, 8
 """How many images of noise are tried, their length without a window, and how large their blobs."""
 SUM_WITHIN = 0.001
@@ -39,8 +41,9 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
         `facts.golden.max_difference`, if the network gave no numbers, or if the golden file is
         not one or shows nothing at all and so could not fail.
     """
-    image, answers = _arrays(facts)
-    found = _found(facts, task, image)
+    images, answers = _arrays(facts)
+    found = _found(facts, task, images)
+    image = images[facts.reference or ONLY]
     for name, expected in answers.items():
         if name == "labels":
             _compare_segments(facts, found, image, expected)
@@ -58,7 +61,7 @@ def new_golden(facts: ModelFacts, task: Task) -> bytes:
     """
     for seed in range(NOISES):
         image = _noise(facts, seed)
-        found = _found(facts, task, image)
+        found = _found(facts, task, {ONLY: image})
         answers: dict[str, NDArray[Any]] = dict(_numbers(found, image))
         if found.segmentation is not None:
             answers["labels"] = found.segmentation.labels
@@ -166,27 +169,33 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2 * int((one & other).sum()) / both if both else 1.0
 
 
-def _found(facts: ModelFacts, task: Task, array: NDArray[np.float32]) -> Findings:
+def _found(facts: ModelFacts, task: Task, arrays: Mapping[str, NDArray[np.float32]]) -> Findings:
+    images = {name: _image(facts, array) for name, array in arrays.items()}
     try:
-        return task({"image": _image(facts, array)}, {})
+        return task(images, {})
     except TaskFailed as failed:
         raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
 
 
-def _arrays(facts: ModelFacts) -> tuple[NDArray[np.float32], Mapping[str, NDArray[np.float32]]]:
-    """Return the golden image, (slices or frames, rows, columns), and the answers to it."""
+def _arrays(
+    facts: ModelFacts,
+) -> tuple[Mapping[str, NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]:
+    """Return the golden inputs, (slices or frames, rows, columns), and the answers to them."""
     content = SealedFolder(facts.folder).read(facts.golden.file)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name].astype(np.float32) for name in file.files}
-        image = arrays.pop("image")
+        images = {name: arrays.pop(name) for name in facts.inputs or (ONLY,)}
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as wrong:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} is no golden file") from wrong
-    if image.ndim == VOLUME_AXES - 1:
-        image = image[None]
-    if image.ndim != VOLUME_AXES or not arrays:
+    images = {
+        name: image[None] if image.ndim == VOLUME_AXES - 1 else image
+        for name, image in images.items()
+    }
+    shapes = {image.shape for image in images.values()}
+    if len(shapes) != 1 or len(shapes.pop()) != VOLUME_AXES or not arrays:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
-    return image, arrays
+    return images, arrays
 
 
 def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:

@@ -14,6 +14,15 @@ from pydicom.sr.coding import Code
 from dicom_ai_node.domain.findings import Measurement, Segment, Segmentation
 from dicom_ai_node.domain.image import Frames, Image, Volume
 from dicom_ai_node.infer.ellipse import Ellipse, ellipse_around
+from dicom_ai_node.infer.suv import SUVBW
+from dicom_ai_node.infer.uptake import (
+    CUBIC_CENTIMETRE,
+    MAXIMUM,
+    MEAN,
+    SUV,
+    SUV_BODY_WEIGHT,
+    uptake,
+)
 
 AREA = Code("42798000", "SCT", "Area")
 VOLUME = Code("118565006", "SCT", "Volume")
@@ -24,16 +33,12 @@ BIPARIETAL_DIAMETER = Code("11820-8", "LN", "Biparietal Diameter")
 OCCIPITAL_FRONTAL_DIAMETER = Code("11851-3", "LN", "Occipital-Frontal Diameter")
 CEPHALIC_INDEX = Code("11823-2", "LN", "Cephalic Index")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
-SUV_BODY_WEIGHT = Code("126401", "DCM", "SUVbw")
 
-MEAN = Code("373098007", "SCT", "Mean")
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
 MINIMUM = Code("255605001", "SCT", "Minimum")
-MAXIMUM = Code("56851009", "SCT", "Maximum")
 
 MILLIMETRE = Code("mm", "UCUM", "mm")
 SQUARE_MILLIMETRE = Code("mm2", "UCUM", "square millimeter")
-CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
 PIXELS = Code("{pixels}", "UCUM", "pixels")
 PERCENT = Code("%", "UCUM", "percent")
 
@@ -45,10 +50,7 @@ Measured: TypeAlias = tuple[list[Measurement], list[str]]
 _QUANTITIES: Mapping[str, tuple[Code, Code]] = MappingProxyType(
     {
         "[hnsf'U]": (ATTENUATION, Code("[hnsf'U]", "UCUM", "Hounsfield unit")),
-        "g/ml{SUVbw}": (
-            SUV_BODY_WEIGHT,
-            Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight"),
-        ),
+        SUVBW: (SUV_BODY_WEIGHT, SUV),
     }
 )
 
@@ -176,7 +178,7 @@ Measure: TypeAlias = Callable[[Segmentation, Image, Segment], Measured]
 MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         measure.__name__: measure
-        for measure in (area, volume, ellipse, head_circumference, intensity)
+        for measure in (area, volume, ellipse, head_circumference, intensity, uptake)
     }
 )
 """The names that `measure:` in `configs/dicom.yaml` may use."""

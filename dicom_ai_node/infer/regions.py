@@ -67,10 +67,8 @@ def run_on_regions(
     Rejected
         If the slide cannot be read, or is none that the model was made for.
     TaskFailed, OutOfResources
-        Whatever the task raises; and if it was given more than one series.
+        Whatever the task raises; and if it does not find objects one by one.
     """
-    if len(order.inputs) != 1:
-        raise TaskFailed(f"{facts.name} looks at one slide, {len(order.inputs)} were given")
     (paths,) = order.inputs.values()
     opened = open_slide(paths, order.options, max_pixels_bytes)
     mosaic = Mosaic(opened)

@@ -1,17 +1,19 @@
 """One inference from files to findings: read, place, ask, bring back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
+from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
-from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.align import aligned
 from dicom_ai_node.infer.back import on_sources
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.orient import canonical
@@ -30,49 +32,64 @@ def run_inference(
 ) -> Findings:
     """Return what `task` says about the inputs of `order`, on the pixels of the source.
 
-    What lies on pixels lies on those of the first input, in the order of the names.
-    Probabilities of pixels are kept only if the option `keep_probabilities` asks for them.
+    What lies on pixels lies on those of the model's reference, or of its only input; other inputs
+    are brought to its grid by their place in the patient. Probabilities of pixels are kept only
+    if the option `keep_probabilities` asks for them.
 
     Raises
     ------
     Rejected
-        If the series cannot be read as the model needs it, or is not what it was made for.
+        If a series cannot be read as the model needs it, is not what it was made for, or does
+        not lie in the same frame of reference as the others.
     TaskFailed, OutOfResources
-        Whatever the task raises.
+        If the inputs are not those of the model; whatever the task raises.
     """
+    if misfits := facts.misfits(order.inputs):
+        raise TaskFailed(misfits)
     if facts.sees is Sees.REGIONS:
-        for paths in order.inputs.values():
-            _check(paths, facts)
+        ((name, paths),) = order.inputs.items()
+        _check(paths, facts, name)
         return run_on_regions(order, facts, task, max_pixels_bytes)
-    images = {
-        name: _read(paths, facts, order.options, max_pixels_bytes)
-        for name, paths in sorted(order.inputs.items())
+    images = {name: _read(order, name, facts, max_pixels_bytes) for name in sorted(order.inputs)}
+    reference = images[facts.reference or next(iter(images))]
+    grid = placed(reference, facts.grid)
+    # The way back from another grid goes over probabilities.
+    way_back = {} if grid.is_same else {"keep_probabilities": True}
+    seen = {
+        name: grid.image if image is reference else _beside(image, grid.image, name, facts)
+        for name, image in images.items()
     }
-    grids = {name: placed(image, facts.grid) for name, image in images.items()}
-    options: Mapping[str, Option] = order.options
-    if not all(grid.is_same for grid in grids.values()):
-        # The way back from another grid goes over probabilities.
-        options = {**order.options, "keep_probabilities": True}
-    found = task({name: grid.image for name, grid in grids.items()}, options)
-    first = next(iter(images))
+    found = task(seen, {**order.options, **way_back})
+    others = [
+        note for name, image in seen.items() if image is not grid.image for note in image.notes
+    ]
+    found = replace(found, notes=(*others, *found.notes))
     if found.restoration is not None:
-        return as_stored(found, grids[first], images[first], facts, order.inputs[first])
-    return on_sources(found, grids[first], images[first], facts, order.options)
+        paths = order.inputs[facts.reference or next(iter(images))]
+        return as_stored(found, grid, reference, facts, paths)
+    return on_sources(found, grid, reference, facts, order.options)
 
 
-def _read(
-    paths: Sequence[Path], facts: ModelFacts, options: Mapping[str, Option], max_pixels_bytes: int
-) -> Image:
-    _check(paths, facts)
-    image = read_series(paths, facts.sees, options=options, max_pixels_bytes=max_pixels_bytes)
-    check_coverage(canonical(image).volume if isinstance(image, Volume) else image, facts)
+def _read(order: InferenceOrder, name: str, facts: ModelFacts, max_pixels_bytes: int) -> Image:
+    paths = order.inputs[name]
+    _check(paths, facts, name)
+    image = read_series(paths, facts.sees, options=order.options, max_pixels_bytes=max_pixels_bytes)
+    seen = canonical(image).volume if isinstance(image, Volume) else image
+    check_coverage(seen, facts, name)
     return image
 
 
-def _check(paths: Sequence[Path], facts: ModelFacts) -> None:
+def _beside(image: Image, reference: Image, name: str, facts: ModelFacts) -> Image:
+    """Return another input on the grid of the reference; `facts` let only volumes have others."""
+    if not isinstance(image, Volume) or not isinstance(reference, Volume):
+        raise TaskFailed(f"{facts.name} has several inputs that are no volumes")
+    return aligned(image, reference, name, facts.input(name).outside)
+
+
+def _check(paths: Sequence[Path], facts: ModelFacts, name: str) -> None:
     modality = _modality(paths[0])
     if modality is not None:
-        check_modality(modality, facts)
+        check_modality(modality, facts, name)
 
 
 def _modality(path: Path) -> str | None:

@@ -81,6 +81,16 @@ def declines(model: ModelFacts, one: Described) -> str:
     return f"the model {model.name} does not take it: Modality is {modality}, wanted {wanted}"
 
 
+def fitting_inputs(
+    route: Route, described: Sequence[Described], model: ModelFacts
+) -> dict[str, list[Described]]:
+    """Return the series that fit each input of the route and that the model takes as this input."""
+    return {
+        name: [one for one in fitting if one.values.get("Modality") in model.input(name).modality]
+        for name, fitting in candidates(route, described).items()
+    }
+
+
 def _together(
     route: Route, completed: Described, others: Sequence[Described], model: ModelFacts
 ) -> Decision:
@@ -89,7 +99,7 @@ def _together(
     if same is None:
         return _refusal(route, f"{' and '.join(route.same)} must be the same, and here is none")
     related = [completed, *(one for one in others if shared(route, one) == same)]
-    fitting = candidates(route, [one for one in related if not declines(model, one)])
+    fitting = fitting_inputs(route, related, model)
     missing = [name for name, series in fitting.items() if not series]
     if missing:
         return _waiting(route, [_waits_for(route, name, others) for name in missing])
@@ -128,7 +138,7 @@ def _warnings(model: ModelFacts, chosen: Mapping[str, Described]) -> list[str]:
     return [
         f"the model {model.name} will probably reject {name}: {reason}"
         for name, one in chosen.items()
-        for reason in objections(model.requires, one.values)
+        for reason in objections(model.input(name).requires, one.values)
     ]
 
 

@@ -12,8 +12,8 @@ from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256
-from dicom_ai_node.route.decide import Answer, decide, declines
-from dicom_ai_node.route.inputs import Described, candidates, choose, describe, shared
+from dicom_ai_node.route.decide import Answer, decide, declines, fitting_inputs
+from dicom_ai_node.route.inputs import Described, choose, describe, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _overdue(route: Route, described: Sequence[Described], model: ModelFacts) ->
         same = shared(route, one)
         if same is not None and not declines(model, one):
             groups.setdefault(same, []).append(one)
-    fittings = [candidates(route, group) for group in groups.values()]
+    fittings = [fitting_inputs(route, group, model) for group in groups.values()]
     here = [one.series for fitting in fittings for fit in fitting.values() for one in fit]
     is_coming = not all(series.is_complete for series in here)
     if not here or is_coming or any(map(choose, fittings)):

@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segmentation
-from dicom_ai_node.domain.image import Image, Volume
+from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.scaling import padded, scaled
+from dicom_ai_node.domain.scaling import laid_out, reference_of
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 
@@ -39,7 +39,7 @@ class Segment:
     settings
         What to tidy.
     network
-        Takes (batch, 1, *grid) float32, gives (batch, 1 + segments, *grid) logits.
+        Takes (batch, inputs, *grid) float32, gives (batch, 1 + segments, *grid) logits.
     device
         Where the network lies.
     """
@@ -61,22 +61,20 @@ class Segment:
         return Settings(largest_only=w.yes("largest_only"), fill_holes=w.yes("fill_holes"))
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
-        """Return labels for the one image in `inputs`; its name does not matter.
+        """Return labels on the grid of the reference, or of the one image in `inputs`.
 
         With the option `keep_probabilities` the segmentation carries them.
 
         Raises
         ------
         TaskFailed
-            If there is not exactly one input, or the network gives something else than finite
-            logits of the right shape.
+            If the inputs are not those of the model, or the network gives something else than
+            finite logits of the right shape.
         OutOfResources
             If there is no memory even for the smallest batch.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} segments one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        items = self._items(image)
+        image = reference_of(inputs, self._facts)
+        items = torch.from_numpy(laid_out(inputs, self._facts))
         shape = image.array.shape
         probabilities, remarks = self._ladder.climb(
             tuple(items.shape), lambda rung: self._on_rung(items, rung, shape)
@@ -90,12 +88,6 @@ class Segment:
             probabilities=probabilities if options.get("keep_probabilities") else None,
         )
         return Findings(segmentation=segmentation, notes=remarks)
-
-    def _items(self, image: Image) -> torch.Tensor:
-        """Return (items, 1, *grid) float32, scaled and padded: one volume, or every frame."""
-        values = scaled(image, self._facts)
-        stack = values[None] if isinstance(image, Volume) else values
-        return torch.from_numpy(padded(stack, self._facts))[:, None]
 
     def _on_rung(
         self, items: torch.Tensor, rung: Rung, shape: tuple[int, ...]

@@ -66,6 +66,11 @@ def pad_end(images: Tensor, shape: Sequence[int], value: float) -> Tensor:
     return functional.pad(images, [n for lack in reversed(missing) for n in (0, lack)], value=value)
 
 
+def scaled_inputs(images: Mapping[str, Tensor], facts: Facts) -> Tensor:
+    """Return (inputs, *axes), each input scaled in its own way, in the order of the facts."""
+    return torch.stack([scaled(images[name], of) for name, of in facts["inputs"].items()])
+
+
 def scaled(image: Tensor, facts: Facts) -> Tensor:
     """Bring values to what the network sees: window, percentile or z-score."""
     intensity = facts["intensity"]

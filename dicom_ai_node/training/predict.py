@@ -40,14 +40,22 @@ def probabilities(network: nn.Module, image: Tensor, facts: Facts) -> Tensor:
         (1 + segments, *axes) float32 on the same grid.
     """
     values = scaled(image, facts)
+    return probabilities_of(network, values[None], facts, _padding_value(facts, values))
+
+
+def probabilities_of(
+    network: nn.Module, values: Tensor, facts: Facts, padding: float = 0.0
+) -> Tensor:
+    """Run `network` on (inputs, *axes) that are scaled already; see `probabilities`."""
+    axes = values.shape[1:]
     window = facts.get("window")
     if window:
-        shape = [max(n, roi) for n, roi in zip(image.shape, window["roi_size"], strict=True)]
+        shape = [max(n, roi) for n, roi in zip(axes, window["roi_size"], strict=True)]
     elif "size_px" in facts["grid"]:
         shape = list(facts["grid"]["size_px"])
     else:
-        shape = [-(-n // MULTIPLE_PX) * MULTIPLE_PX for n in image.shape]
-    padded = pad_end(values[None, None], shape, _padding_value(facts, values))
+        shape = [-(-n // MULTIPLE_PX) * MULTIPLE_PX for n in axes]
+    padded = pad_end(values[None], shape, padding)
     with torch.inference_mode():
         if window:
             logits = sliding_window_inference(
@@ -60,7 +68,7 @@ def probabilities(network: nn.Module, image: Tensor, facts: Facts) -> Tensor:
             )
         else:
             logits = network(padded)
-    inside = (slice(None), *(slice(0, n) for n in image.shape))
+    inside = (slice(None), *(slice(0, n) for n in axes))
     return torch.as_tensor(logits).softmax(1)[0][inside]
 
 

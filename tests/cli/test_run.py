@@ -76,6 +76,11 @@ def _a_model_folder_that_contradicts_itself(config: Path) -> None:
     (folder / "golden/golden.npz").unlink()
 
 
+def _inputs_that_its_model_does_not_have(config: Path) -> None:
+    _with(config, "when: {Modality: CT, slices: {min: 3}}",
+          "inputs: {ct: {Modality: CT}, pet: {Modality: PT}}")  # fmt: skip
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 @pytest.mark.parametrize(
     ("spoil", "said"),
@@ -88,6 +93,7 @@ def _a_model_folder_that_contradicts_itself(config: Path) -> None:
         (_an_unknown_destination, "pacs is not a destination"),
         (_a_secret_without_its_file, "destinations.results.token: cannot read the file"),
         (_a_secret_without_its_variable, "destinations.results.token: there is nothing in"),
+        (_inputs_that_its_model_does_not_have, "routes: tissue: ct_tissue takes one input, not 2"),
         (_a_model_folder_that_contradicts_itself, "bright_ct: golden/golden.npz is missing"),
     ],
 )

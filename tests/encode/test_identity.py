@@ -55,6 +55,7 @@ def test_uids_depend_on_the_job_and_nothing_else() -> None:
         ("structured_report", 92),
         ("secondary_capture", 94),
         ("derived_image", 95),
+        ("rt_structure_set", 96),
     ],
 )
 def test_series_numbers_tell_the_kind(kind: str, hundred: int) -> None:

@@ -11,7 +11,7 @@ from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
 from dicom_ai_node.domain.model import Golden, Scaling, Sees
 from dicom_ai_node.domain.rule import Between
 from dicom_ai_node.infer.catalog import Catalog
-from tests.model_folders import CLASSES, SEGMENT, class_model, seal, threshold_model
+from tests.model_folders import CLASSES, SEGMENT, class_model, pair_model, seal, threshold_model
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 
@@ -114,6 +114,47 @@ def test_facts_that_contradict_each_other_are_refused(
     if not mistake:
         assert Catalog([tmp_path]).facts(folder.name).name == folder.name
         return
+    with pytest.raises(ConfigError, match=mistake):
+        Catalog([tmp_path]).facts(folder.name)
+
+
+def test_a_model_with_several_inputs_says_what_it_asks_of_each(tmp_path: Path) -> None:
+    """One of them is the reference; of a model with one input every name is asked the same."""
+    pair_model(tmp_path)
+    threshold_model(tmp_path)
+    catalog = Catalog([tmp_path])
+    pair, alone = catalog.facts("bright_pair"), catalog.facts("bright_ct")
+    assert set(pair.modality) == {"PT", "CT"}
+    assert set(pair.inputs) == {"pet", "ct"}
+    assert pair.intensity == pair.input("pet").intensity
+    assert (pair.input("ct").modality, pair.input("ct").outside) == (("CT",), -1000)
+    assert pair.misfits(["ct", "pet"]) == ""
+    assert pair.misfits(["ct", "pt"]) == "bright_pair takes the inputs ct, pet, not ct, pt"
+    assert alone.input("whatever").modality == ("CT",)
+    assert alone.misfits(["whatever"]) == ""
+    assert alone.misfits(["ct", "pet"]) == "bright_ct takes one input, not 2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        pytest.param({"reference": "mr"}, "reference: must be one of ct, pet", id="no such input"),
+        pytest.param({"reference": None}, "reference: is missing", id="no reference"),
+        pytest.param({"modality": ["PT"]}, "modality: unknown key", id="modality said twice"),
+        pytest.param(
+            {"sees": "frames", "grid": {"spacing_mm": [1, 1]}}, "only volumes", id="frames"
+        ),
+        pytest.param({"inputs": {"pet": {"modality": []}}}, "must be two at least", id="only one"),
+        pytest.param(
+            {"inputs": {"pet": 1, "ct": 2}}, "inputs.pet: must be a mapping", id="numbers"
+        ),
+    ],
+)
+def test_inputs_that_cannot_be_are_refused(
+    tmp_path: Path, changes: dict[str, Any], mistake: str
+) -> None:
+    """Before anybody waits for a partner that no model can use."""
+    folder = pair_model(tmp_path, **changes)
     with pytest.raises(ConfigError, match=mistake):
         Catalog([tmp_path]).facts(folder.name)
 

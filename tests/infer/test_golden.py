@@ -24,6 +24,7 @@ from tests.model_folders import (
     box_model,
     class_model,
     golden,
+    pair_model,
     save_golden,
     seal,
     threshold_model,
@@ -49,6 +50,24 @@ def test_a_model_that_computes_right_passes(tmp_path: Path, changes: dict[str, A
     """The golden input goes through the same task as a patient."""
     facts, task = _model(tmp_path, **changes)
     check_golden(facts, task(network(facts)))
+
+
+def test_a_model_with_several_inputs_has_a_golden_one_of_each(tmp_path: Path) -> None:
+    """By name, on one grid; without one of them the file proves nothing."""
+    folder = pair_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_pair")
+    check_golden(facts, task_of(facts, network(facts), "cpu"))
+    ball = golden(3)
+    save_golden(folder, pet=ball["image"], labels=ball["labels"])
+    seal(folder)
+    facts = Catalog([tmp_path]).facts("bright_pair")
+    with pytest.raises(ModelUnusable, match="is no golden file"):
+        check_golden(facts, task_of(facts, network(facts), "cpu"))
+    save_golden(folder, pet=ball["image"], ct=ball["image"][:4], labels=ball["labels"])
+    seal(folder)
+    facts = Catalog([tmp_path]).facts("bright_pair")
+    with pytest.raises(ModelUnusable, match="proves nothing"):
+        check_golden(facts, task_of(facts, network(facts), "cpu"))
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_it_takes_one_series_and_objects_only(facts: ModelFacts, tmp_path: Path)
         inputs={"one": paths, "other": paths},
         options={},
     )
-    with pytest.raises(TaskFailed, match="2 were given"):
+    with pytest.raises(TaskFailed, match="takes one input, not 2"):
         run_inference(order, facts, lambda _inputs, _options: Findings())
     with pytest.raises(TaskFailed, match="one by one"):
         run_inference(

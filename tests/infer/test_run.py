@@ -23,7 +23,7 @@ from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.run import run_inference
 from tests import phantoms
-from tests.model_folders import box_model, class_model, threshold_model
+from tests.model_folders import box_model, class_model, pair_model, threshold_model
 
 CT = phantoms.ct_values(12, 64, 48)
 """The ball of the CT phantom has 120 HU, which the model calls bright; the body has 40."""
@@ -70,6 +70,75 @@ def test_a_volume_is_labelled_and_measured_on_its_own_pixels(tmp_path: Path) -> 
     assert values["Volume"] == pytest.approx((CT == 120).sum() * 2.5 * 0.8 * 0.8 / 1000)
     assert values["Mean"] == 120
     assert values["Standard Deviation"] == 0
+
+
+PET = phantoms.pet_values(12, 64, 48)
+"""The ball of the PET phantom lies where that of the CT does."""
+
+
+def _run_pair(tmp_path: Path, inputs: Mapping[str, list[Dataset]], **changes: object) -> Findings:
+    pair_model(tmp_path, **changes)
+    facts = Catalog([tmp_path]).facts("bright_pair")
+    order = InferenceOrder(
+        kind="segment",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={
+            name: tuple(phantoms.write(series, tmp_path / name)) for name, series in inputs.items()
+        },
+        options={},
+    )
+    return run_inference(order, facts, task_of(facts, network(facts)))
+
+
+def test_a_pair_is_labelled_on_the_pixels_of_the_reference(tmp_path: Path) -> None:
+    """The network sees both on one grid; labels, uptake and picture are those of the PET."""
+    pet, ct = phantoms.pet(), phantoms.ct()
+    found = _run_pair(tmp_path, {"pet": pet, "ct": ct}, measure=["uptake"])
+    segmentation = _segmentation(found)
+    assert np.array_equal(segmentation.labels, PET == 8000)
+    assert [s.sop_instance_uid for s in segmentation.sources] == [ds.SOPInstanceUID for ds in pet]
+    suv = 8000 * 1.5 * phantoms.SUV_PER_BQML
+    assert found.measurements[0].value == pytest.approx(suv, rel=1e-4)
+    assert found.notes == ()
+
+
+def test_the_partner_lies_where_it_lies_in_the_patient(tmp_path: Path) -> None:
+    """A CT with other slices, in the other order, over half of the PET, meets it where it should."""
+    ct = phantoms.ct(slices=12)[::-1]
+    found = _run_pair(tmp_path, {"pet": phantoms.pet(), "ct": ct[:6]})
+    labels = _segmentation(found).labels
+    assert np.array_equal(labels[6:], (PET == 8000)[6:])
+    assert not labels[:5].any()
+    assert "ct covers 50 %; the rest counts as -1000" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "why"),
+    [
+        pytest.param(
+            {"pet": phantoms.pet(), "ct": phantoms.ct(FrameOfReferenceUID="1.2.3")},
+            RejectCode.FUSION_NO_FOR, "ct lies in another frame of reference", id="other frame",
+        ),
+        pytest.param(
+            {"pet": phantoms.ct(), "ct": phantoms.ct()},
+            RejectCode.IN_COVERAGE, "made for PT as pet", id="two CT",
+        ),
+    ],
+)  # fmt: skip
+def test_a_pair_that_is_none_is_rejected(
+    tmp_path: Path, inputs: Mapping[str, list[Dataset]], code: RejectCode, why: str
+) -> None:
+    """With the reason, for whoever has sent it."""
+    with pytest.raises(Rejected, match=why) as caught:
+        _run_pair(tmp_path, inputs)
+    assert caught.value.code is code
+
+
+def test_inputs_of_other_names_are_no_answer(tmp_path: Path) -> None:
+    """A route that calls them otherwise fails, before anything is read."""
+    with pytest.raises(TaskFailed, match="takes the inputs ct, pet, not ct, pt"):
+        _run_pair(tmp_path, {"pt": phantoms.pet(), "ct": phantoms.ct()})
 
 
 def test_a_volume_in_any_order_and_direction_gives_the_same(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation_fractional": _ALWAYS | {"dciodvfy"},
     "segmentation_labelmap": _ALWAYS,
     "annotations": _ALWAYS | {"dciodvfy"},
+    "rt_structure_set": _ALWAYS | {"dciodvfy", "drtdump"},
+    "parametric_map": _ALWAYS | {"dciodvfy", "dcmqi"},
     "presentation_state": _ALWAYS | {"dciodvfy"},
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "derived_image": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
@@ -264,6 +266,14 @@ def _no_conversion(dataset: Dataset) -> None:
     del dataset.ConversionType
 
 
+def _no_label(dataset: Dataset) -> None:
+    del dataset.StructureSetLabel
+
+
+def _no_contour_type(dataset: Dataset) -> None:
+    del dataset.ROIContourSequence[0].ContourSequence[0].ContourGeometricType
+
+
 def _no_pixels(dataset: Dataset) -> None:
     del dataset.PixelData
 
@@ -298,6 +308,8 @@ def _no_layer(dataset: Dataset) -> None:
         pytest.param(
             "structured_report", _odd_procedure, "pixelmed", id="a code of no context group"
         ),
+        pytest.param("rt_structure_set", _no_label, "dciodvfy", id="no name of the structures"),
+        pytest.param("rt_structure_set", _no_contour_type, "drtdump", id="no type of a contour"),
         pytest.param("secondary_capture", _no_conversion, "dciodvfy", id="no conversion type"),
         pytest.param("secondary_capture", _no_pixels, "dcmj2pnm", id="no pixels"),
     ],

@@ -24,6 +24,8 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     MicroscopyBulkSimpleAnnotationsStorage,
+    ParametricMapStorage,
+    RTStructureSetStorage,
     SegmentationStorage,
 )
 
@@ -144,7 +146,8 @@ def _judged(documents: Sequence[Path]) -> Mapping[Path, list[str]]:
     """Return the errors that pixelmed finds, all files in one Java process."""
     jar = find_file("pixelmed.jar", "/usr/share/java")
     source = Path(__file__).with_name("ValidateReports.java")
-    said = _run([find("java"), *_JAVA, "-cp", str(jar), str(source), *map(str, documents)]).stdout
+    command = [find("java"), *_JAVA, "-cp", str(jar), str(source), *map(str, documents)]
+    said = _run(command, seconds=900).stdout
     errors = {}
     for document in documents:
         lines = said.partition(f"== {document}\n")[2].partition("\n== ")[0].splitlines()
@@ -214,6 +217,31 @@ def dcmqi_reads(path: Path, scratch: Path) -> list[str] | None:
     return []
 
 
+def map_volume(path: Path, scratch: Path) -> tuple[NDArray[np.float32], NDArray]:
+    """Let dcmqi make a volume of a parametric map: (slices, rows, columns), affine in RAS."""
+    folder = scratch / "map"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    done = _run(
+        [dcmqi("paramap2itkimage"), "--inputDICOM", str(path), "--outputDirectory", str(folder),
+         "--outputType", "nii"]
+    )  # fmt: skip
+    files = list(folder.glob("*.nii.gz"))
+    if done.returncode or len(files) != 1:
+        raise AssertionError((done.stdout + done.stderr)[-500:])
+    image = nib.load(files[0])
+    return np.asarray(image.dataobj, np.float32).transpose(2, 1, 0), image.affine
+
+
+def dcmqi_reads_map(path: Path, scratch: Path) -> list[str]:
+    """Let dcmqi read a parametric map."""
+    try:
+        map_volume(path, scratch)
+    except AssertionError as trouble:
+        return [str(trouble)]
+    return []
+
+
 def drawn(path: Path, scratch: Path) -> NDArray[np.bool_]:
     """Let DCMTK draw all frames of a segmentation: (frames, rows, columns), True where not 0."""
     folder = scratch / "drawn"
@@ -269,6 +297,13 @@ def dcmj2pnm(path: Path, scratch: Path) -> list[str]:
     return [done.stderr[:300]] if done.returncode else []
 
 
+def drtdump(path: Path, _scratch: Path) -> list[str]:
+    """Let DCMTK read an RT object into its own classes, module by module."""
+    done = _run([find("drtdump"), "-v", str(path)])
+    said = (done.stdout + done.stderr).splitlines()
+    return [line for line in said if line.startswith(("E:", "F:")) or "absent in" in line]
+
+
 def dcmftest(path: Path, _scratch: Path) -> list[str]:
     """Let DCMTK see whether it is a DICOM file at all."""
     said = _run([find("dcmftest"), str(path)]).stdout
@@ -299,6 +334,10 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["AIR"] = rules
     elif sop_class in _SEGMENTATIONS:
         judges["dcmqi"] = dcmqi_reads
+    elif sop_class == ParametricMapStorage:
+        judges["dcmqi"] = dcmqi_reads_map
+    elif sop_class == RTStructureSetStorage:
+        judges["drtdump"] = drtdump
     elif sop_class == GrayscaleSoftcopyPresentationStateStorage:
         judges["dcmpschk"] = dcmpschk
     elif sop_class in _NO_PICTURES:
@@ -340,7 +379,7 @@ def _class_of(path: Path) -> str:
     return str(dcmread(path, stop_before_pixels=True).SOPClassUID)
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], seconds: float = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, timeout=240
+        command, capture_output=True, text=True, errors="replace", check=False, timeout=seconds
     )
