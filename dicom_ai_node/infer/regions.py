@@ -20,9 +20,10 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.slide import Tile
-from dicom_ai_node.infer.measure import AREA, MEAN
+from dicom_ai_node.infer.measure import AREA
 from dicom_ai_node.infer.slide import OpenSlide, gaps, on_disk, open_slide, spans
 from dicom_ai_node.infer.units import NO_UNIT
+from dicom_ai_node.infer.uptake import MEAN
 from dicom_ai_node.neural.separate import inside
 
 MARGIN_PX = 48
