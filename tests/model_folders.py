@@ -3,7 +3,8 @@
 `threshold_model(folder)` writes a complete model folder. Its UNet says `Bright` where the scaled
 intensity is above 0.6, so that what comes out of any phantom can be foreseen to the pixel.
 `class_model(folder)` writes one that classifies, with a small residual network of chance weights,
-`box_model(folder)` one that puts a box of a fifth of the image around its brightest place.
+`box_model(folder)` one that puts a box of a fifth of the image around its brightest place,
+`instance_model(folder)` one that takes what is bright for the cores of objects.
 """
 
 import hashlib
@@ -79,13 +80,13 @@ def pair_facts(**changes: object) -> dict[str, Any]:
     return facts(**content)
 
 
-def definition(axes: int, inputs: int = 1) -> dict[str, Any]:
+def definition(axes: int, inputs: int = 1, channels: int = 2) -> dict[str, Any]:
     """Return `network_def` of the smallest UNet there is, 1 x 1 kernels all the way."""
     return {
         "_target_": "monai.networks.nets.UNet",
         "spatial_dims": axes,
         "in_channels": inputs,
-        "out_channels": 2,
+        "out_channels": channels,
         "channels": [1, 1],
         "strides": [1],
         "kernel_size": 1,
@@ -95,9 +96,10 @@ def definition(axes: int, inputs: int = 1) -> dict[str, Any]:
     }
 
 
-def threshold_weights(axes: int, inputs: int = 1) -> dict[str, torch.Tensor]:
-    """Return weights that give the logits 0 and STEEP x (mean intensity - THRESHOLD)."""
-    network = UNet(**{k: v for k, v in definition(axes, inputs).items() if k != "_target_"})
+def threshold_weights(axes: int, inputs: int = 1, channels: int = 2) -> dict[str, torch.Tensor]:
+    """Return weights that give the logits 0 and, last, STEEP x (mean intensity - THRESHOLD)."""
+    made = definition(axes, inputs, channels)
+    network = UNet(**{k: v for k, v in made.items() if k != "_target_"})
     weights = {
         key: torch.ones_like(value) if key.endswith("running_var") else torch.zeros_like(value)
         for key, value in network.state_dict().items()
@@ -105,8 +107,10 @@ def threshold_weights(axes: int, inputs: int = 1) -> dict[str, torch.Tensor]:
     weights["model.0.conv.weight"] += 1 / inputs
     weights["model.0.adn.N.weight"] += 1
     # (in, out, ...): the first input is the skip connection, the second output is the segment.
-    weights["model.2.conv.weight"][0, 1] = STEEP
-    weights["model.2.conv.bias"][1] = -STEEP * THRESHOLD
+    weights["model.2.conv.weight"][0, -1] = STEEP
+    weights["model.2.conv.bias"][-1] = -STEEP * THRESHOLD
+    if channels > 2:
+        weights["model.2.conv.bias"][1] = -STEEP  # no rim
     return weights
 
 
@@ -385,3 +389,48 @@ def box_golden() -> dict[str, np.ndarray[Any, Any]]:
     at, chance = found.corners, 1 / (1 + np.exp(-(0.5 * found.logit - 1)))
     box = (found.of, chance, at.top / 32, at.left / 32, at.bottom / 32, at.right / 32)
     return {"image": image, "boxes": np.array([box], np.float32)}
+
+
+def instance_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a model that finds objects; None removes."""
+    content: dict[str, Any] = {
+        "name": "bright_nuclei",
+        "version": "1.0.0",
+        "kind": "segment_instances",
+        "title": "Nuclei by their brightness",
+        "manufacturer": "tests",
+        "modality": ["SM", "GM"],
+        "sees": "regions",
+        "intensity": {"scaling": "percentile", "low": 0, "high": 100},
+        "grid": {"size_px": [128, 128]},
+        "segments": [
+            {
+                "number": 1,
+                "label": "Nucleus",
+                "category": ["91723000", "SCT", "Anatomical Structure"],
+                "type": ["84640000", "SCT", "Nucleus"],
+                "colour_rgb": [0, 158, 115],
+            }
+        ],
+        "settings": {"core": 0.5, "inside": 0.5, "smallest_px": 12, "spacing_um": [0.2, 0.7]},
+        "golden": {"file": "golden/golden.npz", "min_dice": 0.98},
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def instance_model(parent: Path, **changes: object) -> Path:
+    """Write the folder of a model that finds objects one by one and return it."""
+    content = instance_facts(**changes)
+    folder = parent / str(content["name"])
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition(2, 1, 3)}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    (folder / "models/model.safetensors").write_bytes(save(threshold_weights(2, 1, 3)))
+    image = np.full((40, 40), 20, np.float32)
+    image[8:20, 8:20] = image[25:36, 22:34] = 220
+    save_golden(folder, image=image, labels=(image > 100).astype(np.uint8))
+    return seal(folder)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
@@ -22,11 +23,14 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
+    VLMicroscopicImageStorage,
+    VLWholeSlideMicroscopyImageStorage,
     XRayAngiographicImageStorage,
 )
 from scipy.ndimage import gaussian_filter, shift
 
 from dicom_ai_node.domain.uids import derive_uid
+from dicom_ai_node.samples.slides import whole_slide
 
 CANARY = "ZZCANARY^PHI"
 """The name of the patient. No log, ledger row, metric or message may ever contain it."""
@@ -375,3 +379,72 @@ def _changed(ds: FileDataset, index: int, changes: dict[str, object]) -> FileDat
     ds.file_meta.MediaStorageSOPClassUID = ds.get("SOPClassUID", "")
     ds.file_meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID", "")
     return ds
+
+
+def sm_values(rows: int, columns: int) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
+    """Return stained discs of radius 9 on bright ground, (rows, columns, 3), and their middles.
+
+    They lie 32 pixels apart from (24, 24) on, so that some lie across the borders of tiles.
+    """
+    y, x = np.mgrid[:rows, :columns]
+    pixels = np.empty((rows, columns, 3), np.uint8)
+    pixels[:] = (225, 205, 235)
+    middles = [(r, c) for r in range(24, rows - 12, 32) for c in range(24, columns - 12, 32)]
+    for row, column in middles:
+        pixels[(y - row) ** 2 + (x - column) ** 2 <= 81] = (90, 40, 130)
+    return pixels, middles
+
+
+def sm(
+    rows: int = 192, columns: int = 256, tile_px: int = 64, um: float = 0.5, **changes: object
+) -> FileDataset:
+    """Return a whole slide of `sm_values` in square tiles, TILED_FULL, `um` micrometres a pixel."""
+    ds = _instance(VLWholeSlideMicroscopyImageStorage, "SM", 0)
+    del ds.BodyPartExamined
+    whole_slide(ds, "phantom", sm_values(rows, columns)[0], tile_px, um / 1000)
+    return _changed(ds, 0, changes)
+
+
+def sparse(ds: FileDataset, kept: Iterable[int]) -> FileDataset:
+    """Return a slide, TILED_FULL before, as one that has only these tiles, numbered from 0."""
+    size = int(ds.Rows)
+    frame_bytes = size * size * 3
+    across = int(ds.TotalPixelMatrixColumns) // size
+    stored, groups = ds.PixelData, []
+    ds.PixelData = b"".join(stored[n * frame_bytes : (n + 1) * frame_bytes] for n in kept)
+    for n in kept:
+        position, content, group = Dataset(), Dataset(), Dataset()
+        row, column = divmod(n, across)
+        position.RowPositionInTotalImagePixelMatrix = row * size + 1
+        position.ColumnPositionInTotalImagePixelMatrix = column * size + 1
+        for axis in "XYZ":
+            setattr(position, f"{axis}OffsetInSlideCoordinateSystem", "0")
+        content.DimensionIndexValues = [row + 1, column + 1]
+        group.PlanePositionSlideSequence, group.FrameContentSequence = [position], [content]
+        groups.append(group)
+    ds.DimensionOrganizationType, ds.NumberOfFrames = "TILED_SPARSE", len(groups)
+    ds.PerFrameFunctionalGroupsSequence = groups
+    ds.DimensionIndexSequence = []
+    for keyword in ("RowPositionInTotalImagePixelMatrix", "ColumnPositionInTotalImagePixelMatrix"):
+        item = Dataset()
+        item.DimensionIndexPointer = Tag(keyword)
+        item.FunctionalGroupPointer = Tag("PlanePositionSlideSequence")
+        item.DimensionOrganizationUID = ds.DimensionOrganizationSequence[0].DimensionOrganizationUID
+        ds.DimensionIndexSequence.append(item)
+    path = Dataset()
+    path.OpticalPathIdentifier = "1"
+    ds.SharedFunctionalGroupsSequence[0].OpticalPathIdentificationSequence = [path]
+    return ds
+
+
+def vl_microscopic(rows: int = 100, columns: int = 120, **changes: object) -> FileDataset:
+    """Return a microscopy image in one piece of `sm_values`; it says no pixel spacing."""
+    ds = _instance(VLMicroscopicImageStorage, "GM", 0)
+    del ds.BodyPartExamined
+    ds.ImageType, ds.LossyImageCompression = ["ORIGINAL", "PRIMARY"], "00"
+    ds.PatientOrientation, ds.Laterality, ds.AcquisitionContextSequence = "", "", []
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.Rows, ds.Columns = rows, columns
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = sm_values(rows, columns)[0].tobytes()
+    return _changed(ds, 0, changes)

@@ -38,6 +38,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("cr-chest", "chest-x-ray"),
     ("cr-chest", "pneumonia"),
     ("cr-chest", "lungs"),
+    ("sm-nuclei", "nuclei"),
     ("pet-brain", ""),  # no model for it is shipped yet: it is received and stored
 )
 """Each sample, and a route that has to take it."""

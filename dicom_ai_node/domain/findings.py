@@ -154,6 +154,40 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instances:
+    """Objects that were found one by one, such as nuclei, each with its outline.
+
+    Attributes
+    ----------
+    points
+        (points, 2) float32: closed outlines one after the other as (row, column), where pixel
+        centres have whole numbers; in the total pixel matrix of a slide, else in the frame.
+    starts
+        (objects + 1,) int64: object n has the points from `starts[n]` up to `starts[n + 1]`.
+    numbers, areas_px
+        (objects,) uint8 and int32: the number of its segment, and how many pixels it has.
+    frames
+        (objects,) int32: the place in `sources` of the frame on which its middle lies.
+    """
+
+    points: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    numbers: NDArray[np.uint8]
+    areas_px: NDArray[np.int32]
+    frames: NDArray[np.int32]
+    sources: tuple[SourceFrame, ...]
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        """How many objects there are."""
+        return len(self.numbers)
+
+    def outlines(self) -> list[NDArray[np.float32]]:
+        """Return the points of every object, (points, 2)."""
+        return np.split(self.points, self.starts[1:-1]) if len(self) else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
     """Where in the image a network has found what speaks for a class.
 
@@ -289,6 +323,7 @@ class Findings:
     heat_map: HeatMap | None = None
     trajectories: tuple[Trajectory, ...] = ()
     quality: ImageQuality | None = None
+    instances: Instances | None = None
     restoration: Restoration | None = None
     derived: DerivedPixels | None = None
     notes: tuple[str, ...] = ()

@@ -96,6 +96,10 @@ class Frames:
         How much of the patient along the normal each frame stands for (half the way to either
         neighbour), or `None` for projections and cines. Lets volumes be summed over slices
         that are tilted or unevenly spaced.
+    histogram
+        (256,) how often each value of 0..255 occurs in the whole picture that the frames are
+        parts of, or `None` where they are no parts: parts are scaled by the whole, or bare
+        glass would be stretched until it shows something.
     """
 
     array: NDArray[np.float32]
@@ -114,6 +118,8 @@ class Frames:
         """Return where `points` (..., 2), rows and columns of the source, lie in `array`."""
         found: NDArray[np.float64] = (points - np.asarray(self.corner_px)) / self.step_px
         return found
+
+    histogram: NDArray[np.int64] | None = None
 
 
 Image: TypeAlias = Volume | Frames

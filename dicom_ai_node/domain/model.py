@@ -17,6 +17,7 @@ class Sees(StrEnum):
     VOLUME = "volume"  # one evenly spaced, orthogonal volume; anything else is rejected
     SLICES = "slices"  # the slices of a volume one by one; tilt and uneven gaps are fine
     FRAMES = "frames"  # projections, ultrasound images, cines: one frame after the other
+    REGIONS = "regions"  # microscopy: a slide region by region of `grid.size_px`, in its own pixels
 
 
 class Scaling(StrEnum):

@@ -4,6 +4,7 @@ OUTPUTS = (
     "segmentation",
     "segmentation_fractional",
     "segmentation_labelmap",
+    "annotations",
     "rt_structure_set",
     "derived_image",
     "presentation_state",

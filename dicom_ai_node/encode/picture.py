@@ -44,13 +44,15 @@ _WHOLE_FROM = 1000
 class Entry:
     """One line of the legend: the colour of the outline, or `None` for plain text.
 
-    `is_scale` puts the colours of a heat map before the text.
+    `is_scale` puts the colours of a heat map before the text, `bar_px` a bar of this length: so
+    long is in the picture what the text says.
     """
 
     text: str
     colour_rgb: tuple[int, int, int] | None = None
     is_quiet: bool = False
     is_scale: bool = False
+    bar_px: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def draw(
     Parameters
     ----------
     frame
-        (rows, columns) uint8, more is brighter.
+        (rows, columns) uint8, more is brighter, or (rows, columns, 3) in RGB.
     masks
         (rows, columns) bool and a colour each, drawn in this order.
     heat
@@ -107,18 +109,17 @@ def draw(
     marks
         Ways, and lines with a word beside each, on top of everything else.
     """
-    width = sheet.size[0]
-    grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
-    shown = np.repeat(np.asarray(grey)[..., None], 3, axis=-1).astype(np.float32)
+    large = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC).convert("RGB")
+    shown = np.asarray(large, np.float32).copy()
     if heat is not None:
         warmth = Image.fromarray(heat.astype(np.float32))
         shown = blended(shown, np.asarray(warmth.resize(sheet.size, Image.Resampling.BILINEAR)))
-    line_px = max(2, width // 300)
+    line_px = max(2, sheet.size[0] // 300)
     for mask, colour in masks:
-        large = _enlarged(mask, sheet.size)
-        shown[large] += TINT * (np.asarray(colour, np.float32) - shown[large])
-        inner = ndimage.binary_erosion(large, iterations=line_px, border_value=1)
-        shown[large & ~inner] = colour
+        covered = _enlarged(mask, sheet.size)
+        shown[covered] += TINT * (np.asarray(colour, np.float32) - shown[covered])
+        inner = ndimage.binary_erosion(covered, iterations=line_px, border_value=1)
+        shown[covered & ~inner] = colour
     drawn, shape = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), frame.shape[:2]
     draw_trails(drawn, [item for item in marks if isinstance(item, Trail)], shape)
     lines = [item for item in marks if isinstance(item, Mark)]
@@ -201,6 +202,10 @@ def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
             if number == 0 and entry.is_scale:
                 bar = Image.fromarray(scale(step * _SCALE_STEPS, step * 2 // 3))
                 strip.paste(bar, (step // 3, top + step // 6))
+            if number == 0 and entry.bar_px:
+                middle = top + step // 2
+                edge = (step // 3, middle - step // 12, step // 3 + entry.bar_px, middle)
+                pen.rectangle(edge, fill=_TEXT)
             colour = _QUIET_TEXT if entry.is_quiet else _TEXT
             pen.text((_indent(sheet, entry), top), text, fill=colour, font=letters)
             line += 1
@@ -211,6 +216,8 @@ def _indent(sheet: Sheet, entry: Entry) -> int:
     step = int(sheet.text_px * 1.4)
     if entry.is_scale:
         return step * (_SCALE_STEPS + 1)
+    if entry.bar_px:
+        return step + entry.bar_px
     return step // 3 if entry.colour_rgb is None else step * 4 // 3
 
 

@@ -24,11 +24,13 @@ from dicom_ai_node.encode.curves import panels_of
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
 from dicom_ai_node.encode.marks import Mark, marks_of
+from dicom_ai_node.encode.outlines import outlines_on, scale_bar
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, pixel_aspect, planes
 from dicom_ai_node.encode.plot import draw_plot, plot_size
 from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
 from dicom_ai_node.encode.sides import add_laterality
+from dicom_ai_node.encode.tiles import is_on_slide
 from dicom_ai_node.encode.trails import Trail
 
 KIND = "secondary_capture"
@@ -67,7 +69,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     where = planes(backdrop.sources, origin.sources)
     found = findings.segmentation
     index = {} if found is None else {frame: at for at, frame in enumerate(found.sources)}
-    _, rows, columns = backdrop.array.shape
+    rows, columns = backdrop.array.shape[1:3]
     size = displayed_size(rows, columns, pixel_aspect(where[0]))
     scene = _Scene(findings, origin, backdrop, index, marks_of(findings, origin), size)
     if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
@@ -80,7 +82,10 @@ def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
     caption = f"Image {plane.header.get('InstanceNumber') or 1}"
     if is_multiframe(plane.header):
         caption += f", frame {plane.frame.number}"
+    if is_on_slide(plane.header):
+        caption = f"tile {plane.frame.number}; the numbers are those of the whole slide"
     legend = legend_of(scene.findings, scene.origin.model, plane.frame, caption)
+    legend += scale_bar(plane, scene.size[0] / scene.backdrop.array.shape[2])
     sheet = _sheet(scene, lines_of(scene.size, legend))
     picture = _drawn(scene, sheet, at, legend)
     image = _image(scene, plane, SecondaryCaptureImageStorage, number)
@@ -141,6 +146,7 @@ def _drawn(scene: _Scene, sheet: Sheet, at: int, legend: Sequence[Entry]) -> NDA
     if heat is not None and frame in heat.sources:
         warmth = heat.array[heat.sources.index(frame)]
     marks: list[Mark | Trail] = [mark for mark in scene.marks if mark.source == frame]
+    marks += outlines_on(frame, scene.findings.instances, scene.origin)
     marks += _trails(scene, frame)
     return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth, marks)
 
@@ -210,7 +216,8 @@ def _masks(
     scene: _Scene, frame: SourceFrame
 ) -> list[tuple[NDArray[np.bool_], tuple[int, int, int]]]:
     found = scene.findings.segmentation
-    if found is None or frame not in scene.label_index:
+    is_by_outline = scene.findings.instances is not None
+    if found is None or frame not in scene.label_index or is_by_outline:
         return []
     labels = found.labels[scene.label_index[frame]]
     present = np.bincount(labels.ravel(), minlength=256)

@@ -30,6 +30,7 @@ from dicom_ai_node.encode.provenance import (
     derived_from,
     source_images,
 )
+from dicom_ai_node.encode.tiles import add_place, add_tiles, is_on_slide
 
 MOST_SEGMENTS = 20
 """More segments than this go into another instance of the series: viewers choke on one."""
@@ -90,6 +91,9 @@ def segmentation_header(
     if are_placed(where):
         seg.FrameOfReferenceUID = source.FrameOfReferenceUID
         seg.PositionReferenceIndicator = source.get("PositionReferenceIndicator") or None
+    elif is_on_slide(source):
+        add_place(seg, source)
+        seg.PatientOrientation = None
     else:
         seg.PatientOrientation = source.get("PatientOrientation") or None
     inputs = _primary_first(origin.sources, source)
@@ -154,6 +158,9 @@ def _described(origin: Origin, segment: Segment, number: int) -> Dataset:
 
 def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]) -> None:
     """Add dimensions and functional groups, PS3.3 C.7.6.16 and C.7.6.17."""
+    if is_on_slide(where[0].header):
+        _add_groups_of_tiles(seg, origin, part, where)
+        return
     is_placed = are_placed(where)
     distinct = list(dict.fromkeys(plane.frame for plane in where))
     first = {plane.frame: plane for plane in reversed(where)}
@@ -172,12 +179,31 @@ def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
         if is_placed:
             _place(item, plane, shared)
         if number is not None:
-            identification = Dataset()
-            identification.ReferencedSegmentNumber = number
-            item.SegmentIdentificationSequence = [identification]
+            item.SegmentIdentificationSequence = [_identified(number)]
         item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
         groups.append(item)
     seg.PerFrameFunctionalGroupsSequence = groups
+
+
+def _add_groups_of_tiles(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]) -> None:
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [_measures(where[0], None)]
+    seg.SharedFunctionalGroupsSequence = [shared]
+    seg.PerFrameFunctionalGroupsSequence = []
+    numbers = [None if segment is None else segment + 1 for segment, _ in part.frames]
+    for number, plane in zip(numbers, where, strict=True):
+        item = Dataset()
+        if number is not None:
+            item.SegmentIdentificationSequence = [_identified(number)]
+        item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
+        seg.PerFrameFunctionalGroupsSequence.append(item)
+    add_tiles(seg, numbers, where, derive_uid(origin.job, "dimensions"))
+
+
+def _identified(number: int) -> Dataset:
+    identification = Dataset()
+    identification.ReferencedSegmentNumber = number
+    return identification
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,8 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     report.CurrentRequestedProcedureEvidenceSequence = here
     if elsewhere:
         report.PertinentOtherEvidenceSequence = elsewhere
-    measured = {item.concept.scheme_designator for item in findings.measurements}
-    if findings.quality is not None or SCHEME in measured:
+    schemes = {item.concept.scheme_designator for item in findings.measurements}
+    if findings.quality is not None or SCHEME in schemes:
         report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
         report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)

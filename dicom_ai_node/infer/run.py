@@ -1,5 +1,6 @@
 """One inference from files to findings: read, place, guard, ask, bring back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pydicom.errors import InvalidDicomError
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image, Volume
-from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.align import aligned
@@ -18,6 +19,7 @@ from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.guard import Guard, guarded, with_quality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
+from dicom_ai_node.infer.regions import run_on_regions
 from dicom_ai_node.infer.resample import placed
 from dicom_ai_node.infer.stored import as_stored
 
@@ -47,6 +49,10 @@ def run_inference(
     """
     if misfits := facts.misfits(order.inputs):
         raise TaskFailed(misfits)
+    if facts.sees is Sees.REGIONS:
+        ((name, paths),) = order.inputs.items()
+        _check(paths, facts, name)
+        return run_on_regions(order, facts, task, max_pixels_bytes)
     images = {name: _read(order, name, facts, max_pixels_bytes) for name in sorted(order.inputs)}
     reference = images[facts.reference or next(iter(images))]
     grid = placed(reference, facts.grid)
@@ -70,9 +76,7 @@ def run_inference(
 
 def _read(order: InferenceOrder, name: str, facts: ModelFacts, max_pixels_bytes: int) -> Image:
     paths = order.inputs[name]
-    modality = _modality(paths[0])
-    if modality is not None:
-        check_modality(modality, facts, name)
+    _check(paths, facts, name)
     image = read_series(paths, facts.sees, options=order.options, max_pixels_bytes=max_pixels_bytes)
     seen = canonical(image).volume if isinstance(image, Volume) else image
     check_coverage(seen, facts, name)
@@ -84,6 +88,12 @@ def _beside(image: Image, reference: Image, name: str, facts: ModelFacts) -> Ima
     if not isinstance(image, Volume) or not isinstance(reference, Volume):
         raise TaskFailed(f"{facts.name} has several inputs that are no volumes")
     return aligned(image, reference, name, facts.input(name).outside)
+
+
+def _check(paths: Sequence[Path], facts: ModelFacts, name: str) -> None:
+    modality = _modality(paths[0])
+    if modality is not None:
+        check_modality(modality, facts, name)
 
 
 def _modality(path: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import dcmread
 
 PIXELS = Path(__file__).parent / "pixels"
@@ -28,6 +29,7 @@ COPIES: Mapping[str, str] = {
 """Images that are taken as they are."""
 
 MR = "train/hippocampus/images/hippocampus_003.nii.gz"
+NUCLEI = ("2246874c8b5b", "3bfa8b3b01fd", "cbca32daaae3", "cbff60361ded")
 PET = "train/brain-pet-template/CN_PET_TEMPLATE.nii.gz"
 
 
@@ -93,6 +95,16 @@ def pet_brain(data: Path) -> dict[str, NDArray[Any]]:
     }
 
 
+def sm_nuclei(data: Path) -> Image.Image:
+    """Return four fields of one section, side by side."""
+    fields = [Image.open(data / f"train/nuclei/image/he_{name}_0.png") for name in NUCLEI]
+    size = fields[0].width
+    sheet = Image.new("RGB", (2 * size, 2 * size))
+    for place, field in enumerate(fields):
+        sheet.paste(field.convert("RGB"), (place % 2 * size, place // 2 * size))
+    return sheet
+
+
 def main(data: Path, folder: Path = PIXELS) -> None:
     """Write all of `pixels/`."""
     folder.mkdir(exist_ok=True)
@@ -101,6 +113,7 @@ def main(data: Path, folder: Path = PIXELS) -> None:
         np.savez_compressed(folder / f"{make.__name__}.npz", **arrays)
     for source, name in COPIES.items():
         shutil.copyfile(data / source, folder / name)
+    sm_nuclei(data).save(folder / "sm_nuclei.png", optimize=True)
 
 
 if __name__ == "__main__":

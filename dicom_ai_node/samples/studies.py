@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydicom.dataset import FileDataset
 
-from dicom_ai_node.samples import images, volumes
+from dicom_ai_node.samples import images, slides, volumes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,15 @@ SAMPLES: tuple[Sample, ...] = (
         licence="CC BY 4.0",
         make=images.us_cine,
         truth="head circumference 98.67 mm in every frame; the path is images.cine_path_px",
+    ),
+    Sample(
+        name="sm-nuclei",
+        title="Whole slide, made: four fields of a stained section as tiles, 0.5 um assumed",
+        modality="SM",
+        source="2018 Data Science Bowl, 2246874c, 3bfa8b3b, cbca32da, cbff6036",
+        licence="CC0",
+        make=slides.sm_nuclei,
+        truth="294 nuclei were drawn in the four fields",
     ),
 )
 

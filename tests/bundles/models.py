@@ -7,6 +7,7 @@ from types import ModuleType
 from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.detect import BoxRecipe
 from dicom_ai_node.training.folder import facts_of
+from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
 from dicom_ai_node.training.restore import RestoreRecipe
 
@@ -15,6 +16,7 @@ MATERIAL = Path(__file__).parents[3] / "shared/material"
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.yaml"))
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
 DETECTORS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "detect"]
+COUNTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment_instances"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
 RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
@@ -33,6 +35,12 @@ def _module_of(name: str) -> ModuleType:
 def recipe_of(name: str) -> Recipe:
     """Return the recipe of a model that segments."""
     recipe: Recipe = _module_of(name).RECIPE
+    return recipe
+
+
+def counting_recipe_of(name: str) -> InstanceRecipe:
+    """Return the recipe of a model that counts."""
+    recipe: InstanceRecipe = _module_of(name).RECIPE
     return recipe
 
 

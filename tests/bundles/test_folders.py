@@ -32,6 +32,7 @@ CHANNELS: Mapping[str, Callable[[ModelFacts], int]] = {
     "classify": lambda facts: len(facts.classes),
     "detect": lambda facts: len(facts.classes) + 4,
     "restore": lambda _facts: 1,
+    "segment_instances": lambda _facts: 3,  # background, rim and core
 }
 """What the network of a model of each kind gives."""
 EVERY_MODEL = pytest.mark.parametrize("name", NAMES)

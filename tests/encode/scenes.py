@@ -21,6 +21,7 @@ from dicom_ai_node.domain.findings import (
     FindingClass,
     Findings,
     HeatMap,
+    Instances,
     Measurement,
     OperatingPoint,
     Segment,
@@ -38,6 +39,7 @@ from dicom_ai_node.domain.model import (
 )
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
+from dicom_ai_node.domain.slide import slide_of
 from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
 from dicom_ai_node.encode.headers import normalised, read_sources
 from dicom_ai_node.infer.measure import measurements
@@ -126,6 +128,21 @@ FOLLOWER = replace(
     golden=Golden(file="golden/golden.npz", max_difference=0.5),
     segments=(LIVER, POINTED_AT),
 )
+NUCLEUS = Segment(
+    number=1, label="Nucleus", category=ANATOMY, type=Code("84640000", "SCT", "Nucleus")
+)
+COUNTER = replace(
+    MODEL,
+    name="counted_nuclei",
+    kind="segment_instances",
+    title="Cell nuclei",
+    modality=("SM", "GM"),
+    sees=Sees.REGIONS,
+    segments=(NUCLEUS,),
+)
+QUANTITY = Code("246205007", "SCT", "Quantity")
+NO_UNITS, UM2 = codes.UCUM.NoUnits, codes.UCUM.SquareMicrometer
+PER_MM2 = Code("/mm2", "UCUM", "per square millimeter")
 SMOOTHING = Code("113087", "DCM", "Smoothing")
 RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 RESTORER = replace(
@@ -456,6 +473,60 @@ def _backdrop(found: Segmentation, headers: Sequence[Dataset]) -> Backdrop:
     )
 
 
+def counted(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return discs found one by one on a microscopy image of a phantom, as many as it shows."""
+    headers = [normalised(image) for image in received]
+    header = headers[0]
+    slide = slide_of(header)
+    _, middles = phantoms.sm_values(*slide.shape)
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = np.stack([np.sin(turn), np.cos(turn)], axis=1) * 9
+    outlines = [(circle + middle).astype(np.float32) for middle in middles]
+    y, x = np.mgrid[: slide.shape[0], : slide.shape[1]]
+    matrix = np.zeros(slide.shape, np.uint8)
+    for row, column in middles:
+        matrix[(y - row) ** 2 + (x - column) ** 2 <= 81] = 1
+    high, wide = slide.tile_shape
+    labels = np.stack(
+        [matrix[t.row : t.row + high, t.column : t.column + wide] for t in slide.tiles]
+    )
+    sources = frames_of(headers)
+    on = [
+        next(
+            place for place, tile in enumerate(slide.tiles)
+            if tile.row <= row < tile.row + high and tile.column <= column < tile.column + wide
+        )
+        for row, column in middles
+    ]  # fmt: skip
+    findings = Findings(
+        segmentation=Segmentation(
+            labels=labels,
+            sources=sources,
+            segments=(NUCLEUS,),
+            probabilities=labels[None] * np.float16(0.9),
+        ),
+        instances=Instances(
+            points=np.concatenate(outlines),
+            starts=np.arange(len(outlines) + 1, dtype=np.int64) * len(turn),
+            numbers=np.ones(len(outlines), np.uint8),
+            areas_px=np.full(len(outlines), 253, np.int32),
+            frames=np.array(on, np.int32),
+            sources=sources,
+            segments=(NUCLEUS,),
+        ),
+        measurements=(
+            Measurement(concept=QUANTITY, value=len(middles), unit=NO_UNITS, of=1),
+            Measurement(concept=QUANTITY, value=1953.125, unit=PER_MM2, of=1),
+            Measurement(concept=AREA, value=63.25, unit=UM2, of=1, derivation=MEAN),
+        ),
+        backdrop=Backdrop(
+            array=np.repeat(labels[:1, ..., None] * np.uint8(60) + 100, 3, axis=-1),
+            sources=sources[:1],
+        ),
+    )
+    return Scene(findings=findings, origin=origin(headers, **{"model": COUNTER, **changes}))
+
+
 def nothing(received: Sequence[Dataset]) -> Scene:
     """Return a scene in which the model looked and found nothing."""
     full = scene(received)
@@ -564,6 +635,12 @@ FOLLOWED: Mapping[str, Callable[[], Scene]] = {
 }
 """What is said about cines, by the name that the table of the validators shows."""
 
+COUNTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    "whole slide": lambda: [phantoms.sm()],
+    "sparse slide": lambda: [phantoms.sparse(phantoms.sm(), range(12))],
+    "microscopy image": lambda: [phantoms.vl_microscopic()],
+}
+"""Sources on which objects were found one by one."""
 
 RESTORED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     name: SOURCES[name]

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from highdicom.seg import segread
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Segmentation
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Encoder
+from dicom_ai_node.domain.slide import slide_of
 from dicom_ai_node.encode.headers import read_sources
 from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
@@ -36,6 +38,7 @@ DOUBTFUL: Mapping[str, Callable[[], scenes.Scene]] = {
     "CT, declined": lambda: scenes.declined(phantoms.ct(4)),
 }
 """Inputs that the guard of a model has something to say about."""
+COUNTED = {f"{name}, counted": make for name, make in scenes.COUNTED.items()}
 RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.items()} | {
     f"{name}, finer": (scenes.RESTORED[name], 2) for name in ("CT", "MR", "US", "US cine")
 }
@@ -48,6 +51,7 @@ SOURCES = [
     *DETECTED,
     *DOUBTFUL,
     *scenes.FOLLOWED,
+    *COUNTED,
     REAL_HEAD,
     NOTHING,
     NO_BOXES,
@@ -60,6 +64,7 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation": _ALWAYS | {"dciodvfy"},
     "segmentation_fractional": _ALWAYS | {"dciodvfy"},
     "segmentation_labelmap": _ALWAYS,
+    "annotations": _ALWAYS | {"dciodvfy"},
     "rt_structure_set": _ALWAYS | {"dciodvfy", "drtdump"},
     "parametric_map": _ALWAYS | {"dciodvfy", "dcmqi"},
     "presentation_state": _ALWAYS | {"dciodvfy"},
@@ -145,7 +150,7 @@ def test_another_implementation_finds_every_voxel_where_the_model_put_it(
             _assert_same_place(found, made.scene.origin.sources, value, seen, affine)
 
 
-@pytest.mark.parametrize("source", [*scenes.SOURCES, REAL_HEAD])
+@pytest.mark.parametrize("source", [*scenes.SOURCES, *COUNTED, REAL_HEAD])
 def test_another_implementation_draws_every_frame_as_the_model_labelled_it(
     source: str, written: Mapping[str, Written], tmp_path: Path
 ) -> None:
@@ -169,6 +174,22 @@ def test_another_implementation_draws_every_frame_as_the_model_labelled_it(
                 assert np.array_equal(picture, labels == number)
             else:
                 assert np.array_equal(picture, labels > 0)
+
+
+@pytest.mark.parametrize("source", ["whole slide, counted", "sparse slide, counted"])
+def test_another_implementation_puts_the_tiles_of_a_slide_together(
+    source: str, written: Mapping[str, Written]
+) -> None:
+    """highdicom's reader of segmentations gives the matrix that the labels were cut from."""
+    made = _made(source, written)
+    found = made.scene.findings.segmentation
+    assert found is not None
+    slide = slide_of(made.scene.origin.sources[0])
+    wanted = np.zeros(slide.shape, np.uint8)
+    for labels, tile in zip(found.labels, slide.tiles, strict=True):
+        wanted[tile.row : tile.row + len(labels), tile.column : tile.column + len(labels)] = labels
+    matrix = segread(made.path("segmentation")).get_total_pixel_matrix(combine_segments=True)
+    assert np.array_equal(matrix, wanted)
 
 
 @pytest.mark.parametrize("source", ["US cine", "DX", "two CR", "CT tilted, uneven", REAL_HEAD])
@@ -335,6 +356,7 @@ _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
     **scenes.FOLLOWED,
     **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
     **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
+    **{name: partial(_of, scenes.counted, make) for name, make in COUNTED.items()},
     **{
         name: partial(_of, partial(scenes.restored, factor=factor), make)
         for name, (make, factor) in RESTORED.items()

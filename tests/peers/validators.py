@@ -1,7 +1,7 @@
 """Validators by others, each run the way in which it can be believed, and what they complain about.
 
 What is not judged, and only this: dciodvfy of 2022 does not know label maps; dcmqi cannot open a
-segmentation that has no place in the patient (`NoGeometry`) or whose slices do not stand in one
+segmentation that has no place in the patient (`NoGeometry`; a slide lies on glass) or whose slices do not stand in one
 evenly spaced, upright stack (`NotUpright`), because it makes one volume of it.
 """
 
@@ -23,6 +23,7 @@ from pydicom.uid import (
     ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    MicroscopyBulkSimpleAnnotationsStorage,
     ParametricMapStorage,
     RTStructureSetStorage,
     SegmentationStorage,
@@ -33,6 +34,9 @@ from tests.peers.tools import find, find_file
 
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 _SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
+_NO_PICTURES = frozenset(
+    {ColorSoftcopyPresentationStateStorage, MicroscopyBulkSimpleAnnotationsStorage}
+)
 SHEAR_MM = 0.01
 _JAVA = (
     "-Xss16m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djdk.xml.xpathExprGrpLimit=0",
@@ -204,7 +208,8 @@ def dcmqi_reads(path: Path, scratch: Path) -> list[str] | None:
     try:
         volumes(path, scratch)
     except NoGeometry:
-        return ["no geometry"] if "FrameOfReferenceUID" in dataset else None
+        is_in_patient = "FrameOfReferenceUID" in dataset and "ImageOrientationSlide" not in dataset
+        return ["no geometry"] if is_in_patient else None
     except NotUpright:
         return ["no volume"] if is_upright(dataset) else None
     except AssertionError as trouble:
@@ -335,7 +340,7 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["drtdump"] = drtdump
     elif sop_class == GrayscaleSoftcopyPresentationStateStorage:
         judges["dcmpschk"] = dcmpschk
-    elif sop_class == ColorSoftcopyPresentationStateStorage:
+    elif sop_class in _NO_PICTURES:
         pass
     else:
         judges["dcmj2pnm"] = dcmj2pnm

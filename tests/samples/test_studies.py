@@ -41,14 +41,14 @@ def studies(written: list[Path]) -> dict[str, list[Dataset]]:
 
 
 def test_every_kind_of_image_is_there(studies: dict[str, list[Dataset]]) -> None:
-    """CT, MR, PET, X-ray, ultrasound and a cine; one study in each folder."""
+    """CT, MR, PET, X-ray, ultrasound, a cine and a slide; one study in each folder."""
     assert set(studies) == {sample.name for sample in SAMPLES}
     for sample in SAMPLES:
         instances = studies[sample.name]
         assert {ds.Modality for ds in instances} == {sample.modality}
         assert len({ds.StudyInstanceUID for ds in instances}) == 1
         assert len({ds.SeriesInstanceUID for ds in instances}) == 1
-    assert {sample.modality for sample in SAMPLES} == {"CT", "MR", "PT", "CR", "US"}
+    assert {sample.modality for sample in SAMPLES} == {"CT", "MR", "PT", "CR", "US", "SM"}
     assert {name: len(instances) for name, instances in studies.items() if len(instances) > 1} == {
         "ct-head": 28, "mr-hippocampus": 35, "pet-brain": 45,
     }  # fmt: skip

@@ -25,6 +25,7 @@ from dicom_ai_node.domain.findings import (
     FindingClass,
     Findings,
     HeatMap,
+    Instances,
     Measurement,
     Restoration,
     Segment,
@@ -112,6 +113,15 @@ def everything() -> Findings:
             is_purified=True,
             declined="IN_COVERAGE: é",
         ),
+        instances=Instances(
+            points=random.random((7, 2), dtype=np.float32),
+            starts=np.array([0, 3, 7]),
+            numbers=np.ones(2, np.uint8),
+            areas_px=np.array([12, 5], np.int32),
+            frames=np.array([0, 2], np.int32),
+            sources=FRAMES,
+            segments=(segment,),
+        ),
         restoration=Restoration(
             array=random.random((3, 10, 8)).astype(np.float32),
             sources=FRAMES,
@@ -144,6 +154,12 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
     found, backdrop = findings.segmentation, findings.backdrop
     arrays = [] if found is None else [found.labels, found.probabilities]
     arrays += [] if backdrop is None else [backdrop.array]
+    found_one_by_one = findings.instances
+    if found_one_by_one is not None:
+        arrays += [
+            found_one_by_one.points, found_one_by_one.starts, found_one_by_one.numbers,
+            found_one_by_one.areas_px, found_one_by_one.frames,
+        ]  # fmt: skip
     arrays += [] if findings.restoration is None else [findings.restoration.array]
     arrays += [] if findings.derived is None else [findings.derived.pixels]
     arrays += [] if findings.heat_map is None else [findings.heat_map.array]
@@ -157,6 +173,7 @@ def _plain(findings: Findings) -> list[object]:
         findings.notes,
         found and (found.sources, found.segments, found.probabilities is None),
         backdrop and (backdrop.sources, backdrop.times_ms),
+        findings.instances and (findings.instances.sources, findings.instances.segments),
         findings.restoration and replace(findings.restoration, array=NOTHING),
         findings.derived and replace(findings.derived, pixels=NOTHING),
         findings.classification,
