@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydicom.sr.coding import Code
 
 from dicom_ai_node import log
-from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.config import NodeConfig, routes
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder
 from dicom_ai_node.domain.ports import Origin
@@ -90,7 +90,7 @@ def inference_worker(
             Catalog(folders),
             device,
             max_pixels_bytes=config.infer.max_pixels_bytes,
-            warm=tuple(dict.fromkeys(route.model for route in config.routes)),
+            warm=tuple(dict.fromkeys(route.model for route in routes(config))),
             threads=max(1, (os.cpu_count() or 1) // len(config.infer.devices)),
         )
     )

@@ -118,7 +118,7 @@ class Hospital:
                 routes=self.routes, accepts=lambda name, uid: senders[name].accepts(uid),
                 limit_seconds=60,
             ),
-            objects_in=self._objects, patience=lambda _: patience,
+            objects_in=self._objects, place=lambda *_: None, patience=lambda _: patience,
             limits=Limits(), now=self.now,
         )  # fmt: skip
         self.dispatch = Dispatch(

@@ -4,7 +4,7 @@ import re
 import socket
 
 from dicom_ai_node import compose
-from dicom_ai_node.config import NodeConfig, destinations
+from dicom_ai_node.config import NodeConfig, destinations, serve_token
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import ConfigError, NeedsAttention
 from dicom_ai_node.domain.job import Job
@@ -27,6 +27,9 @@ def check(config: NodeConfig) -> None:
     """
     destinations(config)
     compose.models(config)
+    if config.serve is not None:
+        serve_token(config)
+        compose.similar_model(config)
 
 
 def ledger_of(config: NodeConfig) -> SqlLedger:

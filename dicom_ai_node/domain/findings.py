@@ -112,6 +112,22 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """Where an image lies among others: the nearer two lie, the more alike they look.
+
+    Attributes
+    ----------
+    vector
+        (length,) float32 of length 1, so that a scalar product is the cosine of an angle.
+    sources
+        All frames that were looked at; the direction is the mean over them.
+    """
+
+    vector: NDArray[np.float32]
+    sources: tuple[SourceFrame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """What the model saw, ready to be shown: the frames that a secondary capture draws on.
 
@@ -142,4 +158,5 @@ class Findings:
     backdrop: Backdrop | None = None
     classification: Classification | None = None
     heat_map: HeatMap | None = None
+    embedding: Embedding | None = None
     notes: tuple[str, ...] = ()

@@ -94,7 +94,8 @@ def _placed(connection: Connection, model: str, which: ColumnElement[bool]) -> l
         .where(table.c.model_digest == model, which)
         .order_by(series.c.series_instance_uid)
     )
-    return [_Placed(row, np.frombuffer(row.vector, _STORED)) for row in connection.execute(query)]
+    rows: Sequence[Any] = connection.execute(query).all()
+    return [_Placed(row, np.frombuffer(row.vector, _STORED)) for row in rows]
 
 
 def _nearest(

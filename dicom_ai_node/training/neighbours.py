@@ -14,13 +14,13 @@ Vectors: TypeAlias = NDArray[np.float64]
 
 def likeness_by_angle(vectors: Vectors) -> NDArray[np.float64]:
     """Return (pictures, pictures) cosines of unit vectors."""
-    return vectors @ vectors.T
+    return np.asarray(vectors @ vectors.T)
 
 
 def likeness_by_distance(vectors: Vectors) -> NDArray[np.float64]:
     """Return (pictures, pictures) negative squared Euclidean distances."""
     squares = (vectors**2).sum(1)
-    return 2 * vectors @ vectors.T - squares[:, None] - squares[None, :]
+    return np.asarray(2 * vectors @ vectors.T - squares[:, None] - squares[None, :])
 
 
 def precisions(
