@@ -141,9 +141,11 @@ def class_facts(**changes: object) -> dict[str, Any]:
         "intensity": {"scaling": "percentile", "low": 1, "high": 99},
         "grid": {"size_px": [32, 32]},
         "classes": CLASSES,
-        "temperature": 1.5,
-        "operating_point": {"label": "Pneumonia", "threshold": 0.4},
-        "explain_layer": "layer4",
+        "settings": {
+            "temperature": 1.5,
+            "operating_point": {"label": "Pneumonia", "threshold": 0.4},
+            "explain_layer": "layer4",
+        },
         "golden": {"file": "golden/golden.npz", "max_difference": 0.02},
     }
     content.update(changes)
@@ -182,7 +184,8 @@ def class_model(parent: Path, **changes: object) -> Path:
     with torch.no_grad():
         network.fc.bias[0] += 1  # chance alone would leave it undecided
     (folder / "models/model.safetensors").write_bytes(save(network.state_dict()))
-    save_golden(folder, **class_golden(network, float(content.get("temperature", 1.0))))
+    temperature = content.get("settings", {}).get("temperature", 1.0)
+    save_golden(folder, **class_golden(network, float(temperature)))
     return seal(folder)
 
 

@@ -74,6 +74,7 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     """Say everything that is wrong with a configuration file."""
     settings = compose.settings(config)
     check_all(settings)
+    compose.judge_settings(settings)
     if as_json:
         typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
     else:

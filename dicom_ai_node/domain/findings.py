@@ -69,6 +69,14 @@ class FindingClass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """From which probability the class called `label` is reported as present."""
+
+    label: str
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
     """Which one of several classes the image as a whole belongs to.
 
@@ -81,6 +89,8 @@ class Classification:
     present
         The place of the class that is reported as present, counted from 0. Where the model has
         an operating point this need not be the most probable one.
+    operating_point
+        What decided; `None` if it was the highest probability.
     sources
         All frames that were looked at; the probabilities are the mean over them.
     """
@@ -89,6 +99,7 @@ class Classification:
     probabilities: tuple[float, ...]
     present: int
     sources: tuple[SourceFrame, ...]
+    operating_point: OperatingPoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from dicom_ai_node.domain.findings import FindingClass, Segment
 from dicom_ai_node.domain.rule import Condition
@@ -63,26 +64,22 @@ class Golden:
 
     `file` is an .npz in the model folder with `image` (float32 array on the model's grid, before
     `Intensity`) and what the model gave when it was released: `labels` (uint8), where every
-    segment's Dice must reach `min_dice`, or `probabilities` (float32, one per class), of which
-    none may differ by more than `max_difference`.
+    segment's Dice must reach `min_dice`, or numbers such as `probabilities`, of which none may
+    differ by more than `max_difference`.
     """
 
     file: str
-    min_dice: float = 1.0
-    max_difference: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatingPoint:
-    """From which probability the class called `label` is reported as present."""
-
-    label: str
-    threshold: float
+    min_dice: float | None = None
+    max_difference: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """A model folder as the node understands it. `digest` is the sha256 of its SHA256SUMS."""
+    """A model folder as the node understands it. `digest` is the sha256 of its SHA256SUMS.
+
+    `settings` is what only tasks of this kind understand, as it was written: `infer.kinds` lets
+    the kind read it, so that nobody who does not run a model has to load what runs it.
+    """
 
     name: str
     version: str
@@ -99,14 +96,10 @@ class ModelFacts:
     requires: Mapping[str, Condition] = field(default_factory=dict)
     max_extent_mm: tuple[float, float, float] | None = None
     window: SlidingWindow | None = None
-    segments: tuple[Segment, ...] = ()  # of kind segment, as all up to `measure`
-    largest_only: bool = False  # keep the largest connected part of every segment
-    fill_holes: bool = False
-    measure: tuple[str, ...] = ()
-    classes: tuple[FindingClass, ...] = ()  # of kind classify, as all up to `explain_layer`
-    temperature: float = 1.0  # logits are divided by it before softmax
-    operating_point: OperatingPoint | None = None  # without it the most probable class is present
-    explain_layer: str | None = None  # module whose 2-D feature map a heat map is made of
+    segments: tuple[Segment, ...] = ()
+    measure: tuple[str, ...] = ()  # what is measured on the segments
+    classes: tuple[FindingClass, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     display_window: tuple[float, float] | None = None  # (low, high) for the backdrop
     parameters: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,5 +1,8 @@
 """Which algorithm made a finding, as a report says it, PS3.16 TID 4019."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from highdicom import sr
 from pydicom.sr.codedict import codes
 
@@ -15,7 +18,7 @@ def algorithm(model: ModelFacts) -> sr.AlgorithmIdentification:
         "model digest": model.digest,
         "intensity": f"{steps.scaling} {steps.low:g} {steps.high:g}",
         "grid": " x ".join(f"{size:g}" for size in grid) + f" {unit}",
-        **_of_kind(model),
+        **_told(model.settings),
     }
     # What a card says freely comes after what is computed with, and never in its place.
     parameters = {**parameters, **model.parameters, **parameters}
@@ -28,14 +31,20 @@ def algorithm(model: ModelFacts) -> sr.AlgorithmIdentification:
     )
 
 
-def _of_kind(model: ModelFacts) -> dict[str, str]:
-    if not model.classes:
-        return {"largest part only": "yes" if model.largest_only else "no"}
-    point = model.operating_point
-    return {
-        "temperature": f"{model.temperature:g}",
-        "threshold": "most probable class"
-        if point is None
-        else f"{point.label} from {100 * point.threshold:g} %",
-        "explained by": model.explain_layer or "nothing",
-    }
+def _told(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of the kind in words: operating point=label Pneumonia, threshold 0.4."""
+    return {name.replace("_", " "): _value(value) for name, value in settings.items()}
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case dict():
+            return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
+        case list():
+            return " ".join(map(_value, value))
+        case _:
+            return str(value)

@@ -17,7 +17,7 @@ def legend_of(
     findings: Findings, model: ModelFacts, frame: SourceFrame, caption: str
 ) -> list[Entry]:
     """Return the legend of the picture of one frame; `caption` says which it is."""
-    entries = [*_classes(findings, model), *_segments(findings, model, frame)]
+    entries = [*_classes(findings), *_segments(findings, model, frame)]
     whole = _values(findings, None, frame)
     if whole:
         entries.append(Entry(whole))
@@ -27,7 +27,7 @@ def legend_of(
     return entries
 
 
-def _classes(findings: Findings, model: ModelFacts) -> list[Entry]:
+def _classes(findings: Findings) -> list[Entry]:
     """Return all classes with their probabilities, what is reported first, then the likeliest."""
     found = findings.classification
     if found is None:
@@ -41,7 +41,7 @@ def _classes(findings: Findings, model: ModelFacts) -> list[Entry]:
         label, is_present = found.classes[place].label, place == found.present
         says = "present" if is_present else "absent"
         text = f"{label}: {says}, probability {100 * chances[place]:.1f} %"
-        point = model.operating_point
+        point = found.operating_point
         if point is not None and point.label == label:
             text += f" (present from {100 * point.threshold:g} %)"
         entries.append(Entry(text, is_quiet=not is_present))

@@ -1,8 +1,7 @@
 """`configs/dicom.yaml` of a model folder, field for field `domain.model.ModelFacts`."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -17,14 +16,10 @@ from dicom_ai_node.domain.model import (
     SlidingWindow,
 )
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.infer.labels import classes_in, operating_point_in, segments_in
+from dicom_ai_node.domain.wording import Wording
+from dicom_ai_node.infer.labels import classes_in, segments_in
 from dicom_ai_node.infer.measure import MEASURES
 from dicom_ai_node.infer.requires import conditions
-from dicom_ai_node.infer.wording import Wording
-
-CLASSIFY = "classify"
-_OF_SEGMENT = ("segments", "window", "largest_only", "fill_holes", "measure")
-_OF_CLASSIFY = ("classes", "temperature", "operating_point", "explain_layer")
 
 _CHOICE = TypeVar("_CHOICE", Scaling, Sees)
 
@@ -36,30 +31,34 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
     ------
     ConfigError
         With every mistake, one a line, those already in `mistakes` first: unknown keys, missing
-        keys, keys of another kind, values of another type, codes that cannot be codes.
+        keys, values of another type, codes that cannot be codes. What stands in `settings` is
+        judged by the kind, see `infer.kinds`.
     """
     w = Wording(_yaml(content, folder.name, mistakes), folder.name, mistakes)
     sees = _choice(w, "sees", Sees)
-    kind = w.text("kind")
     axes = 3 if sees is Sees.VOLUME else 2
     facts = ModelFacts(
         name=w.text("name"),
         version=w.text("version"),
         digest=digest,
         folder=folder,
-        kind=kind,
+        kind=w.text("kind"),
         title=w.text("title"),
         manufacturer=w.text("manufacturer"),
         modality=w.texts("modality"),
         sees=sees,
         intensity=_intensity(w.part("intensity")),
         grid=_grid(w.part("grid"), axes),
-        golden=_golden(w.part("golden"), kind),
+        golden=_golden(w.part("golden")),
         requires=conditions(w.part("requires")) if w.has("requires") else {},
         max_extent_mm=_extent(w),
+        window=_window(w.part("window"), axes) if w.has("window") else None,
+        segments=segments_in(w),
+        measure=w.texts("measure"),
+        classes=classes_in(w),
+        settings=w.part("settings").items() if w.has("settings") else {},
         display_window=_display_window(w),
         parameters=_parameters(w),
-        **(_of_classify(w, sees) if kind == CLASSIFY else _of_segment(w, axes)),
     )
     _check(w, facts)
     w.no_more()
@@ -74,39 +73,6 @@ def _yaml(content: bytes, name: str, mistakes: list[str]) -> object:
         mistakes.append(f"{name}: configs/dicom.yaml is not YAML: {str(wrong).splitlines()[0]}")
         return {}
     return loaded
-
-
-def _of_segment(w: Wording, axes: int) -> dict[str, Any]:
-    _refuse(w, _OF_CLASSIFY, "segment")
-    return {
-        "window": _window(w.part("window"), axes) if w.has("window") else None,
-        "segments": segments_in(w),
-        "largest_only": w.yes("largest_only"),
-        "fill_holes": w.yes("fill_holes"),
-        "measure": w.texts("measure"),
-    }
-
-
-def _of_classify(w: Wording, sees: Sees) -> dict[str, Any]:
-    _refuse(w, _OF_SEGMENT, CLASSIFY)
-    if sees is Sees.VOLUME:
-        w.wrong("sees", "a model that classifies sees slices or frames")
-    classes = classes_in(w)
-    temperature = w.number("temperature", 1.0)
-    if temperature <= 0:
-        w.wrong("temperature", "must be above 0")
-    return {
-        "classes": classes,
-        "temperature": temperature,
-        "operating_point": operating_point_in(w, [item.label for item in classes]),
-        "explain_layer": w.text("explain_layer") if w.has("explain_layer") else None,
-    }
-
-
-def _refuse(w: Wording, keys: Sequence[str], kind: str) -> None:
-    for key in keys:
-        if w.has(key):
-            w.wrong(key, f"is nothing that a model of kind {kind} has")
 
 
 def _check(w: Wording, facts: ModelFacts) -> None:
@@ -159,15 +125,16 @@ def _grid(w: Wording, axes: int) -> Grid:
     return Grid(spacing_mm=(1.0,) * axes)
 
 
-def _golden(w: Wording, kind: str) -> Golden:
-    if kind == CLASSIFY:
-        golden = Golden(file=w.text("file"), max_difference=w.number("max_difference"))
-        if not 0 < golden.max_difference < 1:
-            w.wrong("max_difference", "must be above 0 and below 1")
-    else:
-        golden = Golden(file=w.text("file"), min_dice=w.number("min_dice"))
-        if not 0 < golden.min_dice <= 1:
-            w.wrong("min_dice", "must be above 0 and at most 1")
+def _golden(w: Wording) -> Golden:
+    min_dice = w.number("min_dice") if w.has("min_dice") else None
+    max_difference = w.number("max_difference") if w.has("max_difference") else None
+    if min_dice is None and max_difference is None:
+        w.wrong("", "one of min_dice and max_difference must be given")
+    if min_dice is not None and not 0 < min_dice <= 1:
+        w.wrong("min_dice", "must be above 0 and at most 1")
+    if max_difference is not None and not max_difference > 0:
+        w.wrong("max_difference", "must be above 0")
+    golden = Golden(file=w.text("file"), min_dice=min_dice, max_difference=max_difference)
     w.no_more()
     return golden
 

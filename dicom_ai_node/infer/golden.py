@@ -6,12 +6,13 @@ as a plausible result, so a model takes no work before its golden input came out
 
 import io
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
-from dicom_ai_node.domain.findings import Classification, Findings
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.ports import Task
@@ -29,52 +30,72 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
     Raises
     ------
     ModelUnusable
-        If a segment's Dice is below `facts.golden.min_dice`, a probability differs by more than
+        If a segment's Dice is below `facts.golden.min_dice`, a number differs by more than
         `facts.golden.max_difference`, if the network gave no numbers, or if the golden file is
-        not one or shows no segment at all and so could not fail.
+        not one or shows nothing at all and so could not fail.
     """
-    if facts.classes:
-        array, expected = _arrays(facts, "probabilities")
-        _compare_classes(facts, _found(facts, task, array).classification, expected)
-    else:
-        array, expected = _arrays(facts, "labels")
-        _compare_segments(facts, task, array, expected.astype(np.uint8))
+    image, answers = _arrays(facts)
+    found = _found(facts, task, image)
+    for name, expected in answers.items():
+        if name == "labels":
+            _compare_segments(facts, found, image, expected)
+        else:
+            _compare_numbers(facts, name, _numbers(found).get(name), expected)
 
 
-def _compare_classes(
-    facts: ModelFacts, found: Classification | None, expected: NDArray[np.float32]
+def _numbers(found: Findings) -> Mapping[str, NDArray[np.float32]]:
+    """Return all that a golden file may hold of these findings besides labels, by its name."""
+    numbers = {}
+    if found.classification is not None:
+        numbers["probabilities"] = np.asarray(found.classification.probabilities, np.float32)
+    if found.embedding is not None:
+        numbers["embedding"] = found.embedding.vector
+    return numbers
+
+
+def _compare_numbers(
+    facts: ModelFacts,
+    name: str,
+    found: NDArray[np.float32] | None,
+    expected: NDArray[np.float32],
 ) -> None:
-    is_whole = abs(float(expected.sum()) - 1) < SUM_WITHIN
-    if expected.shape != (len(facts.classes),) or not is_whole:
+    allowed = facts.golden.max_difference
+    is_whole = name != "probabilities" or _is_whole(expected, facts)
+    if allowed is None or not expected.any() or not is_whole:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
-    if found is None or len(found.probabilities) != len(expected):
-        raise ModelUnusable(f"{facts.name}: golden test: no probability of every class")
-    differences = np.abs(np.asarray(found.probabilities) - expected)
-    for item, difference in zip(facts.classes, differences, strict=True):
-        # Asked this way round, so that a difference that is no number fails, too.
-        if not difference <= facts.golden.max_difference:
-            raise ModelUnusable(
-                f"{facts.name}: golden test: {item.label} differs by {difference:.4f}, "
-                f"at most {facts.golden.max_difference:g} is allowed"
-            )
+    if found is None or found.shape != expected.shape:
+        raise ModelUnusable(f"{facts.name}: golden test: no {name} of the golden shape")
+    difference = float(np.abs(found - expected).max())
+    # Asked this way round, so that a difference that is no number fails, too.
+    if not difference <= allowed:
+        raise ModelUnusable(
+            f"{facts.name}: golden test: {name} differ by {difference:.4f}, "
+            f"at most {allowed:g} is allowed"
+        )
+
+
+def _is_whole(probabilities: NDArray[np.float32], facts: ModelFacts) -> bool:
+    is_of_all = probabilities.shape == (len(facts.classes),)
+    return is_of_all and abs(float(probabilities.sum()) - 1) < SUM_WITHIN
 
 
 def _compare_segments(
-    facts: ModelFacts, task: Task, array: NDArray[np.float32], expected: NDArray[np.uint8]
+    facts: ModelFacts, found: Findings, image: NDArray[np.float32], expected: NDArray[np.float32]
 ) -> None:
+    least = facts.golden.min_dice
     if expected.ndim == VOLUME_AXES - 1:
         expected = expected[None]
-    if array.shape != expected.shape or not expected.any():
+    if least is None or image.shape != expected.shape or not expected.any():
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
-    found = _found(facts, task, array).segmentation
-    if found is None or found.labels.shape != expected.shape:
+    labels = None if found.segmentation is None else found.segmentation.labels
+    if labels is None or labels.shape != expected.shape:
         raise ModelUnusable(f"{facts.name}: golden test: no labels of the golden shape")
     for segment in facts.segments:
-        overlap = dice(found.labels == segment.number, expected == segment.number)
-        if overlap < facts.golden.min_dice:
+        overlap = dice(labels == segment.number, expected == segment.number)
+        if overlap < least:
             raise ModelUnusable(
                 f"{facts.name}: golden test: {segment.label} has Dice {overlap:.4f}, "
-                f"at least {facts.golden.min_dice:g} is required"
+                f"at least {least:g} is required"
             )
 
 
@@ -91,19 +112,20 @@ def _found(facts: ModelFacts, task: Task, array: NDArray[np.float32]) -> Finding
         raise ModelUnusable(f"{facts.name}: golden test: {failed}") from failed
 
 
-def _arrays(facts: ModelFacts, answer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the golden image, (slices or frames, rows, columns), and the answer to it."""
+def _arrays(facts: ModelFacts) -> tuple[NDArray[np.float32], Mapping[str, NDArray[np.float32]]]:
+    """Return the golden image, (slices or frames, rows, columns), and the answers to it."""
     content = SealedFolder(facts.folder).read(facts.golden.file)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            image, expected = (arrays[name].astype(np.float32) for name in ("image", answer))
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name].astype(np.float32) for name in file.files}
+        image = arrays.pop("image")
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as wrong:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} is no golden file") from wrong
     if image.ndim == VOLUME_AXES - 1:
         image = image[None]
-    if image.ndim != VOLUME_AXES:
+    if image.ndim != VOLUME_AXES or not arrays:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
-    return image, expected
+    return image, arrays
 
 
 def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:

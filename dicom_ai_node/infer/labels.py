@@ -1,14 +1,7 @@
 """What a model can find: its segments or its classes, as `configs/dicom.yaml` lists them."""
 
-from collections.abc import Collection
-from typing import Any
-
-from pydicom.sr.coding import Code
-
 from dicom_ai_node.domain.findings import FindingClass, Segment
-from dicom_ai_node.domain.model import OperatingPoint
-from dicom_ai_node.infer.codes import code
-from dicom_ai_node.infer.wording import Wording, is_number
+from dicom_ai_node.domain.wording import Wording, is_number
 
 LONGEST_LABEL = 64
 """Characters of Segment Label (0062,0005) and of Tracking Identifier, LO."""
@@ -35,10 +28,10 @@ def _segment(w: Wording) -> Segment:
     segment = Segment(
         number=w.whole("number"),
         label=_label(w),
-        category=_code(w, "category"),
-        type=_code(w, "type"),
-        modifier=_code(w, "modifier") if w.has("modifier") else None,
-        site=_code(w, "site") if w.has("site") else None,
+        category=w.code("category"),
+        type=w.code("type"),
+        modifier=w.code("modifier") if w.has("modifier") else None,
+        site=w.code("site") if w.has("site") else None,
         colour_rgb=_colour(w) if w.has("colour_rgb") else (255, 196, 0),
     )
     w.no_more()
@@ -47,6 +40,8 @@ def _segment(w: Wording) -> Segment:
 
 def classes_in(w: Wording) -> tuple[FindingClass, ...]:
     """Return `classes`: what each logit of the network stands for."""
+    if not w.has("classes"):
+        return ()
     classes = tuple(map(_class, w.parts("classes")))
     if not 2 <= len(classes) <= MOST_CLASSES:  # noqa: PLR2004 - one class excludes nothing
         w.wrong("classes", f"there must be from 2 to {MOST_CLASSES}")
@@ -57,25 +52,11 @@ def classes_in(w: Wording) -> tuple[FindingClass, ...]:
     return classes
 
 
-def operating_point_in(w: Wording, labels: Collection[str]) -> OperatingPoint | None:
-    """Return `operating_point`, which must be of one of the classes called `labels`."""
-    if not w.has("operating_point"):
-        return None
-    part = w.part("operating_point")
-    point = OperatingPoint(label=part.text("label"), threshold=part.number("threshold"))
-    if point.label not in {"?", *labels}:
-        part.wrong("label", f"must be one of {', '.join(labels)}")
-    if not 0 < point.threshold <= 1:
-        part.wrong("threshold", "must be above 0 and at most 1")
-    part.no_more()
-    return point
-
-
 def _class(w: Wording) -> FindingClass:
     found = FindingClass(
         label=_label(w),
-        type=_code(w, "type"),
-        site=_code(w, "site") if w.has("site") else None,
+        type=w.code("type"),
+        site=w.code("site") if w.has("site") else None,
     )
     w.no_more()
     return found
@@ -86,16 +67,6 @@ def _label(w: Wording) -> str:
     if len(label) > LONGEST_LABEL:
         w.wrong("label", f"has more than {LONGEST_LABEL} characters")
     return label
-
-
-def _code(w: Wording, key: str) -> Code:
-    value: Any = w.raw(key)
-    try:
-        return code(value)
-    except ValueError as wrong:
-        if value is not None:
-            w.wrong(key, str(wrong))
-        return Code("0", "99WRONG", "wrong")
 
 
 def _colour(w: Wording) -> tuple[int, int, int]:

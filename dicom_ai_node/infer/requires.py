@@ -6,7 +6,7 @@ from typing import Any
 
 from dicom_ai_node.domain.rule import Absent, Between, Condition, Contains, Matches, Not, one_of
 from dicom_ai_node.domain.vocabulary import word
-from dicom_ai_node.infer.wording import Wording, is_number
+from dicom_ai_node.domain.wording import Wording, is_number
 
 
 def conditions(wording: Wording) -> Mapping[str, Condition]:

@@ -39,6 +39,9 @@ class Placed:
     back_map
         Brings values (frames, rows, columns) of some or all frames of `image` back in the same
         way, linearly; 0 where the model saw nothing.
+    back_points
+        Brings points (n, axes) float64 back: places in array order, (slice, row, column) for a
+        volume and (row, column) for frames, where whole numbers are the centres of pixels.
     is_same
         Whether the grids are the same, so that probabilities are not needed for the way back.
     """
@@ -46,6 +49,7 @@ class Placed:
     image: Image
     back: Callable[[Segmentation], Segmentation]
     back_map: Callable[[NDArray[np.float16]], NDArray[np.float16]]
+    back_points: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     is_same: bool
 
 
@@ -98,7 +102,15 @@ def _placed_volume(source: Volume, grid: Grid) -> Placed:
         resized = values if is_same else _linear(values, old.shape)
         return np.ascontiguousarray(oriented.back(resized))
 
-    return Placed(image=seen, back=back, back_map=back_map, is_same=is_same)
+    def back_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Both grids lie in the same patient.
+        to_source = np.linalg.inv(source.geometry.affine) @ seen.geometry.affine
+        moved: NDArray[np.float64] = points @ to_source[:3, :3].T + to_source[:3, 3]
+        return moved
+
+    return Placed(
+        image=seen, back=back, back_map=back_map, back_points=back_points, is_same=is_same
+    )
 
 
 def _placed_frames(source: Frames, grid: Grid) -> Placed:
@@ -139,7 +151,14 @@ def _placed_frames(source: Frames, grid: Grid) -> Placed:
         resized = values if is_same else _linear(values, (len(values), rows, columns))
         return np.pad(resized, ((0, 0), *around))
 
-    return Placed(image=seen, back=back, back_map=back_map, is_same=is_same)
+    def back_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved: NDArray[np.float64] = (points + 0.5) * np.divide((rows, columns), shape) - 0.5
+        moved += np.array([top, left])
+        return moved
+
+    return Placed(
+        image=seen, back=back, back_map=back_map, back_points=back_points, is_same=is_same
+    )
 
 
 def _shape_of_frames(

@@ -22,7 +22,7 @@ from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
-from dicom_ai_node.infer.kinds import task_class
+from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES
 from dicom_ai_node.infer.run import run_inference
@@ -137,7 +137,7 @@ class Worker:
     def _load(self, name: str) -> _Loaded:
         self._catalog.verify(name)
         facts = self._catalog.facts(name)
-        task = task_class(facts.kind)(facts, network(facts, self._device), self._device)
+        task = task_of(facts, network(facts, self._device), self._device)
         if name not in self._tested:
             check_golden(facts, task)
             self._tested.add(name)

@@ -1,7 +1,6 @@
 """Kind `segment`: a label for every pixel, from a network that gives one channel per structure."""
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,25 +9,24 @@ from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
+from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segmentation
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
-
-FRAMES_AT_ONCE = 8
-"""Frames or windows in one batch where the model does not say."""
+from dicom_ai_node.domain.wording import Wording
+from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 
 Network = Callable[[torch.Tensor], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One way to use memory: how many at once, and where windows are put together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What only a model that segments has."""
 
-    batch: int
-    stitch_on: str
+    largest_only: bool = False  # keep the largest connected part of every segment
+    fill_holes: bool = False
 
 
 class Segment:
@@ -37,18 +35,30 @@ class Segment:
     Parameters
     ----------
     facts
-        Intensity, window, segments and what to tidy.
+        Intensity, window and segments.
+    settings
+        What to tidy.
     network
         Takes (batch, 1, *grid) float32, gives (batch, 1 + segments, *grid) logits.
     device
         Where the network lies.
     """
 
-    def __init__(self, facts: ModelFacts, network: Network, device: str = "cpu") -> None:
+    has = ("segments", "measure", "window")
+
+    def __init__(
+        self, facts: ModelFacts, settings: Settings, network: Network, device: str = "cpu"
+    ) -> None:
         self._facts = facts
+        self._settings = settings
         self._network = network
         self._device = device
-        self._rungs_by_shape: dict[tuple[int, ...], int] = {}
+        self._ladder = Ladder(device, facts.window.batch if facts.window else AT_ONCE)
+
+    @staticmethod
+    def settings(w: Wording, _facts: ModelFacts) -> Settings:
+        """Return what `settings` of the model says."""
+        return Settings(largest_only=w.yes("largest_only"), fill_holes=w.yes("fill_holes"))
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         """Return labels for the one image in `inputs`; its name does not matter.
@@ -67,43 +77,25 @@ class Segment:
             raise TaskFailed(f"{self._facts.name} segments one input, {len(inputs)} were given")
         (image,) = inputs.values()
         items = self._items(image)
-        rung, probabilities = self._predicted(items, image.array.shape)
+        shape = image.array.shape
+        probabilities, remarks = self._ladder.climb(
+            tuple(items.shape), lambda rung: self._on_rung(items, rung, shape)
+        )
         labels = _strongest(probabilities)
-        tidy(labels, probabilities, self._facts)
+        tidy(labels, probabilities, self._facts, self._settings)
         segmentation = Segmentation(
             labels=labels,
             sources=image.sources,
             segments=self._facts.segments,
             probabilities=probabilities if options.get("keep_probabilities") else None,
         )
-        return Findings(segmentation=segmentation, notes=_remarks(rung, self._ladder()[0]))
+        return Findings(segmentation=segmentation, notes=remarks)
 
     def _items(self, image: Image) -> torch.Tensor:
         """Return (items, 1, *grid) float32, scaled and padded: one volume, or every frame."""
         values = scaled(image, self._facts)
         stack = values[None] if isinstance(image, Volume) else values
         return torch.from_numpy(padded(stack, self._facts))[:, None]
-
-    def _predicted(
-        self, items: torch.Tensor, shape: tuple[int, ...]
-    ) -> tuple[Rung, NDArray[np.float16]]:
-        """Return the rung that held, and (segments, *shape) probabilities without padding."""
-        ladder = self._ladder()
-        key = tuple(items.shape)
-        for place in range(self._rungs_by_shape.get(key, 0), len(ladder)):
-            try:
-                found = self._on_rung(items, ladder[place], shape)
-            except (RuntimeError, MemoryError) as fault:
-                if not is_out_of_memory(fault):
-                    raise
-            else:
-                self._rungs_by_shape[key] = place
-                return ladder[place], found
-            # Outside of the except block, where the traceback no longer holds tensors.
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        raise OutOfResources(f"{self._facts.name}: no memory on {self._device} for {key}")
 
     def _on_rung(
         self, items: torch.Tensor, rung: Rung, shape: tuple[int, ...]
@@ -144,42 +136,14 @@ class Segment:
             raise TaskFailed(f"{self._facts.name}: the network gave values that are no numbers")
         return logits
 
-    def _ladder(self) -> list[Rung]:
-        window = self._facts.window
-        return list(rungs(window.batch if window else FRAMES_AT_ONCE, self._device))
 
-
-def _remarks(rung: Rung, first: Rung) -> tuple[str, ...]:
-    if rung == first:
-        return ()
-    where = "" if rung.stitch_on == first.stitch_on else ", put together on the CPU"
-    return (f"memory was short: computed {rung.batch} at a time{where}, in the same precision",)
-
-
-def rungs(batch: int, device: str) -> Iterator[Rung]:
-    """Yield ever smaller uses of memory: half the batch each time, then windows on the CPU."""
-    while batch > 1:
-        yield Rung(batch, device)
-        batch //= 2
-    yield Rung(1, device)
-    if device != "cpu":
-        yield Rung(1, "cpu")
-
-
-def is_out_of_memory(fault: BaseException) -> bool:
-    """Return whether `fault` or what caused it is a lack of memory; MONAI wraps some of them."""
-    cause: BaseException | None = fault
-    while cause is not None:
-        if isinstance(cause, torch.OutOfMemoryError | MemoryError):
-            return True
-        if "out of memory" in str(cause).lower() or "can't allocate memory" in str(cause).lower():
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
-
-
-def tidy(labels: NDArray[np.uint8], probabilities: NDArray[np.float16], facts: ModelFacts) -> None:
-    """Keep the largest part of every segment and fill its holes, if the facts ask for it.
+def tidy(
+    labels: NDArray[np.uint8],
+    probabilities: NDArray[np.float16],
+    facts: ModelFacts,
+    settings: Settings,
+) -> None:
+    """Keep the largest part of every segment and fill its holes, if the settings ask for it.
 
     Labels and probabilities are changed together, so that nothing which was taken away comes back
     when the probabilities are interpolated. Parts hang together across the slices of a volume or
@@ -188,9 +152,9 @@ def tidy(labels: NDArray[np.uint8], probabilities: NDArray[np.float16], facts: M
     for channel, segment in enumerate(facts.segments):
         before = labels == segment.number
         after = before
-        if facts.largest_only:
+        if settings.largest_only:
             after = _by_frame(after, _largest) if facts.sees is Sees.FRAMES else _largest(after)
-        if facts.fill_holes:
+        if settings.fill_holes:
             filled = _filled(after) if facts.sees is Sees.VOLUME else _by_frame(after, _filled)
             # A hole that another segment fills is none.
             after = filled & (before | (labels == 0))

@@ -105,7 +105,7 @@ def measures(facts: Facts) -> dict[str, Asked]:
         found |= {f"AUC, {name}": Asked(_auc_of(k)) for k, name in enumerate(names)}
     found["accuracy"] = Asked(accuracy)
     found |= {f"share found, {name}": Asked(_recall_of(k), (k,)) for k, name in enumerate(names)}
-    point = facts.get("operating_point")
+    point = facts["settings"].get("operating_point")
     if point:
         k, least = names.index(point["label"]), float(point["threshold"])
         others = tuple(other for other in range(len(names)) if other != k)
@@ -147,7 +147,7 @@ def scores_of(
     logits, labels = logits_of(network, pictures, facts), _labels(pictures)
     groups = [picture.group for picture in pictures]
     plain = softmax(logits, axis=1)
-    calibrated = softmax(logits / facts["temperature"], axis=1)
+    calibrated = softmax(logits / facts["settings"]["temperature"], axis=1)
     rows: Scores = {}
     for name, wanted in measures(facts).items():
         rows[name] = _row(wanted.measure, calibrated, labels, groups)
@@ -202,7 +202,7 @@ def _calibrate(recipe: ClassRecipe, parts: PictureParts, facts: Facts) -> Facts:
     logits, labels = logits_of(network, parts.validation, facts), _labels(parts.validation)
     temperature = temperature_of(logits, labels)
     model_folder.write_number(recipe.folder, "temperature", temperature)
-    point = facts.get("operating_point")
+    point = facts["settings"].get("operating_point")
     if point:
         k = [entry["label"] for entry in facts["classes"]].index(point["label"])
         found = softmax(logits / temperature, axis=1)[:, k]
@@ -234,13 +234,13 @@ def golden_of(
     It is one that the model gets right without being sure of it.
     """
     logits, labels = logits_of(network, pictures, facts), _labels(pictures)
-    found = softmax(logits / facts["temperature"], axis=1)
+    found = softmax(logits / facts["settings"]["temperature"], axis=1)
     distance = np.abs(found.max(1) - GOLDEN_CERTAINTY) + (found.argmax(1) != labels)
     chosen = pictures[int(distance.argmin())]
     # Whole numbers: the file is smaller, and the result is computed from what is stored.
     image = on_grid(chosen, facts).round()
     again = replace(chosen, image=image.numpy())
-    certain = softmax(logits_of(network, [again], facts)[0] / facts["temperature"])
+    certain = softmax(logits_of(network, [again], facts)[0] / facts["settings"]["temperature"])
     return image, np.asarray(certain, dtype=np.float32)
 
 

@@ -67,12 +67,13 @@ def probabilities(network: nn.Module, image: Tensor, facts: Facts) -> Tensor:
 def tidied(labels: NDArray[np.uint8], facts: Facts) -> NDArray[np.uint8]:
     """Keep the largest part of every segment and fill its holes, where the facts ask for it."""
     result = np.zeros_like(labels)
+    settings = facts.get("settings", {})
     for number in (s["number"] for s in facts["segments"]):
         mask = labels == number
-        if facts.get("largest_only") and mask.any():
+        if settings.get("largest_only") and mask.any():
             parts, _ = ndimage.label(mask)
             mask = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
-        if facts.get("fill_holes"):
+        if settings.get("fill_holes"):
             # A hole that another segment fills is none.
             mask = ndimage.binary_fill_holes(mask) & ((labels == number) | (labels == 0))
         result[mask] = number

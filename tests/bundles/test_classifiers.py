@@ -14,9 +14,9 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
+from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.resample import placed
-from dicom_ai_node.tasks.classify import Classify
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import logits_of, main, network_input
 from dicom_ai_node.training.picture import Picture, PictureParts
@@ -73,13 +73,13 @@ def test_the_weights_fit_the_network_and_give_one_logit_per_class(name: str) -> 
 def test_the_golden_case_comes_out_as_it_did_at_release(name: str) -> None:
     """By the node's check and by the recipe's own way through the network."""
     facts = facts_of(name)
-    check_golden(facts, Classify(facts, network(facts)))
+    check_golden(facts, task_of(facts, network(facts)))
     plain = model_folder.facts_of(facts.folder)
     with np.load(facts.folder / facts.golden.file) as golden:
         given = network_input(torch.from_numpy(golden["image"]), plain)[None, None]
         with torch.inference_mode():
             logits = model_folder.shipped_network(facts.folder)(given)[0].double()
-        found = (logits / facts.temperature).softmax(0).numpy()
+        found = (logits / facts.settings["temperature"]).softmax(0).numpy()
         assert np.abs(found - golden["probabilities"]).max() < 0.001
         assert golden["probabilities"].sum() == pytest.approx(1, abs=1e-4)
 
@@ -102,7 +102,7 @@ def test_weights_that_were_changed_fail_the_golden_case(name: str) -> None:
         for weights in spoilt.parameters():
             weights.mul_(1 + 0.5 * torch.randn_like(weights))
     with pytest.raises(ModelUnusable, match="golden"):
-        check_golden(facts, Classify(facts, spoilt))
+        check_golden(facts, task_of(facts, spoilt))
 
 
 @EVERY_CLASSIFIER
@@ -143,12 +143,12 @@ def test_the_node_gives_what_the_recipe_scored(name: str) -> None:
         spacing_mm=(1.0, 1.0),
         region=(0, frame.shape[0], 0, frame.shape[1]),
     )
-    found = Classify(facts, network(facts))({"image": placed(image, facts.grid).image}, {})
+    found = task_of(facts, network(facts))({"image": placed(image, facts.grid).image}, {})
     assert found.classification is not None
     picture = Picture(name="frame", image=frame, label=0, group="1")
     shipped = model_folder.shipped_network(facts.folder)
     logits = logits_of(shipped, [picture], model_folder.facts_of(facts.folder))
-    scored = torch.from_numpy(logits[0] / facts.temperature).softmax(0).numpy()
+    scored = torch.from_numpy(logits[0] / facts.settings["temperature"]).softmax(0).numpy()
     assert np.abs(scored - np.array(found.classification.probabilities)).max() < 0.002
 
 

@@ -16,9 +16,9 @@ from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
+from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.resample import placed
-from dicom_ai_node.tasks.segment import Segment
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.predict import labels_of
@@ -80,7 +80,7 @@ def test_the_weights_fit_the_network_and_give_one_channel_per_segment(name: str)
 def test_the_golden_case_comes_out_as_it_did_at_release(name: str) -> None:
     """As the node checks it before a model takes work."""
     facts = facts_of(name)
-    check_golden(facts, Segment(facts, network(facts)))
+    check_golden(facts, task_of(facts, network(facts)))
 
 
 @EVERY_SEGMENTER
@@ -101,7 +101,7 @@ def test_weights_that_were_changed_fail_the_golden_case(name: str) -> None:
         for weights in spoilt.parameters():
             weights.mul_(1 + 0.5 * torch.randn_like(weights))
     with pytest.raises(Exception, match="golden"):
-        check_golden(facts, Segment(facts, spoilt))
+        check_golden(facts, task_of(facts, spoilt))
 
 
 @EVERY_SEGMENTER
@@ -190,7 +190,7 @@ def test_the_node_gives_what_the_recipe_scored(name: str) -> None:
     spacing_mm = tuple(s / 2 for s in facts.grid.spacing_mm or (1.0, 1.0))
     image = _frames(frames, (spacing_mm[0], spacing_mm[1]))
     there = placed(image, facts.grid)
-    task = Segment(facts, network(facts))
+    task = task_of(facts, network(facts))
     found = task({"image": there.image}, {"keep_probabilities": True}).segmentation
     assert found is not None
     ours = _back(there.back(found))

@@ -102,6 +102,16 @@ def test_a_mistake_in_the_configuration_is_exit_78_and_a_sentence(
     assert not (config.parent / "node").exists()
 
 
+def test_check_lets_every_kind_of_task_judge_its_models(run: Run, config: Path) -> None:
+    """A setting that no task understands would otherwise come out when the first study waits."""
+    threshold_model(config.parent / "models", settings={"largest": True})
+    _with(config, "routes:", "infer: {models: [./models]}\nroutes:")
+    _with(config, "ct_tissue", "bright_ct")
+    ended = run("check", config)
+    assert (ended.status, ended.out) == (78, "")
+    assert "bright_ct.settings.largest: unknown key" in ended.err
+
+
 @pytest.mark.parametrize("command", ["status", "jobs", "quarantine", "models", "job x", "retry x"])
 def test_every_command_says_that_there_is_no_configuration(run: Run, command: str) -> None:
     """Exit 78 and the path that was looked for."""

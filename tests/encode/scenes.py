@@ -18,6 +18,7 @@ from dicom_ai_node.domain.findings import (
     Findings,
     HeatMap,
     Measurement,
+    OperatingPoint,
     Segment,
     Segmentation,
 )
@@ -27,7 +28,6 @@ from dicom_ai_node.domain.model import (
     Grid,
     Intensity,
     ModelFacts,
-    OperatingPoint,
     Scaling,
     Sees,
 )
@@ -84,10 +84,13 @@ CLASSIFIER = replace(
     golden=Golden(file="golden/golden.npz", max_difference=0.02),
     segments=(),
     classes=(PNEUMONIA, NODULE, NORMAL),
-    temperature=1.37,
-    operating_point=OperatingPoint(label="Pneumonia", threshold=0.41),
-    explain_layer="layer4",
+    settings={
+        "temperature": 1.37,
+        "operating_point": {"label": "Pneumonia", "threshold": 0.41},
+        "explain_layer": "layer4",
+    },
 )
+POINT = OperatingPoint(label="Pneumonia", threshold=0.41)
 VOLUME = codes.SCT.Volume
 AREA = codes.SCT.Area
 MEAN = codes.SCT.Mean
@@ -175,6 +178,7 @@ def classified(
             classes=CLASSIFIER.classes,
             probabilities=probabilities,
             present=present,
+            operating_point=POINT,
             sources=found.sources,
         ),
         heat_map=HeatMap(

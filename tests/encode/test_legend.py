@@ -30,7 +30,7 @@ def test_without_a_heat_map_there_is_no_scale() -> None:
     """Colours that are not in the picture are not explained."""
     scene = scenes.classified([phantoms.cr()])
     plain = replace(scene, findings=replace(scene.findings, heat_map=None))
-    assert not any("speaks for" in text for text in _texts(plain, operating_point=None))
+    assert not any("speaks for" in text for text in _texts(plain))
 
 
 def test_of_many_classes_the_likeliest_are_named() -> None:

@@ -111,18 +111,10 @@ def test_the_algorithm_tells_how_it_decides() -> None:
         assert {
             f"model digest={scenes.MODEL.digest}",
             "temperature=1.37",
-            "threshold=Pneumonia from 41 %",
-            "explained by=layer4",
+            "operating point=label Pneumonia, threshold 0.41",
+            "explain layer=layer4",
         } <= set(said)
         assert not any("largest part" in text for text in said)
-
-
-def test_without_an_operating_point_the_report_says_so() -> None:
-    """Then the most probable class is reported."""
-    model = replace(scenes.CLASSIFIER, operating_point=None)
-    report = _report(scenes.classified([phantoms.cr()], present=1, model=model))
-    said = _texts(report, "Algorithm Parameters")
-    assert all("threshold=most probable class" in texts for texts in said)
 
 
 def test_two_classes_never_share_a_tracking_uid() -> None:

@@ -17,7 +17,7 @@ from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
-from dicom_ai_node.infer.kinds import task_class
+from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from tests.model_folders import class_model, golden, save_golden, seal, threshold_model
 
@@ -25,7 +25,7 @@ from tests.model_folders import class_model, golden, save_golden, seal, threshol
 def _model(tmp_path: Path, **changes: object) -> tuple[ModelFacts, Callable[..., Task]]:
     threshold_model(tmp_path, **changes)
     facts = Catalog([tmp_path]).facts("bright_ct")
-    return facts, lambda predictor: task_class("segment")(facts, predictor, "cpu")
+    return facts, lambda predictor: task_of(facts, predictor, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_golden_file_that_proves_nothing_is_refused(
     (folder / "golden/golden.npz").write_bytes(content.getvalue())
     seal(folder)
     facts = Catalog([tmp_path]).facts("bright_ct")
-    task = task_class("segment")(facts, network(facts), "cpu")
+    task = task_of(facts, network(facts), "cpu")
     with pytest.raises(ModelUnusable, match=r"golden\.npz"):
         check_golden(facts, task)
 
@@ -124,14 +124,16 @@ def _class_model(tmp_path: Path, **changes: object) -> ModelFacts:
 def test_a_model_that_classifies_right_passes(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Its probabilities are those of the release."""
     facts = _class_model(tmp_path, **changes)
-    check_golden(facts, task_class("classify")(facts, network(facts), "cpu"))
+    check_golden(facts, task_of(facts, network(facts), "cpu"))
 
 
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         pytest.param(lambda logits: logits * torch.nan, "no numbers", id="no numbers"),
-        pytest.param(lambda logits: logits.flip(1), "Pneumonia differs by", id="swapped classes"),
+        pytest.param(
+            lambda logits: logits.flip(1), "probabilities differ by", id="swapped classes"
+        ),
         pytest.param(
             lambda logits: logits + torch.tensor([[0.0, 0.3]]), "at most 0.02", id="a small drift"
         ),
@@ -146,7 +148,7 @@ def test_a_classification_that_is_computed_wrongly_is_found(
     built = network(facts)
     built.register_forward_hook(lambda _module, _given, logits: harm(logits))
     with pytest.raises(ModelUnusable, match=message):
-        check_golden(facts, task_class("classify")(facts, built, "cpu"))
+        check_golden(facts, task_of(facts, built, "cpu"))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_golden_probabilities_that_prove_nothing_are_refused(
     save_golden(folder, **arrays)
     seal(folder)
     facts = Catalog([tmp_path]).facts("bright_cxr")
-    task = task_class("classify")(facts, network(facts), "cpu")
+    task = task_of(facts, network(facts), "cpu")
     with pytest.raises(ModelUnusable, match=r"golden\.npz"):
         check_golden(facts, task)
 
@@ -199,5 +201,5 @@ def test_a_task_that_leaves_a_class_out_fails(
             )
         )
 
-    with pytest.raises(ModelUnusable, match="no probability of every class"):
+    with pytest.raises(ModelUnusable, match="no probabilities of the golden shape"):
         check_golden(facts, odd)

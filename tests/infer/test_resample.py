@@ -303,3 +303,29 @@ def test_some_frames_of_a_heat_map_come_back_alone() -> None:
     there = placed(_frames((5, 32, 24)), Grid(size_px=(16, 16)))
     values = np.ones((2, *there.image.array.shape[1:]), np.float16)
     assert there.back_map(values).shape == (2, 32, 24)
+
+
+@pytest.mark.parametrize("directions", _directions()[::7])
+def test_points_of_a_volume_come_back_to_where_they_were(
+    directions: NDArray[np.float64],
+) -> None:
+    """Through turned axes and another spacing, they are the same places in the patient."""
+    source = _volume((6, 9, 12), (3.0, 1.0, 2.0), directions)
+    grid = placed(source, Grid(spacing_mm=(1.5, 2.0, 1.0)))
+    assert isinstance(grid.image, Volume)
+    points = np.array([[0.0, 0.0, 0.0], [2.5, 1.0, 3.25]])
+    there = points @ grid.image.geometry.affine[:3, :3].T + grid.image.geometry.affine[:3, 3]
+    back = grid.back_points(points)
+    again = back @ source.geometry.affine[:3, :3].T + source.geometry.affine[:3, 3]
+    assert np.allclose(again, there)
+
+
+def test_points_of_a_region_come_back_into_the_whole_frame() -> None:
+    """The corner of the grid is the corner of the region, half a pixel before its first centre."""
+    source, grid = _cut((32, 32))
+    top, end, left, stop = source.region
+    rows, columns = grid.image.array.shape[1:]
+    corners = np.array([[-0.5, -0.5], [rows - 0.5, columns - 0.5]])
+    assert np.allclose(
+        grid.back_points(corners), [[top - 0.5, left - 0.5], [end - 0.5, stop - 0.5]]
+    )

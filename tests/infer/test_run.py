@@ -15,10 +15,11 @@ from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.back import frames_to_explain, frames_to_show
 from dicom_ai_node.infer.catalog import Catalog
-from dicom_ai_node.infer.kinds import task_class
+from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
-from dicom_ai_node.infer.run import frames_to_explain, frames_to_show, run_inference
+from dicom_ai_node.infer.run import run_inference
 from tests import phantoms
 from tests.model_folders import class_model, threshold_model
 
@@ -41,7 +42,7 @@ def _run(
         inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
         options=options or {},
     )
-    task = task_class("segment")(facts, network(facts), "cpu")
+    task = task_of(facts, network(facts), "cpu")
     return run_inference(order, facts, task)
 
 
@@ -188,7 +189,7 @@ def test_a_file_that_is_no_dicom_is_rejected_and_no_crash(tmp_path: Path) -> Non
         options={},
     )
     with pytest.raises(Rejected) as caught:
-        run_inference(order, facts, task_class("segment")(facts, network(facts), "cpu"))
+        run_inference(order, facts, task_of(facts, network(facts), "cpu"))
     assert "ZZCANARY" not in str(caught.value)
 
 
@@ -245,7 +246,7 @@ def _classified(
         inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
         options=options or {},
     )
-    task = task_class("classify")(facts, network(facts), "cpu")
+    task = task_of(facts, network(facts), "cpu")
     return run_inference(order, facts, task)
 
 
@@ -317,7 +318,7 @@ def test_a_heat_map_of_another_grid_is_refused(tmp_path: Path) -> None:
     """It would lie somewhere else."""
     class_model(tmp_path)
     facts = Catalog([tmp_path]).facts("bright_cxr")
-    real = task_class("classify")(facts, network(facts), "cpu")
+    real = task_of(facts, network(facts), "cpu")
 
     def cropped(inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         found = real(inputs, options)

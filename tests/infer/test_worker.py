@@ -10,7 +10,7 @@ from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, OutOfResourc
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.uids import JobKey, Sha256
 from dicom_ai_node.infer.catalog import Catalog
-from dicom_ai_node.infer.kinds import task_class
+from dicom_ai_node.infer.kinds import kind_called
 from dicom_ai_node.infer.worker import Worker
 from tests import phantoms
 from tests.model_folders import seal, threshold_model
@@ -82,7 +82,7 @@ def test_an_unknown_kind_of_task_is_a_mistake_of_the_operator(tmp_path: Path) ->
     worker = Worker(Catalog([tmp_path]), "cpu", warm=("bright_ct",))
     assert "no task of kind" in worker.unusable["bright_ct"]
     with pytest.raises(ConfigError, match="segment"):
-        task_class("subprocess")
+        kind_called("subprocess")
 
 
 class _Device:

@@ -12,20 +12,20 @@ from pydicom.sr.coding import Code
 from torch import nn
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
-from dicom_ai_node.domain.findings import Classification, FindingClass, HeatMap
+from dicom_ai_node.domain.findings import Classification, FindingClass, HeatMap, OperatingPoint
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import (
     Golden,
     Grid,
     Intensity,
     ModelFacts,
-    OperatingPoint,
     Scaling,
     Sees,
 )
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
-from dicom_ai_node.tasks.classify import FRAMES_AT_ONCE, Classify
+from dicom_ai_node.neural.memory import AT_ONCE
+from dicom_ai_node.tasks.classify import Classify, Settings
 
 FACTS = ModelFacts(
     name="toy",
@@ -44,8 +44,16 @@ FACTS = ModelFacts(
         FindingClass(label=label, type=Code(label, "99TEST", label))
         for label in ("dark", "bright", "never")
     ),
-    explain_layer="features",
+    settings={"explain_layer": "features"},
 )
+
+
+def _with(**settings: object) -> ModelFacts:
+    return replace(FACTS, settings={**FACTS.settings, **settings})
+
+
+def _task(facts: ModelFacts, network: nn.Module) -> Classify:
+    return Classify(facts, Settings(**facts.settings), network)
 
 
 class Toy(nn.Module):
@@ -91,7 +99,7 @@ def _spot() -> Frames:
 def _classified(
     facts: ModelFacts, image: Image, network: nn.Module | None = None, **options: Option
 ) -> tuple[Classification, HeatMap | None]:
-    found = Classify(facts, network or Toy())({"any": image}, options)
+    found = _task(facts, network or Toy())({"any": image}, options)
     assert found.classification is not None
     return found.classification, found.heat_map
 
@@ -108,14 +116,14 @@ def test_probabilities_are_the_softmax_of_the_logits() -> None:
 
 def test_the_temperature_makes_a_model_less_sure() -> None:
     """Logits are divided by it before the softmax."""
-    found, _ = _classified(replace(FACTS, temperature=4.0), _grey(50))
+    found, _ = _classified(_with(temperature=4.0), _grey(50))
     expected = torch.tensor([-1.0, 1.0, -18.0], dtype=torch.float64).softmax(0)
     assert found.probabilities == pytest.approx(expected.tolist())
 
 
 def test_several_frames_are_averaged_after_the_softmax() -> None:
     """A frame that is sure counts no more than one that is not; the report says so."""
-    task = Classify(FACTS, Toy())
+    task = _task(FACTS, Toy())
     found = task({"any": _grey(0, 100)}, {})
     assert found.classification is not None
     single = [_classified(FACTS, _grey(value))[0].probabilities for value in (0, 100)]
@@ -135,7 +143,7 @@ def test_several_frames_are_averaged_after_the_softmax() -> None:
 )
 def test_the_operating_point_decides(label: str, threshold: float, present: int) -> None:
     """A model may be made to miss little, or to raise few alarms."""
-    facts = replace(FACTS, operating_point=OperatingPoint(label=label, threshold=threshold))
+    facts = _with(operating_point=OperatingPoint(label=label, threshold=threshold))
     found, heat = _classified(facts, _grey(50))
     assert found.present == present
     assert heat is not None
@@ -145,7 +153,7 @@ def test_the_operating_point_decides(label: str, threshold: float, present: int)
 def test_exactly_at_the_threshold_a_class_is_present() -> None:
     """At or above."""
     likely = _classified(FACTS, _grey(50))[0].probabilities[0]
-    facts = replace(FACTS, operating_point=OperatingPoint(label="dark", threshold=likely))
+    facts = _with(operating_point=OperatingPoint(label="dark", threshold=likely))
     assert _classified(facts, _grey(50))[0].present == 0
 
 
@@ -162,7 +170,7 @@ def test_heat_lies_where_the_class_is_seen() -> None:
 
 def test_what_speaks_against_a_class_is_no_heat() -> None:
     """Brightness never speaks for darkness; a map without heat stays 0 and is no number over 0."""
-    facts = replace(FACTS, operating_point=OperatingPoint(label="dark", threshold=1e-9))
+    facts = _with(operating_point=OperatingPoint(label="dark", threshold=1e-9))
     found, heat = _classified(facts, _spot())
     assert found.present == 0
     assert heat is not None
@@ -179,7 +187,7 @@ def test_frames_are_comparable() -> None:
 
 def test_more_frames_than_fit_at_once_give_the_same() -> None:
     """Batches are an inner matter."""
-    values = [float(n) for n in range(2 * FRAMES_AT_ONCE + 1)]
+    values = [float(n) for n in range(2 * AT_ONCE + 1)]
     found, heat = _classified(FACTS, _grey(*values))
     single = [_classified(FACTS, _grey(value))[0].probabilities for value in values]
     assert found.probabilities == pytest.approx(np.mean(single, axis=0))
@@ -191,7 +199,7 @@ def test_more_frames_than_fit_at_once_give_the_same() -> None:
     ("facts", "options"),
     [
         pytest.param(FACTS, {"explain": False}, id="the route does not want it"),
-        pytest.param(replace(FACTS, explain_layer=None), {}, id="the model has no layer for it"),
+        pytest.param(_with(explain_layer=None), {}, id="the model has no layer for it"),
     ],
 )
 def test_no_heat_map_is_made_that_nobody_wants(
@@ -223,7 +231,7 @@ def test_the_heat_is_what_another_implementation_computes() -> None:
             nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3),
         ).eval().requires_grad_(requires_grad=False)  # fmt: skip
     array = np.random.default_rng(2).uniform(0, 100, (1, 16, 16)).astype(np.float32)
-    found, heat = _classified(replace(FACTS, explain_layer="2"), _frames(array), network)
+    found, heat = _classified(_with(explain_layer="2"), _frames(array), network)
     images = torch.from_numpy(array / 100)[None].requires_grad_()
     cam = GradCAM(nn_module=network, target_layers="2", postprocessing=lambda x: x)(
         images, class_idx=found.present
@@ -237,7 +245,7 @@ def test_the_heat_is_what_another_implementation_computes() -> None:
 def test_explaining_leaves_nothing_behind() -> None:
     """No hook on the network and no gradient in its weights; twice is the same to the bit."""
     network = Toy()
-    task = Classify(FACTS, network)
+    task = _task(FACTS, network)
     one, other = (task({"any": _spot()}, {}) for _ in range(2))
     assert one.classification == other.classification
     assert one.heat_map is not None
@@ -272,13 +280,13 @@ class Odd(Toy):
 def test_logits_that_are_none_never_become_a_result(answer: object, why: str) -> None:
     """A network that computes nonsense fails; nobody gets a plausible number."""
     with pytest.raises(TaskFailed, match=why):
-        Classify(FACTS, Odd(answer))({"any": _grey(50)}, {})
+        _task(FACTS, Odd(answer))({"any": _grey(50)}, {})
 
 
 def test_a_layer_that_is_not_there_makes_a_model_unusable() -> None:
     """Before any series comes."""
     with pytest.raises(ModelUnusable, match="there is no layer layer9"):
-        Classify(replace(FACTS, explain_layer="layer9"), Toy())
+        _task(_with(explain_layer="layer9"), Toy())
 
 
 class Detached(Toy):
@@ -327,7 +335,7 @@ def test_a_layer_that_explains_nothing_is_a_failure(network: nn.Module, why: str
 
 def test_one_input_that_is_no_volume() -> None:
     """What the facts promise is asked again where it matters."""
-    task = Classify(FACTS, Toy())
+    task = _task(FACTS, Toy())
     with pytest.raises(TaskFailed, match="2 were given"):
         task({"one": _grey(1), "two": _grey(2)}, {})
     volume = Volume(

@@ -24,7 +24,7 @@ from dicom_ai_node.domain.model import (
 )
 from dicom_ai_node.domain.scaling import scaled
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
-from dicom_ai_node.tasks.segment import Rung, Segment, rungs
+from dicom_ai_node.tasks.segment import Segment, Settings
 
 WINDOW = Intensity(scaling=Scaling.WINDOW, low=0.0, high=100.0)
 
@@ -57,9 +57,12 @@ def _facts(
         golden=Golden(file="", min_dice=1.0),
         window=window,
         segments=segments,
-        largest_only=tidy[0],
-        fill_holes=tidy[1],
+        settings={"largest_only": tidy[0], "fill_holes": tidy[1]},
     )
+
+
+def _task(facts: ModelFacts, network: Callable[[torch.Tensor], object]) -> Segment:
+    return Segment(facts, Settings(**facts.settings), network)
 
 
 def _volume(array: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> Volume:
@@ -100,7 +103,7 @@ def _values(shape: tuple[int, ...]) -> NDArray[np.float32]:
 def _segmented(
     facts: ModelFacts, image: Image, network: Callable[[torch.Tensor], object] = by_value
 ) -> Segmentation:
-    found = Segment(facts, network)({"any": image}, {"keep_probabilities": True}).segmentation
+    found = _task(facts, network)({"any": image}, {"keep_probabilities": True}).segmentation
     assert found is not None
     return found
 
@@ -145,7 +148,7 @@ def test_every_pixel_gets_the_label_of_its_channel(
 
 def test_probabilities_are_kept_on_request_only() -> None:
     """They are large, and most routes have no use for them."""
-    task = Segment(_facts(), by_value)
+    task = _task(_facts(), by_value)
     found = task({"ct": _volume(_values((2, 3, 4)))}, {}).segmentation
     assert found is not None
     assert found.probabilities is None
@@ -285,7 +288,7 @@ def test_a_segment_task_has_one_input() -> None:
     """A route with two inputs needs another kind of task."""
     image = _volume(_values((2, 3, 4)))
     with pytest.raises(TaskFailed, match="one input"):
-        Segment(_facts(), by_value)({"ct": image, "pet": image}, {})
+        _task(_facts(), by_value)({"ct": image, "pet": image}, {})
 
 
 class Small:
@@ -319,7 +322,7 @@ def test_short_memory_means_smaller_batches_and_the_same_result(
     array = _values(shape)
     image = _volume(array) if facts.sees is Sees.VOLUME else _frames(array)
     device = Small(room=2)
-    task = Segment(facts, device)
+    task = _task(facts, device)
     found = task({"ct": image}, {})
     assert found.segmentation is not None
     assert np.array_equal(found.segmentation.labels, (array / 50).astype(np.uint8))
@@ -335,7 +338,7 @@ def test_no_memory_at_all_is_for_later() -> None:
     device = Small(room=0)
     facts = _facts(window=SlidingWindow(roi_size=(8, 8, 8), batch=4))
     with pytest.raises(OutOfResources, match="no memory on cpu"):
-        Segment(facts, device)({"ct": _volume(_values((8, 8, 8)))}, {})
+        _task(facts, device)({"ct": _volume(_values((8, 8, 8)))}, {})
     assert device.tried == [1, 1, 1]
 
 
@@ -368,14 +371,3 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         _segmented(_facts(Sees.FRAMES), _frames(_values((4, 16, 16))), broken)
     assert len(calls) == 1
-
-
-def test_the_last_rung_puts_windows_together_on_the_cpu() -> None:
-    """The map of a hundred classes may not fit where the network still does."""
-    assert list(rungs(4, "cuda:0")) == [
-        Rung(4, "cuda:0"),
-        Rung(2, "cuda:0"),
-        Rung(1, "cuda:0"),
-        Rung(1, "cpu"),
-    ]
-    assert list(rungs(1, "cpu")) == [Rung(1, "cpu")]

@@ -23,8 +23,9 @@ grid: {size_px: [16, 16]}
 classes:
   - {label: Lying}
   - {label: Standing}
-temperature: 1.0
-operating_point: {label: Standing, threshold: 0.5}
+settings:
+  temperature: 1.0
+  operating_point: {label: Standing, threshold: 0.5}
 """
 NETWORK = {
     "_target_": "monai.networks.nets.ResNet",
@@ -100,8 +101,8 @@ def test_a_recipe_writes_a_whole_folder_whose_scores_can_be_measured_again(tmp_p
     assert len((tmp_path / "SHA256SUMS").read_text().splitlines()) == 4
 
     facts = facts_of(tmp_path)
-    assert facts["temperature"] != 1.0
-    assert 0 < facts["operating_point"]["threshold"] < 1
+    assert facts["settings"]["temperature"] != 1.0
+    assert 0 < facts["settings"]["operating_point"]["threshold"] < 1
 
     assert main(recipe, ["--data", str(tmp_path), "--score-only"]) == table
 
@@ -120,7 +121,7 @@ def test_the_golden_picture_gives_its_probabilities_again(tmp_path: Path) -> Non
         image, expected = golden["image"], golden["probabilities"]
     given = network_input(torch.from_numpy(image), facts)[None, None]
     with torch.inference_mode():
-        found = (network(given)[0].double() / facts["temperature"]).softmax(0)
+        found = (network(given)[0].double() / facts["settings"]["temperature"]).softmax(0)
     assert np.abs(found.numpy() - expected).max() < 1e-4
     again = golden_of(network, stripes(30, 3), facts)
     assert np.array_equal(again[0].numpy(), image)

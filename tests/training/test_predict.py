@@ -73,8 +73,7 @@ def test_tidying_keeps_the_largest_part_and_fills_its_holes() -> None:
     labels[1:9, 1:9] = 1
     labels[3, 3], labels[6, 6], labels[11, 11] = 0, 2, 1
     facts = {
-        "largest_only": True,
-        "fill_holes": True,
+        "settings": {"largest_only": True, "fill_holes": True},
         "segments": [{"number": 1, "label": "a"}, {"number": 2, "label": "b"}],
     }
     tidy = tidied(labels, facts)
@@ -90,7 +89,7 @@ def test_what_was_tidied_away_does_not_come_back_by_interpolation() -> None:
         "grid": {"size_px": [32, 32]},
         "intensity": WINDOW,
         "segments": SEGMENTS,
-        "largest_only": True,
+        "settings": {"largest_only": True},
     }
     case = Case(name="speck", image=image, labels=image.astype(np.uint8), spacing_mm=(1.0, 1.0))
     small = torch.from_numpy(image[::2, ::2].copy())

@@ -22,7 +22,7 @@ intensity: {scaling: window, low: 0, high: 100}
 grid: {size_px: [32, 32]}
 segments:
   - {number: 1, label: Square}
-largest_only: true
+settings: {largest_only: true}
 """
 NETWORK = {
     "_target_": "monai.networks.nets.UNet",

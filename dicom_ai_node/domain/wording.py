@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydicom.sr.coding import Code
+
+from dicom_ai_node.domain.codes import code
 from dicom_ai_node.domain.errors import ConfigError
 
 
@@ -105,6 +108,16 @@ class Wording:
             how_many = " or ".join(map(str, lengths))
             self.wrong(key, f"must be a list of {how_many} numbers larger than {above:g}")
         return (1.0,) * lengths[0]
+
+    def code(self, key: str) -> Code:
+        """Return a coded concept, written [value, scheme, meaning]."""
+        value = self.raw(key)
+        try:
+            return code(value)
+        except ValueError as wrong:
+            if value is not None:
+                self.wrong(key, str(wrong))
+        return Code("0", "99WRONG", "wrong")
 
     def part(self, key: str) -> "Wording":
         """Return a mapping inside this one."""

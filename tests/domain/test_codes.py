@@ -3,7 +3,7 @@
 import pytest
 from pydicom.sr.coding import Code
 
-from dicom_ai_node.infer.codes import code
+from dicom_ai_node.domain.codes import code
 
 
 @pytest.mark.parametrize(

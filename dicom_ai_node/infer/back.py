@@ -1,0 +1,139 @@
+"""What a task found, brought from its grid to the pixels of the source, measured and shown.
+
+It depends on what was found and not on the kind of task: kinds that give the same findings share
+the way back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.findings import Findings, HeatMap, Segmentation
+from dicom_ai_node.domain.image import Image, Volume
+from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.display import backdrop
+from dicom_ai_node.infer.measure import measurements
+from dicom_ai_node.infer.resample import Placed
+
+MOST_SHOWN = 400
+"""Frames in a backdrop; a secondary capture with more is of no use to anyone."""
+MOST_EXPLAINED = 100
+"""Frames in a heat map, which takes twice the bytes of a backdrop."""
+
+
+def on_sources(
+    found: Findings,
+    grid: Placed,
+    image: Image,
+    facts: ModelFacts,
+    options: Mapping[str, Option],
+) -> Findings:
+    """Return what was found on `grid` as it lies on `image`, which was placed on that grid.
+
+    Segments are measured, and wherever there is something to see there is a backdrop to see it
+    on.
+
+    Raises
+    ------
+    TaskFailed
+        If what was found does not cover the grid that the task was given.
+    """
+    found = replace(found, notes=(*image.notes, *found.notes))
+    if found.segmentation is not None:
+        found = _measured(found, found.segmentation, grid, image, facts)
+        if not options.get("keep_probabilities"):
+            found = _without_probabilities(found)
+    frames = _frames(found, image)
+    if frames is None:
+        return found
+    shown = backdrop(image, frames, facts.display_window)
+    if found.heat_map is not None:
+        heat = _heat_on(found.heat_map, grid, frames, facts)
+        found = replace(found, heat_map=replace(heat, sources=shown.sources))
+    return replace(found, backdrop=shown, notes=(*found.notes, *_omitted(found, frames, facts)))
+
+
+def _measured(
+    found: Findings, on_grid: Segmentation, grid: Placed, image: Image, facts: ModelFacts
+) -> Findings:
+    segmentation = grid.back(on_grid)
+    if segmentation.labels.shape != image.array.shape:
+        raise TaskFailed(f"{facts.name} did not label the grid that it was given")
+    measured, remarks = measurements(segmentation, image, facts.measure)
+    return replace(
+        found,
+        segmentation=segmentation,
+        measurements=(*found.measurements, *measured),
+        notes=(*found.notes, *remarks),
+    )
+
+
+def _without_probabilities(found: Findings) -> Findings:
+    if found.segmentation is None:
+        return found
+    return replace(found, segmentation=replace(found.segmentation, probabilities=None))
+
+
+def _heat_on(heat: HeatMap, grid: Placed, frames: list[int], facts: ModelFacts) -> HeatMap:
+    if heat.array.shape != grid.image.array.shape:
+        raise TaskFailed(f"{facts.name} did not explain the grid that it was given")
+    return replace(heat, array=grid.back_map(heat.array[frames]))
+
+
+def _frames(found: Findings, image: Image) -> list[int] | None:
+    """Return which frames there is something to see on, or `None` if there is nothing to see."""
+    if found.segmentation is not None:
+        return frames_to_show(found.segmentation.labels)
+    if found.classification is not None:
+        return frames_to_explain(None if found.heat_map is None else found.heat_map.array, image)
+    return None
+
+
+def _omitted(found: Findings, frames: list[int], facts: ModelFacts) -> tuple[str, ...]:
+    if found.segmentation is None:
+        return ()
+    labelled = np.count_nonzero(found.segmentation.labels.any(axis=(1, 2)))
+    if labelled <= len(frames):
+        return ()
+    kind = "frames" if facts.sees is Sees.FRAMES else "slices"
+    return (f"{len(frames)} of {labelled} labelled {kind} are shown",)
+
+
+def frames_to_explain(
+    heat: NDArray[np.float16] | None, image: Image, most: int = MOST_EXPLAINED
+) -> list[int]:
+    """Return on which frames a classification is shown.
+
+    Of the slices of a stack the one with most heat, or the middle one; of other frames all,
+    evenly thinned to `most`.
+    """
+    count = len(image.array)
+    is_stack = isinstance(image, Volume) or image.thickness_mm is not None
+    if not is_stack:
+        every = np.linspace(0, count - 1, min(count, most)).round()
+        return [int(frame) for frame in every]
+    if heat is None:
+        return [count // 2]
+    return [int(heat.sum(axis=(1, 2), dtype=np.float64).argmax())]
+
+
+def frames_to_show(labels: NDArray[np.uint8], most: int = MOST_SHOWN) -> list[int]:
+    """Return which frames a backdrop holds: all that are labelled, evenly thinned to `most`.
+
+    The fullest one is always among them. Where nothing is labelled it is the middle one, so that
+    a capture can still show that nothing was found.
+    """
+    pixels = np.count_nonzero(labels, axis=(1, 2))
+    labelled = np.flatnonzero(pixels)
+    if not labelled.size:
+        return [len(labels) // 2]
+    if labelled.size > most:
+        chosen = np.linspace(0, labelled.size - 1, most).round().astype(np.intp)
+        fullest = int(np.searchsorted(labelled, int(pixels.argmax())))
+        chosen[int(np.abs(chosen - fullest).argmin())] = fullest
+        labelled = labelled[chosen]
+    return [int(frame) for frame in labelled]
