@@ -35,9 +35,9 @@ def api(similar: Similar, model: Sha256, token: str) -> FastAPI:
     def knows_the_token(
         said: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> None:
-        # Takes as long whichever character is wrong.
-        given = said.credentials if said else ""
-        if not hmac.compare_digest(given.encode(), token.encode()):
+        # The bytes as they came; the comparison takes as long whichever of them is wrong.
+        given = (said.credentials if said else "").encode("latin-1")
+        if not hmac.compare_digest(given, token.encode()):
             raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
 
     # No pages of documentation: they would load scripts from elsewhere.

@@ -5,33 +5,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from dicom_ai_node.domain.job import Job, Stage
+from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.similar import Similar
 from dicom_ai_node.domain.uids import SeriesInstanceUID, StudyInstanceUID
 from dicom_ai_node.store.ledger import SqlLedger
-from tests.store.made import DAY, LEASE, MINUTE, NOON, QUIET, arrival, arrived, job_for, listed, sha
+from tests.store.made import (
+    DAY,
+    LEASE,
+    MINUTE,
+    NOON,
+    QUIET,
+    arrival,
+    arrived,
+    job_for,
+    listed,
+    placed,
+    sha,
+    towards,
+)
 
 MODEL = sha("model")
 """The digest of the model of every job in `tests.store.made`."""
-
-
-def towards(*angles: float) -> NDArray[np.float32]:
-    """Return a unit vector at these angles from the first axis, in degrees."""
-    (angle,) = angles
-    return np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle)), 0, 0], np.float32)
-
-
-def placed(ledger: SqlLedger, uid: str, angle: float, patient: str = "") -> Job:
-    """Bring a series into the ledger, place it, and end its job."""
-    listed(ledger, uid=uid)
-    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
-    assert ledger.place(job, towards(angle), patient, NOON)
-    assert ledger.move(job, Stage.INFERRED, NOON)
-    (held,) = ledger.claim(Stage.INFERRED, NOON, LEASE)
-    assert ledger.commit_results(held, [], [], NOON)
-    return job
 
 
 def near(ledger: SqlLedger, uid: str, count: int = 5) -> Sequence[str]:

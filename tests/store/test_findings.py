@@ -17,6 +17,7 @@ from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
 from dicom_ai_node.domain.findings import (
     Backdrop,
     Classification,
+    Embedding,
     FindingClass,
     Findings,
     HeatMap,
@@ -26,7 +27,7 @@ from dicom_ai_node.domain.findings import (
 )
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.uids import SOPInstanceUID
-from dicom_ai_node.store.findings import findings_of, keep_findings
+from dicom_ai_node.store.findings import embedding_of, findings_of, keep_findings
 
 FRAMES = tuple(SourceFrame(SOPInstanceUID(f"1.2.{n}"), n) for n in (1, 2, 3))
 LIVER = Code("10200004", "SCT", "Liver")
@@ -76,6 +77,7 @@ def everything() -> Findings:
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
         ),
+        embedding=Embedding(vector=random.random(7).astype(np.float32), sources=FRAMES),
         notes=("one half of the slices was left out", ""),
     )  # fmt: skip
 
@@ -92,6 +94,7 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
     found, backdrop = findings.segmentation, findings.backdrop
     arrays = [] if found is None else [found.labels, found.probabilities]
     arrays += [] if backdrop is None else [backdrop.array]
+    arrays += [] if findings.embedding is None else [findings.embedding.vector]
     return [array for array in arrays if array is not None]
 
 
@@ -102,6 +105,7 @@ def _plain(findings: Findings) -> list[object]:
         findings.notes,
         found and (found.sources, found.segments, found.probabilities is None),
         backdrop and (backdrop.sources, backdrop.times_ms),
+        findings.embedding and findings.embedding.sources,
     ]
 
 
@@ -186,6 +190,20 @@ def test_damaged_findings_are_never_encoded(tmp_path: Path, name: str, harm: str
             )
     with pytest.raises(TaskFailed):
         findings_of(tmp_path)
+
+
+def test_an_embedding_is_found_among_other_findings(tmp_path: Path) -> None:
+    """Whoever needs nothing else gets it to the last bit, or hears that there is none."""
+    keep_findings(tmp_path / "with", everything())
+    keep_findings(tmp_path / "without", Findings(notes=("nothing",)))
+    found, kept = embedding_of(tmp_path / "with"), everything().embedding
+    assert found is not None
+    assert kept is not None
+    assert found.vector.tobytes() == kept.vector.tobytes()
+    assert found.sources == FRAMES
+    assert embedding_of(tmp_path / "without") is None
+    with pytest.raises(TaskFailed, match="incomplete"):
+        embedding_of(tmp_path / "absent")
 
 
 def test_a_folder_without_findings_has_none(tmp_path: Path) -> None:
