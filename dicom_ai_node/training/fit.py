@@ -32,8 +32,9 @@ class Plan:
     """How a network is fitted.
 
     `patch` is the shape of what the network sees at once; `oversample` the chance that a patch
-    is taken around a labelled pixel. Training ends after `steps`, or sooner when `minutes` are
-    over: the learning rate follows whichever is further.
+    is taken around a labelled pixel. Training ends after `steps`, or sooner when `minutes` of
+    processor time are over, so that a busy machine takes longer and not fewer steps: the learning
+    rate follows whichever is further.
     """
 
     steps: int
@@ -140,10 +141,10 @@ def descend(
     """
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True)
     best, best_score, step, progress = deepcopy(averaged.module), float("-inf"), 0, 0.0
-    begun = time.monotonic()
+    begun = time.process_time()
     while progress < 1:
         step += 1
-        progress = max(step / plan.steps, (time.monotonic() - begun) / 60 / plan.minutes)
+        progress = max(step / plan.steps, (time.process_time() - begun) / 60 / plan.minutes)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * rate(min(progress, 1.0))
         network.train()
@@ -161,9 +162,9 @@ def descend(
                 step=step,
                 loss=round(float(loss.detach()), 4),
                 score=round(score, 4),
-                minutes=round((time.monotonic() - begun) / 60, 2),
+                minutes=round((time.process_time() - begun) / 60, 2),
             )
             if score > best_score:
                 best, best_score = deepcopy(averaged.module), score
-    minutes = (time.monotonic() - begun) / 60
+    minutes = (time.process_time() - begun) / 60
     return Fitted(network=best.eval(), steps=step, minutes=minutes, validation=best_score)
