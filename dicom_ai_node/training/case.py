@@ -29,6 +29,8 @@ class Case:
         The segments that `labels` speak about, or `None` for all of them.
     where
         Words for the score table, such as "in the head", if kinds of cases are told apart there.
+    group
+        What cases share that are alike, such as a patient; a case without it is one of its own.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Case:
     reference: Mapping[str, float] = field(default_factory=dict)
     scored: tuple[int, ...] | None = None
     where: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

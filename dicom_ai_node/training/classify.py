@@ -33,6 +33,7 @@ from dicom_ai_node.training.ranking import (
     mean_auc,
     threshold_of,
 )
+from dicom_ai_node.training.reliability import bins_of, reliability_picture
 
 GOLDEN_CERTAINTY = 0.85
 """The golden picture is one on whose class the model is about this certain: it shows a change."""
@@ -211,6 +212,15 @@ def _calibrate(recipe: ClassRecipe, parts: PictureParts, facts: Facts) -> Facts:
     return model_folder.facts_of(recipe.folder)
 
 
+def draw_reliability(recipe: ClassRecipe, pictures: Sequence[Picture], facts: Facts) -> None:
+    """Write `docs/reliability.png`, which the card shows: are the probabilities to be believed?"""
+    network = model_folder.shipped_network(recipe.folder)
+    logits, labels = logits_of(network, pictures, facts), _labels(pictures)
+    found = softmax(logits / facts["settings"]["temperature"], axis=1)
+    picture = reliability_picture(bins_of(found, labels), f"{facts['name']} on its test part")
+    picture.save(recipe.folder / "docs/reliability.png", optimize=True)
+
+
 def _score(
     recipe: ClassRecipe, parts: PictureParts, facts: Facts, training: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -252,6 +262,7 @@ def _finish(
     model_folder.write_golden_class(recipe.folder, image, probabilities)
     score = _score(recipe, parts, facts, training)
     model_folder.write_score(recipe.folder, score)
+    draw_reliability(recipe, parts.test, facts)
     model_folder.write_checksums(recipe.folder)
     return score
 

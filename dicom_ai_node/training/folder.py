@@ -126,22 +126,24 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     if all("value" in score for score in scores.values()):
         return _interval_table(scores)
     rows = [
-        f"| {name} | {s['mean']:.4f} | {s['sd']:.4f} | {s['median']:.4f} | {s['min']:.4f} "
-        f"| {s['max']:.4f} | {s['cases']:.0f} |"
+        f"| {name} | {s['mean']:.4f} | {_span(s)} | {s['sd']:.4f} | {s['median']:.4f} "
+        f"| {s['min']:.4f} | {s['max']:.4f} | {s['cases']:.0f} |"
         for name, s in scores.items()
     ]
-    head = "| score | mean | sd | median | min | max | cases |\n|---|---|---|---|---|---|---|"
-    return "\n".join([head, *rows])
+    head = "| score | mean | 95 % interval | sd | median | min | max | cases |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *rows])
 
 
 def _interval_table(scores: Mapping[str, Mapping[str, float]]) -> str:
     rows = [
-        f"| {name} | {s['value']:.4f} | {s['low']:.4f} to {s['high']:.4f} | {s['cases']:.0f} |"
-        if "low" in s
-        else f"| {name} | {s['value']:.4f} | - | {s['cases']:.0f} |"
+        f"| {name} | {s['value']:.4f} | {_span(s)} | {s['cases']:.0f} |"
         for name, s in scores.items()
     ]
     return "\n".join(["| score | value | 95 % interval | cases |", "|---|---|---|---|", *rows])
+
+
+def _span(score: Mapping[str, float]) -> str:
+    return f"{score['low']:.4f} to {score['high']:.4f}" if "low" in score else "-"
 
 
 def write_score(folder: Path, score: Mapping[str, Any]) -> None:

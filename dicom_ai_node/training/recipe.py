@@ -82,9 +82,17 @@ def scores_of(
     return rows
 
 
+def summarised(
+    network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe
+) -> dict[str, dict[str, float]]:
+    """Return every score over the cases, with its interval over their groups."""
+    groups = [case.group or case.name for case in cases]
+    return summaries(scores_of(network, cases, facts, recipe), groups)
+
+
 def _judge(cases: Sequence[Case], facts: Facts, recipe: Recipe) -> Callable[[nn.Module], float]:
     def judge(network: nn.Module) -> float:
-        found = summaries(scores_of(network, cases, facts, recipe))
+        found = summarised(network, cases, facts, recipe)
         overlaps = [score["mean"] for name, score in found.items() if name.startswith("Dice, ")]
         return sum(overlaps) / len(overlaps)
 
@@ -117,8 +125,8 @@ def _score(
         "version": facts["version"],
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "training": dict(training),
-        "validation": summaries(scores_of(network, parts.validation, facts, recipe)),
-        "test": summaries(scores_of(network, parts.test, facts, recipe)),
+        "validation": summarised(network, parts.validation, facts, recipe),
+        "test": summarised(network, parts.test, facts, recipe),
     }
 
 

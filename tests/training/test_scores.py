@@ -9,6 +9,7 @@ from dicom_ai_node.training.scores import (
     circumference_mm,
     dice,
     ellipse_axes_mm,
+    interval_of_mean,
     summaries,
     summary,
 )
@@ -57,12 +58,34 @@ def test_nothing_has_no_circumference() -> None:
 
 def test_a_summary_tells_the_worst_case_too() -> None:
     """A mean alone hides the case that went wrong."""
-    assert summary([0.9, 1.0, 0.2]) == {
+    assert summary([0.9, 1.0, 0.2], ["a", "b", "c"]) == {
         "mean": 0.7, "sd": 0.4359, "median": 0.9, "min": 0.2, "max": 1.0, "cases": 3,
     }  # fmt: skip
 
 
 def test_a_score_counts_only_the_cases_that_have_it() -> None:
     """A slice without lung says nothing about lungs."""
-    found = summaries([{"lung": 0.5, "bone": 1.0}, {"bone": 0.5}])
+    found = summaries([{"lung": 0.5, "bone": 1.0}, {"bone": 0.5}], ["a", "b"])
     assert (found["lung"]["cases"], found["bone"]["cases"]) == (1, 2)
+
+
+def test_the_interval_of_a_mean_is_that_of_statistics() -> None:
+    """About two standard errors to either side, where all cases are independent."""
+    values = np.random.default_rng(1).normal(5, 2, 400).tolist()
+    low, high = interval_of_mean(values, [str(n) for n in range(400)])
+    assert low == pytest.approx(np.mean(values) - 1.96 * 0.1, abs=0.03)
+    assert high == pytest.approx(np.mean(values) + 1.96 * 0.1, abs=0.03)
+
+
+def test_cases_that_are_alike_make_an_interval_wider() -> None:
+    """Ten copies of a case say no more than one."""
+    values = np.random.default_rng(1).normal(5, 2, 40).repeat(10).tolist()
+    alone = interval_of_mean(values, [str(n) for n in range(400)])
+    together = interval_of_mean(values, [str(n // 10) for n in range(400)])
+    assert together[1] - together[0] > 2.5 * (alone[1] - alone[0])
+
+
+def test_too_few_groups_have_no_interval() -> None:
+    """Slices of two patients say nothing about a third, however many they are."""
+    assert "low" not in summary([0.9] * 10, ["one", "two"] * 5)
+    assert "low" in summary([0.9] * 10, list("abcde") * 2)

@@ -31,6 +31,7 @@ def _case(folder: Path, picture: Picture) -> Case:
         # Areas cannot be told, for BUSI does not say how large a pixel is; see `found_at_all`.
         scored=None if mask.any() else (),
         where=CLASSES[picture.label] if mask.any() else "",
+        group=picture.group,
     )
 
 

@@ -131,6 +131,7 @@ def trunk(data: Path) -> dict[str, list[Case]]:
             labels=np.ascontiguousarray(labels[position]),
             spacing_mm=(rows, columns),
             where="in the trunk",
+            group="trunk",
         )
         parts[part_of_block(position, TRUNK_BLOCK, TRUNK_EVERY)].append(case)
     return parts
@@ -166,6 +167,7 @@ def head(data: Path) -> dict[str, list[Case]]:
                 labels=labels,
                 spacing_mm=spacing_mm,
                 where="in the head",
+                group="head",
             )
         )
     return parts

@@ -58,7 +58,12 @@ def _case(data: Path, row: Mapping[str, str]) -> Case:
     )
     reference = {"head_circumference_mm": float(row["hc_mm"])}
     return Case(
-        name=row["file"], image=image, labels=labels, spacing_mm=spacing_mm, reference=reference
+        name=row["file"],
+        image=image,
+        labels=labels,
+        spacing_mm=spacing_mm,
+        reference=reference,
+        group=str(_number(row["file"]) // BLOCK),
     )
 
 

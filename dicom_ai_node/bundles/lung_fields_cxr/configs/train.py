@@ -38,7 +38,13 @@ def sides(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def _case(folder: Path, row: Mapping[str, Any]) -> Case:
     image = np.asarray(Image.open(folder / "image" / row["file"]).convert("L"), dtype=np.float32)
     mask = np.asarray(Image.open(folder / "mask" / row["file"])) > 0
-    return Case(name=row["file"], image=image, labels=sides(mask), spacing_mm=(1.0, 1.0))
+    return Case(
+        name=row["file"],
+        image=image,
+        labels=sides(mask),
+        spacing_mm=(1.0, 1.0),
+        group=row["patient"],
+    )
 
 
 def read(data: Path) -> Parts:
