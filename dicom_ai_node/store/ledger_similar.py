@@ -4,14 +4,14 @@ The rows are the truth. An index is built of them for each question and thrown a
 can remember what the ledger has forgotten. The search is exact, and the same in every database.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, insert, or_, select
 
 from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.similar import Neighbour
@@ -56,89 +56,83 @@ class LooksAlike:
 
     def is_placed(self, uid: StudyInstanceUID | SeriesInstanceUID, model: Sha256) -> bool:
         """Return whether a series of this study, or this series, has been placed by `model`."""
-        with self._database.reading() as connection:
-            return bool(_placed(connection, model, _is(uid)))
+        return self._database.has_any(_placed(model, _is(uid)))
 
     def similar(
         self, uid: StudyInstanceUID | SeriesInstanceUID, model: Sha256, count: int
     ) -> Sequence[Neighbour]:
         """Return the studies most like a study, or like one series of it, best first."""
         with self._database.reading() as connection:
-            asked = _placed(connection, model, _is(uid))
-            own = {one.row.study_instance_uid for one in asked}
-            others = _placed(connection, model, series.c.study_instance_uid.not_in(own))
-        return _nearest(asked, others, count)
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    row: Row[Any]
-    vector: NDArray[np.float32]
+            asked = connection.execute(_placed(model, _is(uid))).all()
+            own = {row.study_instance_uid for row in asked}
+            elsewhere = series.c.study_instance_uid.not_in(own)
+            others = connection.execute(_placed(model, elsewhere)).all()
+            return _told(connection, _nearest(asked, others, count))
 
 
 def _is(uid: str) -> ColumnElement[bool]:
     return or_(series.c.study_instance_uid == uid, series.c.series_instance_uid == uid)
 
 
-def _placed(connection: Connection, model: str, which: ColumnElement[bool]) -> list[_Placed]:
-    query = (
-        select(
-            table.c.vector,
-            table.c.patient,
-            series.c.study_instance_uid,
-            series.c.series_instance_uid,
-            series.c.attributes,
-            series.c.first_received,
-        )
+def _placed(model: str, which: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(series.c.study_instance_uid, series.c.series_instance_uid, table.c.vector)
         .join(series, series.c.series_instance_uid == table.c.series_instance_uid)
         .where(table.c.model_digest == model, which)
         .order_by(series.c.series_instance_uid)
     )
-    rows: Sequence[Any] = connection.execute(query).all()
-    return [_Placed(row, np.frombuffer(row.vector, _STORED)) for row in rows]
+
+
+def _vectors(rows: Sequence[Row[Any]]) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(row.vector for row in rows), _STORED).reshape(len(rows), -1)
 
 
 def _nearest(
-    asked: Sequence[_Placed], others: Sequence[_Placed], count: int
-) -> Sequence[Neighbour]:
-    """Return the nearest studies; each is as near as the nearest pair of series."""
+    asked: Sequence[Row[Any]], others: Sequence[Row[Any]], count: int
+) -> Mapping[str, float]:
+    """Return the nearest series of each of the nearest studies with its score, best first."""
     from faiss import IndexFlatIP  # noqa: PLC0415 - only who asks carries it, not every receiver
 
     if not asked or not others or count < 1:
-        return []
-    index = IndexFlatIP(len(asked[0].vector))
-    index.add(np.stack([one.vector for one in others]))
-    questions = np.stack([one.vector for one in asked])
+        return {}
+    questions = _vectors(asked)
+    index = IndexFlatIP(questions.shape[1])
+    index.add(_vectors(others))
     looked_at = min(len(others), count * _MORE)
     while True:
         scores, places = index.search(questions, looked_at)
-        found = _by_study(others, scores, places)
-        if len(found) >= count or looked_at == len(others):
-            return found[:count]
+        best = _by_study(others, scores, places)
+        if len(best) >= count or looked_at == len(others):
+            return dict(islice(best.items(), count))
         looked_at = min(len(others), looked_at * _MORE)
 
 
 def _by_study(
-    others: Sequence[_Placed], scores: NDArray[np.float32], places: NDArray[np.int64]
-) -> list[Neighbour]:
-    """Return every study once, with its best series; of equals the first by UID."""
+    others: Sequence[Row[Any]], scores: NDArray[np.float32], places: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return one series of every study with its score, the best; of equals the first by UID."""
     pairs = sorted(
         zip(scores.ravel().tolist(), places.ravel().tolist(), strict=True),
         key=lambda pair: (-pair[0], pair[1]),
     )
-    best: dict[str, Neighbour] = {}
+    best: dict[str, tuple[str, float]] = {}
     for score, place in pairs:
-        row = others[place].row
-        best.setdefault(row.study_instance_uid, _neighbour(row, score))
-    return list(best.values())
+        row = others[place]
+        best.setdefault(row.study_instance_uid, (row.series_instance_uid, score))
+    return dict(best.values())
 
 
-def _neighbour(row: Row[Any], score: float) -> Neighbour:
-    return Neighbour(
-        study_instance_uid=row.study_instance_uid,
-        series_instance_uid=row.series_instance_uid,
-        score=score,
-        modality=row.attributes.get("Modality", ""),
-        study_date=row.attributes.get("StudyDate", ""),
-        received_at=row.first_received,
-    )
+def _told(connection: Connection, nearest: Mapping[str, float]) -> Sequence[Neighbour]:
+    query = select(series).where(series.c.series_instance_uid.in_(nearest))
+    rows = {row.series_instance_uid: row for row in connection.execute(query)}
+    return [
+        Neighbour(
+            study_instance_uid=rows[uid].study_instance_uid,
+            series_instance_uid=rows[uid].series_instance_uid,
+            score=score,
+            modality=rows[uid].attributes.get("Modality", ""),
+            study_date=rows[uid].attributes.get("StudyDate", ""),
+            received_at=rows[uid].first_received,
+        )
+        for uid, score in nearest.items()
+    ]

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydicom.dataset import Dataset
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Stage
@@ -66,7 +65,7 @@ def test_what_looks_alike_is_found_until_it_is_forgotten(tmp_path: Path) -> None
     studies: dict[str, str] = {}
     with running(node):
         for number, (name, make) in enumerate(SENT.items(), start=1):
-            series: Sequence[Dataset] = make()
+            series = make()
             for one in series:
                 one.PatientName = CANARY
             assert set(Sender(node.port).send(series)) == {0}
@@ -80,7 +79,9 @@ def test_what_looks_alike_is_found_until_it_is_forgotten(tmp_path: Path) -> None
         assert {one["study_instance_uid"] for one in found} == set(studies.values()) - {asked}
         by_http = _asked(address, asked).json()
         keys = ("study_instance_uid", "score", "modality")
-        assert [[one[k] for k in keys] for one in by_http] == [[one[k] for k in keys] for one in found]
+        assert [[one[k] for k in keys] for one in by_http] == [
+            [one[k] for k in keys] for one in found
+        ]
         assert httpx.get(f"{address}/api/studies/{asked}/similar").status_code == 401
         node.kill()
         node.start()

@@ -3,8 +3,6 @@
 import stat
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
 from dicom_ai_node.store.patients import Patients
 from tests import phantoms
 
@@ -12,7 +10,7 @@ KEY = b"k" * 32
 
 
 def _file(folder: Path, name: str, **changes: str | None) -> Path:
-    image: Dataset = phantoms.cr()
+    image = phantoms.cr()
     for keyword, value in changes.items():
         setattr(image, keyword, value)
     (path,) = phantoms.write([image], folder / name)
