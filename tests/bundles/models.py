@@ -7,11 +7,13 @@ from types import ModuleType
 from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.recipe import Recipe
+from dicom_ai_node.training.retrieve import EmbeddingRecipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.yaml"))
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
+ENCODERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "retrieve"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
 
 
@@ -35,4 +37,10 @@ def recipe_of(name: str) -> Recipe:
 def class_recipe_of(name: str) -> ClassRecipe:
     """Return the recipe of a model that classifies."""
     recipe: ClassRecipe = _module_of(name).RECIPE
+    return recipe
+
+
+def embedding_recipe_of(name: str) -> EmbeddingRecipe:
+    """Return the recipe of a model that retrieves."""
+    recipe: EmbeddingRecipe = _module_of(name).RECIPE
     return recipe

@@ -23,7 +23,7 @@ from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.predict import labels_of
 from dicom_ai_node.training.scores import dice
-from tests.bundles.models import BUNDLES, CLASSIFIERS, NAMES, SEGMENTERS
+from tests.bundles.models import BUNDLES, CLASSIFIERS, ENCODERS, NAMES, SEGMENTERS
 
 CATALOG = Catalog([BUNDLES])
 EVERY_MODEL = pytest.mark.parametrize("name", NAMES)
@@ -45,7 +45,7 @@ def facts_of(name: str) -> ModelFacts:
 def test_there_are_models() -> None:
     """Otherwise the tests below would be about nothing."""
     assert {"fetal_head_us", "hippocampus_mr", "ct_tissue"} <= set(SEGMENTERS)
-    assert {*SEGMENTERS, *CLASSIFIERS} == set(NAMES)
+    assert {*SEGMENTERS, *CLASSIFIERS, *ENCODERS} == set(NAMES)
 
 
 @EVERY_MODEL
@@ -130,7 +130,7 @@ def _by_value(
 
 @EVERY_MODEL
 def test_the_bundle_metadata_agree_with_the_facts(name: str) -> None:
-    """The same version, and one output channel per segment and background, or per class."""
+    """The same version, and a channel per segment and background, per class, or per number."""
     facts = facts_of(name)
     metadata = json.loads((facts.folder / "configs/metadata.json").read_text())
     needed = {
@@ -140,8 +140,9 @@ def test_the_bundle_metadata_agree_with_the_facts(name: str) -> None:
     assert needed <= metadata.keys()
     assert metadata["version"] == facts.version
     output = metadata["network_data_format"]["outputs"]["pred"]
-    channels = len(facts.classes) or 1 + len(facts.segments)
-    assert output["num_channels"] == len(output["channel_def"]) == channels
+    channels = facts.settings.get("length") or len(facts.classes) or 1 + len(facts.segments)
+    assert output["num_channels"] == channels
+    assert len(output["channel_def"]) == (1 if name in ENCODERS else channels)
     assert "research use only" in metadata["intended_use"].casefold()
 
 
