@@ -25,6 +25,7 @@ from dicom_ai_node.domain.ports import Ledger
 from dicom_ai_node.domain.rule import SIMILAR
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.samples.studies import write_samples
+from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.supervise import this_program
 
 MISSING = "MISSING"
@@ -70,7 +71,9 @@ def demo(
     written = {route.name: route.write for route in settings.routes}
     found = _results(ledger, jobs, written, folder)
     console.print(table(found))
-    console.print(table(_neighbours(settings, folder), title=f"\nwhat {ASKED_ABOUT} looks like"))
+    console.print(
+        table(_neighbours(settings, ledger, folder), title=f"\nwhat {ASKED_ABOUT} looks like")
+    )
     console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
     if keep:
         console.print(
@@ -186,11 +189,11 @@ def _study(folder: Path, sample: str) -> StudyInstanceUID:
     return StudyInstanceUID(str(dcmread(first, stop_before_pixels=True).StudyInstanceUID))
 
 
-def _neighbours(settings: NodeConfig, folder: Path) -> list[Row]:
+def _neighbours(settings: NodeConfig, ledger: SqlLedger, folder: Path) -> list[Row]:
     """Return what looks like one of the samples, best first."""
     names = {_study(folder, one.name): one.name for one in sorted((folder / "samples").iterdir())}
     model = compose.similar_model(settings).digest
-    near = compose.ledger(settings).similar(_study(folder, ASKED_ABOUT), model, len(names))
+    near = ledger.similar(_study(folder, ASKED_ABOUT), model, len(names))
     return [
         {
             "study": names[one.study_instance_uid],
