@@ -28,6 +28,7 @@ from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
+from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
@@ -67,7 +68,7 @@ def settings(path: Path) -> NodeConfig:
 
 def catalog(config: NodeConfig) -> Catalog:
     """Return the models of the node."""
-    return Catalog(model_folders(config))
+    return Catalog(model_folders(config), trusting(config.infer.trust, config.infer.trust_keys))
 
 
 def model_folders(config: NodeConfig) -> tuple[Path, ...]:
@@ -86,26 +87,6 @@ def similar_model(config: NodeConfig) -> ModelFacts:
     if config.similar is None:
         raise ConfigError("there is no section `similar`: nobody looks for what looks alike")
     return catalog(config).facts(config.similar.model)
-
-
-def judge_settings(config: NodeConfig) -> None:
-    """Let the kind of every model that a route names read the settings of that model.
-
-    Raises
-    ------
-    ConfigError
-        With every mistake, one a line.
-    """
-    from dicom_ai_node.infer.kinds import settings_of  # noqa: PLC0415 - it brings torch
-
-    mistakes = []
-    for facts in models(config).values():
-        try:
-            settings_of(facts)
-        except ConfigError as wrong:
-            mistakes.append(str(wrong))
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
 
 
 def prepare(config: NodeConfig) -> None:

@@ -19,6 +19,7 @@ from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.store.findings import findings_of, keep_findings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def inference_worker(
     log.configure()
     return InferenceWorker(
         Worker(
-            Catalog(folders),
+            Catalog(folders, trusting(config.infer.trust, config.infer.trust_keys)),
             device,
             max_pixels_bytes=config.infer.max_pixels_bytes,
             warm=tuple(dict.fromkeys(route.model for route in routes(config))),

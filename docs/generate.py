@@ -144,13 +144,18 @@ def _command_line() -> Iterator[str]:
     yield "# Command line"
     group = typer.main.get_command(app)
     for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
-        context = typer.Context(command, info_name=f"dicom-ai-node {name}")
-        yield ""
-        yield f"## {name}"
-        yield ""
-        yield "```text"
-        yield command.get_help(context)
-        yield "```"
+        yield from _command(name, command)
+
+
+def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 - typer brings its own click
+    yield ""
+    yield f"## {name}"
+    yield ""
+    yield "```text"
+    yield command.get_help(typer.Context(command, info_name=f"dicom-ai-node {name}"))
+    yield "```"
+    for inner, one in sorted(getattr(command, "commands", {}).items()):
+        yield from _command(f"{name} {inner}", one)
 
 
 def _models() -> Iterator[str]:

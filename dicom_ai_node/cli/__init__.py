@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from dicom_ai_node.cli import act, demo, look, run
+from dicom_ai_node.cli import act, demo, look, models, run
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 
 EXIT_ATTENTION = 1
@@ -25,8 +25,8 @@ app.command()(look.status)
 app.command()(look.jobs)
 app.command()(look.job)
 app.command()(look.quarantine)
-app.command()(look.models)
 app.command()(look.similar)
+app.add_typer(models.app, name="models")
 app.command()(act.retry)
 app.command()(act.send)
 app.command()(demo.demo)

@@ -1,4 +1,4 @@
-"""Commands that look: status, jobs, job, quarantine, models, similar. They change nothing."""
+"""Commands that look: status, jobs, job, quarantine, similar. They change nothing."""
 
 import json
 from collections.abc import Mapping
@@ -17,12 +17,9 @@ from dicom_ai_node.cli.show import (
     record,
     rows,
 )
-from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, NeedsAttention
+from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.uids import StudyInstanceUID
-from dicom_ai_node.infer.catalog import Catalog
-
-AS_RELEASED = "as released"
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
@@ -101,16 +98,6 @@ def quarantine(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = F
     rows(found, as_json=as_json, nothing="the quarantine is empty")
 
 
-def models(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
-    """List the models and check that their files are as released."""
-    catalog = compose.catalog(compose.settings(config))
-    found = [_model(catalog, name) for name in catalog.names()]
-    rows(found, as_json=as_json, nothing="no models")
-    spoiled = [str(row["model"]) for row in found if row["files"] != AS_RELEASED]
-    if spoiled:
-        raise ModelUnusable(f"not as released: {', '.join(spoiled)}")
-
-
 def similar(
     study: Annotated[str, typer.Argument(help="A Study Instance UID, or that of one series.")],
     config: ConfigOption = DEFAULT_CONFIG,
@@ -151,20 +138,3 @@ def _row(found: Job) -> Row:
         "to_act": found.who or "",
         "note": found.note,
     }
-
-
-def _model(catalog: Catalog, name: str) -> Row:
-    row = dict.fromkeys(("model", "version", "kind", "modality", "digest", "files"), "")
-    row["model"] = name
-    try:
-        facts = catalog.facts(name)
-        row |= {
-            "version": facts.version,
-            "kind": facts.kind,
-            "modality": ", ".join(facts.modality),
-            "digest": facts.digest[:12],
-        }
-        catalog.verify(name)
-    except (ConfigError, ModelUnusable) as trouble:
-        return row | {"files": str(trouble)}
-    return row | {"files": AS_RELEASED}

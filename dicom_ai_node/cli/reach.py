@@ -6,10 +6,11 @@ import socket
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig, destinations, serve_token
 from dicom_ai_node.domain.destination import DimsePeer
-from dicom_ai_node.domain.errors import ConfigError, NeedsAttention
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, NeedsAttention
 from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.ports import Sender
 from dicom_ai_node.domain.uids import AETitle
+from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import has_ledger
 
@@ -18,18 +19,53 @@ MOST_NAMED = 5
 
 
 def check(config: NodeConfig) -> None:
-    """Look at what a configuration points to: the secrets, and the facts of every model.
+    """Look at what a configuration points to: the secrets, the keys, and every model in a route.
 
     Raises
     ------
     ConfigError
-        If a secret is not there, or a model folder says something that cannot be.
+        If a secret or a key is not there, or a model folder says something that cannot be, is of
+        another kind than its route runs, or can run code and nobody vouches for it.
     """
     destinations(config)
-    compose.models(config)
+    trust, models = compose.catalog(config).trust, compose.models(config)
+    mistakes = [
+        f"routes.{route.name}: {route.model} is of kind {kind}, so write `run: {kind}`"
+        for route in config.routes
+        if route.run != (kind := models[route.model].kind)
+    ]
+    for facts in models.values():
+        try:
+            trust.require(SealedFolder(facts.folder), facts.network.format)
+        except ModelUnusable as no:
+            mistakes.append(str(no))
+    if config.similar is not None and compose.similar_model(config).kind != "retrieve":
+        mistakes.append(f"similar: {config.similar.model} is not of kind retrieve")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     if config.serve is not None:
         serve_token(config)
         compose.similar_model(config)
+
+
+def judge_settings(config: NodeConfig) -> None:
+    """Let the kind of every model that a route names read the settings of that model.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake, one a line.
+    """
+    from dicom_ai_node.infer.kinds import settings_of  # noqa: PLC0415 - it brings torch
+
+    mistakes = []
+    for facts in compose.models(config).values():
+        try:
+            settings_of(facts)
+        except ConfigError as wrong:
+            mistakes.append(str(wrong))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
 
 
 def ledger_of(config: NodeConfig) -> SqlLedger:

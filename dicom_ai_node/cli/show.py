@@ -63,7 +63,7 @@ def table(found: Sequence[Row], title: str = "") -> Table:
     """Return rows as a table with the keys of the first as its head."""
     drawn = Table(title=title or None, box=None, pad_edge=False, header_style="bold")
     for key in found[0]:
-        is_text = key in {"note", "detail", "where", "reason", "files", "file"}
+        is_text = key in {"note", "detail", "where", "reason", "files", "file", "score", "trusted"}
         drawn.add_column(key.replace("_", " "), overflow="fold", no_wrap=not is_text)
     for row in found:
         drawn.add_row(*(text_of(value) for value in row.values()))

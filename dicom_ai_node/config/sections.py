@@ -9,6 +9,7 @@ from dicom_ai_node.config.values import (
     Address,
     AETitleText,
     Device,
+    Digest,
     Modality,
     ModelName,
     Name,
@@ -142,6 +143,12 @@ class Infer(Section):
     attempts: int = Field(3, ge=1, le=20, description="that may take their worker down")
     models: tuple[PathHere, ...] = Field((), description="more folders with model folders in them")
     max_pixels_gb: float = Field(4.0, gt=0, allow_inf_nan=False, description="of one job, decoded")
+    trust: tuple[Digest, ...] = Field(
+        (), description="digests of models that may run code; `dicom-ai-node models` shows them"
+    )
+    trust_keys: tuple[PathHere, ...] = Field(
+        (), description="public keys (PEM, Ed25519) of people whose signed models may run code"
+    )
 
     @property
     def max_pixels_bytes(self) -> int:

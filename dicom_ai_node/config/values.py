@@ -15,6 +15,7 @@ _AE_TITLE = re.compile(r"[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*")
 _LONGEST_AE_TITLE = 16
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DEVICE = re.compile(r"cpu|cuda:[0-9]+")
 
 
@@ -70,6 +71,14 @@ def _modality(said: str) -> str:
 def _device(said: str) -> str:
     if _DEVICE.fullmatch(said) is None:
         raise ValueError(f"{said} is not a device; write cpu, or cuda:0 for the first GPU")
+    return said
+
+
+def _digest(said: str) -> str:
+    if _DIGEST.fullmatch(said) is None:
+        raise ValueError(
+            "is no sha256: 64 digits from 0 to f, as `dicom-ai-node models show` tells"
+        )
     return said
 
 
@@ -146,6 +155,8 @@ Modality = Annotated[str, AfterValidator(_modality)]
 Name = Annotated[str, AfterValidator(_name)]
 RouteName = Annotated[Name, AfterValidator(_route_name)]
 Device = Annotated[str, AfterValidator(_device)]
+Digest = Annotated[str, AfterValidator(_digest)]
+"""The sha256 of a model's SHA256SUMS."""
 PathHere = Annotated[Path, AfterValidator(_path)]
 """A path; relative ones begin at the folder of the configuration file."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

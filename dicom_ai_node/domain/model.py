@@ -25,15 +25,62 @@ class Scaling(StrEnum):
     WINDOW = "window"  # (value - low) / (high - low), clipped to 0..1
     PERCENTILE = "percentile"  # the same with low and high as percentiles of the valid pixels
     ZSCORE = "zscore"  # minus mean, by standard deviation, of the valid pixels
+    STANDARD = "standard"  # clipped to low..high, minus a mean, by a deviation of the training data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intensity:
-    """Scaling with its two numbers (ignored by ZSCORE)."""
+    """Scaling with its numbers; `low` and `high` are ignored by ZSCORE.
+
+    Attributes
+    ----------
+    mean, deviation
+        Of STANDARD, in the unit of the image.
+    nonzero
+        ZSCORE leaves pixels that are exactly 0 out, and leaves them 0.
+    pad
+        What an image is filled up with where it is smaller than the network wants, after scaling.
+        Without it that is the lowest value of ZSCORE, and 0 otherwise.
+    """
 
     scaling: Scaling
     low: float = 0.0
     high: float = 1.0
+    mean: float = 0.0
+    deviation: float = 1.0
+    nonzero: bool = False
+    pad: float | None = None
+
+
+class Gives(StrEnum):
+    """What a network gives, (batch, channels, ...)."""
+
+    LOGITS = "logits"  # one channel per class, the background first where there is one
+    PROBABILITIES = "probabilities"  # the same after softmax
+    LOGIT = "logit"  # one channel, for the second of two classes
+    PROBABILITY = "probability"  # the same after the sigmoid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFacts:
+    """In which format a network comes, and how to ask it.
+
+    Attributes
+    ----------
+    format
+        One of `infer.formats`.
+    axes
+        One letter per axis of its grid: the side of the patient to which the index grows. SPL
+        and, for slices and frames, PL if it is `None`: slices to the head, rows to the back (down
+        on an axial slice), columns to the left (right on the screen).
+    mirror
+        Of nnU-Net: average over mirrored inputs, as it was trained to allow.
+    """
+
+    format: str = "bundle"
+    axes: str | None = None
+    gives: Gives = Gives.LOGITS
+    mirror: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +140,7 @@ class ModelFacts:
     intensity: Intensity
     grid: Grid
     golden: Golden
+    network: NetworkFacts = NetworkFacts()
     requires: Mapping[str, Condition] = field(default_factory=dict)
     max_extent_mm: tuple[float, float, float] | None = None
     window: SlidingWindow | None = None

@@ -33,6 +33,8 @@ def _scaled_together(
 ) -> NDArray[np.float32]:
     intensity = facts.intensity
     measured = array if valid is None or not valid.any() else array[valid]
+    if intensity.nonzero and measured.any():
+        measured = measured[measured != 0]
     match intensity.scaling:
         case Scaling.WINDOW:
             low, high = intensity.low, intensity.high
@@ -41,7 +43,12 @@ def _scaled_together(
         case Scaling.ZSCORE:
             mean, deviation = measured.mean(dtype=np.float64), measured.std(dtype=np.float64)
             standard = (array - mean) / max(float(deviation), SMALLEST_RANGE)
+            if intensity.nonzero:
+                standard[array == 0] = 0
             return np.asarray(standard, np.float32)
+        case Scaling.STANDARD:
+            clipped = np.clip(array, intensity.low, intensity.high)
+            return np.asarray((clipped - intensity.mean) / intensity.deviation, np.float32)
     inside = np.clip((array - low) / max(high - low, SMALLEST_RANGE), 0, 1)
     return np.asarray(inside, np.float32)
 
@@ -49,12 +56,13 @@ def _scaled_together(
 def padded(stack: NDArray[np.float32], facts: ModelFacts) -> NDArray[np.float32]:
     """Return (items, *grid): scaled items, filled up at the end to what the network takes.
 
-    Padding has the lowest value of the scaled range, and takes no part in any statistics.
+    Padding takes no part in any statistics; see `Intensity.pad` for its value.
     """
     shape = _padded_shape(stack.shape[1:], facts)
     lowest: NDArray[np.float32] = stack.min(axis=tuple(range(1, stack.ndim)), keepdims=True)
-    if facts.intensity.scaling is not Scaling.ZSCORE:
-        lowest = np.zeros_like(lowest)
+    pad = facts.intensity.pad
+    if pad is not None or facts.intensity.scaling is not Scaling.ZSCORE:
+        lowest = np.full_like(lowest, pad or 0)
     items = np.broadcast_to(lowest, (len(stack), *shape)).copy()
     items[(slice(None), *(slice(0, length) for length in stack.shape[1:]))] = stack
     return items

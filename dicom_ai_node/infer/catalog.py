@@ -7,16 +7,11 @@ from types import MappingProxyType
 from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.infer.facts import facts_in
+from dicom_ai_node.infer.formats import FORMATS
 from dicom_ai_node.infer.sealed import SealedFolder
+from dicom_ai_node.infer.trust import Trust
 
 FACTS = "configs/dicom.yaml"
-NEEDED = (
-    "configs/metadata.json",
-    "configs/inference.json",
-    FACTS,
-    "models/model.safetensors",
-)
-"""Without these, and the golden input that the facts name, a folder is no model."""
 
 
 class Catalog:
@@ -29,6 +24,8 @@ class Catalog:
     ----------
     folders
         Each holds model folders; a folder without `configs/dicom.yaml` is none.
+    trust
+        Who vouches for models that can run code; nobody if it is `None`.
 
     Raises
     ------
@@ -36,7 +33,8 @@ class Catalog:
         If two folders have a model of the same name.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], trust: Trust | None = None) -> None:
+        self.trust = trust or Trust()
         found: dict[str, Path] = {}
         for path in (path for folder in folders for path in sorted(folder.glob(f"*/{FACTS}"))):
             model = path.parents[1]
@@ -93,13 +91,15 @@ def _facts(folder: Path) -> ModelFacts:
         raise ConfigError(f"{folder.name}: SHA256SUMS or {FACTS} cannot be read") from wrong
     mistakes = [
         f"{folder.name}: {name} is missing"
-        for name in sorted({*sealed.sums, *NEEDED})
+        for name in sorted({*sealed.sums, FACTS})
         if not (folder / name).is_file()
     ]
-    mistakes += [
-        f"{folder.name}: {name} is not in SHA256SUMS" for name in NEEDED if name not in sealed.sums
-    ]
     facts = facts_in(content, folder, sealed.digest, mistakes)
+    needed = (FACTS, *FORMATS[facts.network.format].needs)
+    if unlisted := [name for name in needed if name not in sealed.sums]:
+        raise ConfigError(
+            "\n".join(f"{folder.name}: {name} is not in SHA256SUMS" for name in unlisted)
+        )
     if facts.golden.file not in sealed.sums:
         raise ConfigError(f"{folder.name}.golden.file: {facts.golden.file} is not in SHA256SUMS")
     return facts

@@ -19,6 +19,7 @@ from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.infer.labels import classes_in, segments_in
 from dicom_ai_node.infer.measure import MEASURES
+from dicom_ai_node.infer.network_facts import network_in
 from dicom_ai_node.infer.requires import conditions
 
 _CHOICE = TypeVar("_CHOICE", Scaling, Sees)
@@ -50,6 +51,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         intensity=_intensity(w.part("intensity")),
         grid=_grid(w.part("grid"), axes),
         golden=_golden(w.part("golden")),
+        network=network_in(w, axes),
         requires=conditions(w.part("requires")) if w.has("requires") else {},
         max_extent_mm=_extent(w),
         window=_window(w.part("window"), axes) if w.has("window") else None,
@@ -108,8 +110,20 @@ def _intensity(w: Wording) -> Intensity:
         w.wrong("high", "must be larger than low")
     if scaling is Scaling.PERCENTILE and (low < 0 or high > 100):  # noqa: PLR2004
         w.wrong("low", "percentiles lie between 0 and 100")
+    is_standard, is_zscore = scaling is Scaling.STANDARD, scaling is Scaling.ZSCORE
+    intensity = Intensity(
+        scaling=scaling,
+        low=low,
+        high=high,
+        mean=w.number("mean") if is_standard else 0.0,
+        deviation=w.number("deviation") if is_standard else 1.0,
+        nonzero=w.yes("nonzero") if is_zscore else False,
+        pad=w.number("pad") if w.has("pad") else None,
+    )
+    if intensity.deviation <= 0:
+        w.wrong("deviation", "must be above 0")
     w.no_more()
-    return Intensity(scaling=scaling, low=low, high=high)
+    return intensity
 
 
 def _grid(w: Wording, axes: int) -> Grid:

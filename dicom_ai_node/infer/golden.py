@@ -7,19 +7,23 @@ as a plausible result, so a model takes no work before its golden input came out
 import io
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
-from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.uids import SOPInstanceUID, derive_uid
 from dicom_ai_node.infer.sealed import SealedFolder
 
 VOLUME_AXES = 3
+NOISES, NOISE_PX, BLOB_PX = 8, 64, 8
+"""How many images of noise are tried, their length without a window, and how large their blobs."""
 SUM_WITHIN = 0.001
 """Golden probabilities are one answer, so that they add up to 1, but for their rounding."""
 
@@ -41,6 +45,46 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
             _compare_segments(facts, found, image, expected)
         else:
             _compare_numbers(facts, name, _numbers(found).get(name), expected)
+
+
+def new_golden(facts: ModelFacts, task: Task) -> bytes:
+    """Return a golden file of noise and what `task` says to it, here and now.
+
+    Raises
+    ------
+    ModelUnusable
+        If the task cannot answer, or finds nothing in any noise: such a file proves nothing.
+    """
+    for seed in range(NOISES):
+        image = _noise(facts, seed)
+        found = _found(facts, task, image)
+        answers: dict[str, NDArray[Any]] = dict(_numbers(found))
+        if found.segmentation is not None:
+            answers["labels"] = found.segmentation.labels
+        if any(answer.any() for answer in answers.values()):
+            content = io.BytesIO()
+            np.savez_compressed(content, allow_pickle=False, image=image, **answers)
+            return content.getvalue()
+    raise ModelUnusable(f"{facts.name}: finds nothing in {NOISES} images of noise")
+
+
+def _noise(facts: ModelFacts, seed: int) -> NDArray[np.float32]:
+    """Return (slices or frames, rows, columns) of blobs over the range of intensities."""
+    axes = VOLUME_AXES if facts.sees is Sees.VOLUME else VOLUME_AXES - 1
+    roi_size = facts.window.roi_size if facts.window else facts.grid.size_px
+    shape = roi_size or (NOISE_PX,) * axes
+    coarse = np.random.default_rng(seed).random([max(2, n // BLOB_PX) for n in shape])
+    fine = ndimage.zoom(
+        coarse, np.divide(shape, coarse.shape), order=1, grid_mode=True, mode="mirror"
+    )
+    order = fine.ravel().argsort().argsort().reshape(shape)
+    # In steps that nobody needs finer, so that the file stays small.
+    steps = np.floor(order / order.size * 256) / 255
+    low, high = 0.0, 1000.0
+    if facts.intensity.scaling in {Scaling.WINDOW, Scaling.STANDARD}:
+        low, high = facts.intensity.low, facts.intensity.high
+    image: NDArray[np.float32] = (low + (high - low) * steps).astype(np.float32)
+    return image.reshape((1,) * (VOLUME_AXES - axes) + tuple(shape))
 
 
 def _numbers(found: Findings) -> Mapping[str, NDArray[np.float32]]:

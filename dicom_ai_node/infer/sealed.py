@@ -6,6 +6,8 @@ nobody can change the file in between.
 
 import hashlib
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,7 @@ from dicom_ai_node.domain.uids import Sha256
 SUMS = "SHA256SUMS"
 """`sha256  relative/path` a line, as sha256sum(1) writes it; its own sha256 names the model."""
 
+_SEALED = ("configs", "golden", "models")
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -30,11 +33,11 @@ class SealedFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            content = (folder / SUMS).read_bytes()
-            self.sums = _sums(content.decode("utf-8"))
+            self.content = (folder / SUMS).read_bytes()
+            self.sums = _sums(self.content.decode("utf-8"))
         except (OSError, ValueError) as wrong:
             raise ModelUnusable(f"{folder.name}: {SUMS} cannot be used") from wrong
-        self.digest = Sha256(hashlib.sha256(content).hexdigest())
+        self.digest = Sha256(hashlib.sha256(self.content).hexdigest())
 
     def read(self, name: str) -> bytes:
         """Return the content of a file, hashed on the way.
@@ -63,6 +66,25 @@ class SealedFolder:
         """Read every file that is listed; raise `ModelUnusable` for the first that differs."""
         for name in self.sums:
             self.read(name)
+
+
+def seal(folder: Path) -> SealedFolder:
+    """Write `SHA256SUMS` over all files but the documents, and return the folder as it is now."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    lines = [
+        f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path.as_posix()}\n"
+        for path in files
+        if path.parts[0] in _SEALED
+    ]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    return SealedFolder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a model folder; who looks sees all of it or nothing."""
+    away = Path(tempfile.mkdtemp(prefix=".removed-", dir=folder.parent))
+    folder.rename(away / folder.name)
+    shutil.rmtree(away)
 
 
 def _sums(text: str) -> Mapping[str, Sha256]:

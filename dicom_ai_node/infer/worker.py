@@ -137,7 +137,7 @@ class Worker:
     def _load(self, name: str) -> _Loaded:
         self._catalog.verify(name)
         facts = self._catalog.facts(name)
-        task = task_of(facts, network(facts, self._device), self._device)
+        task = task_of(facts, network(facts, self._device, self._catalog.trust), self._device)
         if name not in self._tested:
             check_golden(facts, task)
             self._tested.add(name)

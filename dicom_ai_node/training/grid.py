@@ -75,6 +75,9 @@ def scaled(image: Tensor, facts: Facts) -> Tensor:
         case "percentile":
             ends = torch.tensor([intensity["low"], intensity["high"]], dtype=torch.float64) / 100
             low, high = (float(v) for v in torch.quantile(image.double().flatten(), ends))
+        case "standard":
+            clipped = image.clamp(float(intensity["low"]), float(intensity["high"]))
+            return (clipped - float(intensity["mean"])) / float(intensity["deviation"])
         case _:
             return (image - image.mean()) / image.std(correction=0).clamp(min=1e-6)
     return ((image - low) / max(high - low, 1e-6)).clamp(0.0, 1.0)

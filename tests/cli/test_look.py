@@ -1,4 +1,4 @@
-"""status, jobs, job, quarantine, models: what people and programs see, and that it changes nothing."""
+"""status, jobs, job, quarantine: what people and programs see, and that it changes nothing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Stage
 from tests.cli.conftest import Past, Run
-from tests.model_folders import threshold_model
 from tests.store.made import HOUR, LEASE, NOON, QUIET, arrival, job_for, towards
 
 
@@ -152,25 +151,6 @@ def test_a_damaged_ledger_is_no_stack_trace(run: Run, past: Past) -> None:
     ended = run("jobs", "--config", past.config)
     assert ended.status == 1
     assert "the ledger cannot answer now" in ended.err
-
-
-def test_models_are_compared_with_their_release(run: Run, config: Path) -> None:
-    """One wrong bit is exit 1 and the name of the file; the others are listed all the same."""
-    folder = threshold_model(config.parent / "models")
-    threshold_model(config.parent / "models", name="bright_pt", modality=["PT"])
-    config.write_text(config.read_text().replace("routes:", "infer: {models: [./models]}\nroutes:"))
-    assert run("models", "--config", config).status == 0
-    weights = folder / "models/model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-    (config.parent / "models/bright_pt/configs/metadata.json").unlink()
-    ended = run("models", "--config", config, "--json")
-    assert ended.status == 1
-    assert ended.err == "not as released: bright_ct, bright_pt (to act: operator)\n"
-    found = {row["model"]: row for row in ended.json}
-    assert "models/model.safetensors has changed" in found["bright_ct"]["files"]
-    assert "configs/metadata.json is missing" in found["bright_pt"]["files"]
-    assert found["ct_tissue"]["files"] == "as released"
-    assert run("models", "--config", config).out.count("as released") >= 1
 
 
 SIMILAR = "similar: {model: image_encoder}\n"
