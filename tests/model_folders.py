@@ -2,7 +2,8 @@
 
 `threshold_model(folder)` writes a complete model folder. Its UNet says `Bright` where the scaled
 intensity is above 0.6, so that what comes out of any phantom can be foreseen to the pixel.
-`class_model(folder)` writes one that classifies, with a small residual network of chance weights.
+`class_model(folder)` writes one that classifies, with a small residual network of chance weights,
+`box_model(folder)` one that puts a box of a fifth of the image around its brightest place.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ import torch
 from monai.networks.nets import ResNet, UNet
 from ruamel.yaml import YAML
 from safetensors.torch import save
+
+from dicom_ai_node.domain.boxes import candidates
 
 THRESHOLD = 0.6
 STEEP = 200.0
@@ -204,3 +207,91 @@ def save_golden(folder: Path, **arrays: object) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     (folder / "golden/golden.npz").write_bytes(content.getvalue())
+
+
+BOX_CLASSES = [
+    {
+        "label": "Bright",
+        "type": ["4147007", "SCT", "Mass"],
+        "site": ["39607008", "SCT", "Lung"],
+        "modifier": ["24028007", "SCT", "Right"],
+    },
+    {"label": "Never", "type": ["27925004", "SCT", "Nodule"]},
+]
+
+
+def box_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a model that detects; None removes."""
+    content: dict[str, Any] = {
+        "name": "bright_boxes",
+        "version": "1.0.0",
+        "kind": "detect",
+        "title": "Boxes around bright things",
+        "manufacturer": "tests",
+        "modality": ["CR", "DX", "US"],
+        "sees": "frames",
+        "intensity": {"scaling": "percentile", "low": 1, "high": 100},
+        "grid": {"size_px": [32, 32]},
+        "classes": BOX_CLASSES,
+        "settings": {
+            "slope": 0.5,
+            "offset": -1.0,
+            "threshold": 0.4,
+            "limit": 3,
+            "explain_layer": "model.0",
+        },
+        "golden": {"file": "golden/golden.npz", "max_difference": 0.02},
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def box_weights() -> dict[str, torch.Tensor]:
+    """Return weights: `Bright` has the logit 8 x intensity - 4, boxes reach a tenth each way."""
+    weights = {
+        key: torch.ones_like(value) if key.endswith("running_var") else torch.zeros_like(value)
+        for key, value in UNet(**{k: v for k, v in box_definition().items() if k != "_target_"})
+        .state_dict()
+        .items()
+    }
+    weights["model.0.conv.weight"] += 1
+    weights["model.0.adn.N.weight"] += 1
+    weights["model.2.conv.weight"][0, 0] = 8
+    weights["model.2.conv.bias"][:] = torch.tensor([-4.0, -9.0, *[-np.log(9.0)] * 4])
+    return weights
+
+
+def box_definition() -> dict[str, Any]:
+    """Return `network_def` of the smallest UNet that says two classes and four borders."""
+    return definition(2) | {"out_channels": 6}
+
+
+def box_model(parent: Path, **changes: object) -> Path:
+    """Write the folder of a model that detects, whose boxes can be foreseen."""
+    content = box_facts(**changes)
+    folder = parent / str(content["name"])
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": box_definition()}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    (folder / "models/model.safetensors").write_bytes(save(box_weights()))
+    save_golden(folder, **box_golden())
+    return seal(folder)
+
+
+def box_golden() -> dict[str, np.ndarray[Any, Any]]:
+    """Return one bright hill at row 20 and column 10, and the box that the network gives it."""
+    y, x = np.mgrid[:32, :32]
+    image = np.clip(100 - 9 * np.hypot(y - 20, x - 10), 0, None).astype(np.float32)
+    low, high = np.percentile(image, [1, 100])
+    scaled = np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
+    network = UNet(**{k: v for k, v in box_definition().items() if k != "_target_"}).eval()
+    network.load_state_dict(box_weights())
+    with torch.inference_mode():
+        answer = network(torch.from_numpy(scaled)[None, None])[0].numpy()
+    (found,) = candidates(answer, (32, 32), 3)
+    at, chance = found.corners, 1 / (1 + np.exp(-(0.5 * found.logit - 1)))
+    box = (found.of, chance, at.top / 32, at.left / 32, at.bottom / 32, at.right / 32)
+    return {"image": image, "boxes": np.array([box], np.float32)}

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
+from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.image import SourceFrame
 
 
@@ -61,11 +62,15 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingClass:
-    """One of several answers that exclude each other: pneumonia, normal ..."""
+    """What a model can find or answer: pneumonia, normal, a right lung ...
+
+    `modifier` says on which side it is, if that is part of what it is.
+    """
 
     label: str
     type: Code
     site: Code | None = None
+    modifier: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,50 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A place on one frame where something was found.
+
+    Attributes
+    ----------
+    of
+        The place of its class in `Detection.classes`, counted from 0.
+    probability
+        How probable it is that the box is right, in 0..1; the model card says what right means.
+    source
+        The frame that it lies on.
+    corners
+        In pixels of that frame; borders of pixels are whole numbers, as in PS3.3 C.18.6.
+    """
+
+    of: int
+    probability: float
+    source: SourceFrame
+    corners: Corners
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Boxes around what was found, and everything that was looked for.
+
+    Attributes
+    ----------
+    classes
+        All that was looked for: one of which there is no box was not found.
+    boxes
+        Frame by frame in the order of `sources`, the surest of each frame first.
+    threshold
+        The operating point: boxes of a lower probability are left out.
+    sources
+        All frames that were looked at.
+    """
+
+    classes: tuple[FindingClass, ...]
+    boxes: tuple[Box, ...]
+    threshold: float
+    sources: tuple[SourceFrame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
     """Where in the image a network has found what speaks for a class.
 
@@ -114,7 +163,7 @@ class HeatMap:
     sources
         One per frame, in the order of `array`; need not be all that were looked at.
     of
-        The place of the class in `Classification.classes`, counted from 0.
+        The place of the class in `Classification.classes` or `Detection.classes`, counted from 0.
     """
 
     array: NDArray[np.float16]
@@ -168,6 +217,7 @@ class Findings:
     measurements: tuple[Measurement, ...] = ()
     backdrop: Backdrop | None = None
     classification: Classification | None = None
+    detection: Detection | None = None
     heat_map: HeatMap | None = None
     embedding: Embedding | None = None
     notes: tuple[str, ...] = ()

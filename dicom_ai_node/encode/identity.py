@@ -25,8 +25,9 @@ NODE_NAME = "dicom_ai_node"
 _MODALITY = {
     "segmentation": "SEG", "segmentation_fractional": "SEG", "segmentation_labelmap": "SEG",
     "structured_report": "SR", "secondary_capture": "OT",
+    "presentation_state": "PR",
 }  # fmt: skip
-_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "OT": 94}
+_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "PR": 93, "OT": 94}
 _TWIN = {"segmentation_fractional": 1, "segmentation_labelmap": 2}
 """Kinds that share a hundred and may be asked for by one route: each gets its own third of it."""
 
@@ -49,7 +50,10 @@ _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 
 
 def series_number(origin: Origin, kind: str) -> int:
-    """Return 91xx for a segmentation, 92xx for a report, 94xx for a picture; xx from the job."""
+    """Return 91xx for a segmentation, 92xx for a report, 93xx for graphics, 94xx for a picture.
+
+    xx comes from the job.
+    """
     chance = int(sha256(origin.job.encode()).hexdigest()[:8], 16) % 33 * 3
     return _SERIES_HUNDRED[_MODALITY[kind]] * 100 + chance + _TWIN.get(kind, 0)
 

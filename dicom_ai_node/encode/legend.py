@@ -1,8 +1,11 @@
 """What stands below a picture: the findings in words, for people."""
 
-from dicom_ai_node.domain.findings import Findings, Measurement
+from collections.abc import Sequence
+
+from dicom_ai_node.domain.findings import FindingClass, Findings, Measurement
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.encode.marks import colour_of
 from dicom_ai_node.encode.picture import Entry, measured
 from dicom_ai_node.encode.segments import found_segments
 
@@ -17,7 +20,11 @@ def legend_of(
     findings: Findings, model: ModelFacts, frame: SourceFrame, caption: str
 ) -> list[Entry]:
     """Return the legend of the picture of one frame; `caption` says which it is."""
-    entries = [*_classes(findings), *_segments(findings, model, frame)]
+    entries = [
+        *_classes(findings),
+        *_boxes(findings, frame),
+        *_segments(findings, model, frame),
+    ]
     whole = _values(findings, None, frame)
     if whole:
         entries.append(Entry(whole))
@@ -47,12 +54,37 @@ def _classes(findings: Findings) -> list[Entry]:
         entries.append(Entry(text, is_quiet=not is_present))
     if len(order) > MOST_ENTRIES:
         entries.append(Entry(f"and {len(order) - MOST_ENTRIES} more", is_quiet=True))
-    if findings.heat_map is not None:
-        label = found.classes[findings.heat_map.of].label
+    return [*entries, *_heat_of(findings, found.classes)]
+
+
+def _boxes(findings: Findings, frame: SourceFrame) -> list[Entry]:
+    """Return every class that was looked for, with how many were found on this frame."""
+    found = findings.detection
+    if found is None:
+        return []
+    entries = []
+    for place, item in enumerate(found.classes[:MOST_ENTRIES]):
+        chances = [
+            f"{100 * box.probability:.0f} %"
+            for box in found.boxes
+            if box.of == place and box.source == frame
+        ]
+        told = ", ".join(chances[:MOST_ENTRIES]) if chances else "not found here"
         entries.append(
-            Entry(f"what speaks for {label}, from least to most", is_quiet=True, is_scale=True)
+            Entry(f"{item.label}: {told}", colour_of(place) if chances else None, not chances)
         )
-    return entries
+    if len(found.classes) > MOST_ENTRIES:
+        entries.append(Entry(f"and {len(found.classes) - MOST_ENTRIES} more", is_quiet=True))
+    entries.append(Entry(f"boxes are shown from {100 * found.threshold:g} % on", is_quiet=True))
+    return [*entries, *_heat_of(findings, found.classes)]
+
+
+def _heat_of(findings: Findings, classes: Sequence[FindingClass]) -> list[Entry]:
+    heat = findings.heat_map
+    if heat is None:
+        return []
+    text = f"what speaks for {classes[heat.of].label}, from least to most"
+    return [Entry(text, is_quiet=True, is_scale=True)]
 
 
 def _segments(findings: Findings, model: ModelFacts, frame: SourceFrame) -> list[Entry]:

@@ -1,20 +1,22 @@
 """A frame with its findings drawn on it, made to be read by a person at any size.
 
-Nothing is written over the image itself: the banner stands above it and the legend below. No text
-comes from the source, so that no patient is named in the pixels.
+The banner stands above the image and the legend below; over the image itself nothing is written
+but the name of a box beside it. No text comes from the source, so that no patient is named in the
+pixels.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from dicom_ai_node.domain.findings import Measurement
 from dicom_ai_node.encode.heat import blended, scale
+from dicom_ai_node.encode.marks import Mark
+from dicom_ai_node.encode.tags import Font, draw_marks, font
 
 SHORT_SIDE_PX = 512
 """Smaller images are enlarged until their shorter side has this length."""
@@ -33,8 +35,6 @@ _SCALE_STEPS = 5
 """Length of the colours of a heat map in the legend, in its line heights."""
 _WHOLE_FROM = 1000
 """Larger numbers are shown without decimals."""
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,9 @@ def draw(
     masks: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     legend: Sequence[Entry],
     heat: NDArray[np.float16] | None = None,
+    marks: Sequence[Mark] = (),
 ) -> NDArray[np.uint8]:
-    """Return (height, width, 3) uint8: banner, image with heat and tinted outlines, legend.
+    """Return (height, width, 3) uint8: banner, image with what was found on it, legend.
 
     Parameters
     ----------
@@ -97,6 +98,8 @@ def draw(
         (rows, columns) bool and a colour each, drawn in this order.
     heat
         (rows, columns) in 0..1, or `None` for no heat map.
+    marks
+        Lines with a word beside each, on top of everything else.
     """
     width, height = sheet.size
     grey = Image.fromarray(frame).resize(sheet.size, Image.Resampling.BICUBIC)
@@ -113,7 +116,9 @@ def draw(
     banner, text = _banner(sheet), _legend(sheet, legend)
     canvas = Image.new("RGB", (width, banner.height + height + text.height), _BACKGROUND)
     canvas.paste(banner, (0, 0))
-    canvas.paste(Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)), (0, banner.height))
+    drawn = Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8))
+    draw_marks(drawn, marks, (frame.shape[0], frame.shape[1]), sheet.text_px)
+    canvas.paste(drawn, (0, banner.height))
     canvas.paste(text, (0, banner.height + height))
     picture: NDArray[np.uint8] = np.asarray(canvas, np.uint8)
     return picture
@@ -142,17 +147,17 @@ def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool
 
 def _banner(sheet: Sheet) -> Image.Image:
     width = sheet.size[0]
-    font = _fitting(sheet.banner, int(width * 0.96), width // 18)
-    left, top, right, bottom = font.getbbox(sheet.banner)
+    letters = _fitting(sheet.banner, int(width * 0.96), width // 18)
+    left, top, right, bottom = letters.getbbox(sheet.banner)
     high = int((bottom - top) * 2)
     strip = Image.new("RGB", (width, high), _BANNER_GROUND)
     where = ((width - (right - left)) / 2 - left, (high - (bottom - top)) / 2 - top)
-    ImageDraw.Draw(strip).text(where, sheet.banner, fill=_BANNER_TEXT, font=font)
+    ImageDraw.Draw(strip).text(where, sheet.banner, fill=_BANNER_TEXT, font=letters)
     return strip
 
 
 def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
-    step, font = int(sheet.text_px * 1.4), _font(sheet.text_px)
+    step, letters = int(sheet.text_px * 1.4), font(sheet.text_px)
     strip = Image.new("RGB", (sheet.size[0], step * sheet.legend_lines + step // 2), _BACKGROUND)
     pen, line = ImageDraw.Draw(strip), 0
     for entry in entries:
@@ -165,7 +170,7 @@ def _legend(sheet: Sheet, entries: Sequence[Entry]) -> Image.Image:
                 bar = Image.fromarray(scale(step * _SCALE_STEPS, step * 2 // 3))
                 strip.paste(bar, (step // 3, top + step // 6))
             colour = _QUIET_TEXT if entry.is_quiet else _TEXT
-            pen.text((_indent(sheet, entry), top), text, fill=colour, font=font)
+            pen.text((_indent(sheet, entry), top), text, fill=colour, font=letters)
             line += 1
     return strip
 
@@ -179,26 +184,20 @@ def _indent(sheet: Sheet, entry: Entry) -> int:
 
 def _wrapped(sheet: Sheet, entry: Entry) -> list[str]:
     """Break an entry at its spaces into lines that fit."""
-    font = _font(sheet.text_px)
+    letters = font(sheet.text_px)
     room = sheet.size[0] - _indent(sheet, entry) - sheet.text_px // 2
     lines = [""]
     for word in entry.text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > room:
+        if lines[-1] and letters.getlength(longer) > room:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
 
 
-def _fitting(text: str, room_px: int, largest_px: int) -> _Font:
+def _fitting(text: str, room_px: int, largest_px: int) -> Font:
     for size in range(largest_px, 8, -1):
-        if _font(size).getlength(text) <= room_px:
-            return _font(size)
-    return _font(8)
-
-
-@lru_cache(maxsize=64)
-def _font(size_px: int) -> _Font:
-    """Return Pillow's own font: the same pixels on every machine."""
-    return ImageFont.load_default(size_px)
+        if font(size).getlength(text) <= room_px:
+            return font(size)
+    return font(8)

@@ -111,6 +111,25 @@ def order(frames: Sequence[Plane]) -> list[tuple[int, int]]:
     return places
 
 
+def pixel_aspect(plane: Plane) -> float:
+    """Return how many times as high as wide a pixel is, 1 if the source does not say."""
+    header = plane.header
+    regions = header.get("SequenceOfUltrasoundRegions") or ()
+    candidates = [
+        plane.spacing,
+        header.get("ImagerPixelSpacing"),
+        [regions[0].get("PhysicalDeltaY"), regions[0].get("PhysicalDeltaX")] if regions else None,
+        header.get("PixelAspectRatio"),
+    ]
+    for pair in candidates:
+        if pair is None or isinstance(pair, str) or len(pair) != 2 or None in pair:  # noqa: PLR2004
+            continue
+        vertical, horizontal = (abs(float(value)) for value in pair)
+        if vertical > 0 and horizontal > 0:
+            return min(max(vertical / horizontal, 0.1), 10.0)
+    return 1.0
+
+
 def _plane(frame: SourceFrame, header: Dataset) -> Plane:
     return Plane(
         frame=frame,

@@ -18,7 +18,7 @@ from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.encode.algorithm import algorithm
 from dicom_ai_node.encode.planes import planes
-from dicom_ai_node.encode.report_groups import ABSENT, PRESENT, by_header
+from dicom_ai_node.encode.report_groups import ABSENT, PRESENT, Group, by_header
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 PERCENT = Code("%", "UCUM", "Percent")
@@ -45,9 +45,14 @@ def class_groups(
     percents = percents_of(found)
     groups = [_group(origin, found, place, percent) for place, percent in enumerate(percents)]
     if findings.heat_map is not None:
-        for picture in origin.encoded.get("secondary_capture", ()):
-            groups[findings.heat_map.of][0].ContentSequence.append(_explanation(picture))
+        explained(groups[findings.heat_map.of], origin)
     return groups
+
+
+def explained(group: Group, origin: Origin) -> None:
+    """Refer from a group to the pictures that show what speaks for it."""
+    for picture in origin.encoded.get("secondary_capture", ()):
+        group[0].ContentSequence.append(_explanation(picture))
 
 
 def percents_of(found: Classification) -> list[float]:
@@ -79,7 +84,7 @@ def _group(
             identifier=item.label[:_LONGEST_LO],
         ),
         finding_type=item.type,
-        finding_sites=_sites(item),
+        finding_sites=sites_of(item),
         algorithm_id=algorithm(origin.model),
         measurements=[sr.Measurement(name=PROBABILITY, value=percent, unit=PERCENT)],
         qualitative_evaluations=[sr.QualitativeEvaluation(codes.DCM.PresenceOfProperty, presence)],
@@ -90,8 +95,10 @@ def _group(
     )
 
 
-def _sites(item: FindingClass) -> Sequence[sr.FindingSite]:
-    return [] if item.site is None else [sr.FindingSite(item.site)]
+def sites_of(item: FindingClass) -> Sequence[sr.FindingSite]:
+    """Return where a finding is; one that is a body part of one side is its own place."""
+    place = item.site or (None if item.modifier is None else item.type)
+    return [] if place is None else [sr.FindingSite(place, laterality=item.modifier)]
 
 
 def _explanation(picture: Dataset) -> sr.ImageContentItem:

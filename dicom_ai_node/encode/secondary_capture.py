@@ -21,9 +21,11 @@ from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
+from dicom_ai_node.encode.marks import Mark, marks_of
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
-from dicom_ai_node.encode.planes import Plane, are_placed, planes
+from dicom_ai_node.encode.planes import Plane, are_placed, pixel_aspect, planes
 from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_images
+from dicom_ai_node.encode.sides import add_laterality
 
 KIND = "secondary_capture"
 MOST_BYTES = 256 * 2**20
@@ -31,16 +33,6 @@ MOST_BYTES = 256 * 2**20
 MOST_STILLS = 16
 """Of a series of single images no more than these become pictures."""
 
-_UNPAIRED = frozenset({
-    "ABDOMEN", "ABDOMENPELVIS", "AORTA", "BACK", "BLADDER", "BRAIN", "CEREBELLUM", "CHEST",
-    "CHESTABDOMEN", "CHESTABDPELVIS", "CIRCLEOFWILLIS", "COCCYX", "COLON", "CSPINE", "CTSPINE",
-    "DUODENUM", "ESOPHAGUS", "FACE", "GALLBLADDER", "HEAD", "HEADNECK", "HEART", "ILEUM",
-    "ILIUM", "JAW", "LARYNX", "LIVER", "LSPINE", "LSSPINE", "MAXILLA", "MEDIASTINUM", "MOUTH",
-    "NECK", "NECKCHEST", "NOSE", "PANCREAS", "PELVIS", "PENIS", "PROSTATE", "RECTUM", "SKULL",
-    "SPINE", "SPLEEN", "STERNUM", "STOMACH", "THYMUS", "THYROID", "TONGUE", "TRACHEA",
-    "TLSPINE", "TSPINE", "UTERUS", "VAGINA", "WHOLEBODY",
-})  # fmt: skip
-"""Body parts of which there is one: only for others must the side be told, PS3.3 C.7.3.1.1.2."""
 _EVEN_WITHIN_MS = 0.5
 _DIRECTIONS = ("RL", "AP", "FH")
 _NOTICEABLE = 0.2
@@ -55,6 +47,7 @@ class _Scene:
     origin: Origin
     backdrop: Backdrop
     label_index: dict[SourceFrame, int]
+    marks: list[Mark]
     size: tuple[int, int]
 
 
@@ -71,8 +64,8 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     found = findings.segmentation
     index = {} if found is None else {frame: at for at, frame in enumerate(found.sources)}
     _, rows, columns = backdrop.array.shape
-    size = displayed_size(rows, columns, _aspect(where[0]))
-    scene = _Scene(findings, origin, backdrop, index, size)
+    size = displayed_size(rows, columns, pixel_aspect(where[0]))
+    scene = _Scene(findings, origin, backdrop, index, marks_of(findings, origin), size)
     if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
         return [_cine(scene, where)]
     chosen = [_fullest(scene)] if are_placed(where) else list(range(min(len(where), MOST_STILLS)))
@@ -125,16 +118,15 @@ def _drawn(scene: _Scene, sheet: Sheet, at: int, legend: Sequence[Entry]) -> NDA
     warmth = None
     if heat is not None and frame in heat.sources:
         warmth = heat.array[heat.sources.index(frame)]
-    return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth)
+    marks = [mark for mark in scene.marks if mark.source == frame]
+    return draw(sheet, scene.backdrop.array[at], _masks(scene, frame), legend, warmth, marks)
 
 
 def _image(scene: _Scene, plane: Plane, sop_class_uid: str, number: int) -> Dataset:
     origin, source = scene.origin, plane.header
     image = result_header(origin, source, sop_class_uid, KIND, number)
     add_requests(image, source)
-    if source.get("BodyPartExamined") not in _UNPAIRED:
-        known = source.get("Laterality") in {"L", "R"}
-        image.Laterality = source.Laterality if known else None
+    add_laterality(image, source)
     image.ConversionType = "WSD"
     image.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     now = local_time(origin, source)
@@ -208,25 +200,6 @@ def _amount(scene: _Scene, frame: SourceFrame) -> float:
     if found is None and heat is not None and frame in heat.sources:
         return float(heat.array[heat.sources.index(frame)].sum(dtype=np.float64))
     return 0.0
-
-
-def _aspect(plane: Plane) -> float:
-    """Return how many times as high as wide a pixel is, 1 if the source does not say."""
-    header = plane.header
-    regions = header.get("SequenceOfUltrasoundRegions") or ()
-    candidates = [
-        plane.spacing,
-        header.get("ImagerPixelSpacing"),
-        [regions[0].get("PhysicalDeltaY"), regions[0].get("PhysicalDeltaX")] if regions else None,
-        header.get("PixelAspectRatio"),
-    ]
-    for pair in candidates:
-        if pair is None or isinstance(pair, str) or len(pair) != 2 or None in pair:  # noqa: PLR2004
-            continue
-        vertical, horizontal = (abs(float(value)) for value in pair)
-        if vertical > 0 and horizontal > 0:
-            return min(max(vertical / horizontal, 0.1), 10.0)
-    return 1.0
 
 
 def _patient_orientation(plane: Plane) -> list[str] | None:

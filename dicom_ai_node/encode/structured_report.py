@@ -16,6 +16,7 @@ from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import NODE_NAME, result_header
 from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import reference, request_attributes
+from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_groups import Group, groups
 
@@ -70,18 +71,18 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
 
 
 def _primary(findings: Findings, origin: Origin) -> Dataset:
-    """Return the header of what was segmented or classified, or of the first input."""
-    looked_at = findings.segmentation or findings.classification
+    """Return the header of what was looked at, or of the first input."""
+    looked_at = findings.segmentation or findings.classification or findings.detection
     if looked_at is None or not looked_at.sources:
         return origin.sources[0]
     return planes(looked_at.sources[:1], origin.sources)[0].header
 
 
 def _groups(findings: Findings, origin: Origin) -> list[Group]:
-    classes = class_groups(findings, origin)
-    if classes and findings.segmentation is None and not findings.measurements:
-        return [*classes]
-    return [*classes, *groups(findings, origin)]
+    told = [*class_groups(findings, origin), *box_groups(findings, origin)]
+    if told and findings.segmentation is None and not findings.measurements:
+        return told
+    return [*told, *groups(findings, origin)]
 
 
 def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:
@@ -90,7 +91,8 @@ def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:
         item
         for kind, made in origin.encoded.items()
         for item in made
-        if kind != "secondary_capture" or findings.heat_map is not None
+        if kind != "presentation_state"
+        and (kind != "secondary_capture" or findings.heat_map is not None)
     ]
 
 

@@ -11,6 +11,7 @@ from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.headers import unvalidated
+from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
 from dicom_ai_node.encode.segmentation import encode as segmentation
 from dicom_ai_node.encode.segmentation_fractional import encode as segmentation_fractional
@@ -21,6 +22,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation": segmentation,
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
+    "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,
 }

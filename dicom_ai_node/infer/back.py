@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Findings, HeatMap, Segmentation
+from dicom_ai_node.domain.findings import Detection, Findings, HeatMap, Segmentation
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
@@ -47,6 +48,8 @@ def on_sources(
         found = _measured(found, found.segmentation, grid, image, facts)
         if not options.get("keep_probabilities"):
             found = _without_probabilities(found)
+    if found.detection is not None:
+        found = replace(found, detection=_boxes_on(found.detection, grid, image, facts))
     frames = _frames(found, image)
     if frames is None:
         return found
@@ -84,10 +87,33 @@ def _heat_on(heat: HeatMap, grid: Placed, frames: list[int], facts: ModelFacts) 
     return replace(heat, array=grid.back_map(heat.array[frames]))
 
 
+def _boxes_on(found: Detection, grid: Placed, image: Image, facts: ModelFacts) -> Detection:
+    if not set(found.sources) <= set(image.sources):
+        raise TaskFailed(f"{facts.name} did not look at the frames that it was given")
+    rows, columns = image.array.shape[-2:]
+    ends = np.array(
+        [
+            [(one.corners.top, one.corners.left), (one.corners.bottom, one.corners.right)]
+            for one in found.boxes
+        ]
+    ).reshape(-1, 2)
+    # Points have whole numbers at the centres of pixels, boxes at their borders.
+    moved = (grid.back_points(ends - 0.5) + 0.5).reshape(-1, 4).tolist()
+    return replace(
+        found,
+        boxes=tuple(
+            replace(box, corners=Corners(*borders).clipped(rows, columns))
+            for box, borders in zip(found.boxes, moved, strict=True)
+        ),
+    )
+
+
 def _frames(found: Findings, image: Image) -> list[int] | None:
     """Return which frames there is something to see on, or `None` if there is nothing to see."""
     if found.segmentation is not None:
         return frames_to_show(found.segmentation.labels)
+    if found.detection is not None:
+        return frames_with_boxes(found.detection)
     if found.classification is not None:
         return frames_to_explain(None if found.heat_map is None else found.heat_map.array, image)
     return None
@@ -119,6 +145,12 @@ def frames_to_explain(
     if heat is None:
         return [count // 2]
     return [int(heat.sum(axis=(1, 2), dtype=np.float64).argmax())]
+
+
+def frames_with_boxes(found: Detection, most: int = MOST_EXPLAINED) -> list[int]:
+    """Return on which frames a detection is shown: all, evenly thinned to `most`."""
+    count = len(found.sources)
+    return [int(frame) for frame in np.linspace(0, count - 1, min(count, most)).round()]
 
 
 def frames_to_show(labels: NDArray[np.uint8], most: int = MOST_SHOWN) -> list[int]:

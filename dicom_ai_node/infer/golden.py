@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
-from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.findings import Detection, Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.ports import Task
@@ -44,7 +44,7 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
         if name == "labels":
             _compare_segments(facts, found, image, expected)
         else:
-            _compare_numbers(facts, name, _numbers(found).get(name), expected)
+            _compare_numbers(facts, name, _numbers(found, image).get(name), expected)
 
 
 def new_golden(facts: ModelFacts, task: Task) -> bytes:
@@ -58,7 +58,7 @@ def new_golden(facts: ModelFacts, task: Task) -> bytes:
     for seed in range(NOISES):
         image = _noise(facts, seed)
         found = _found(facts, task, image)
-        answers: dict[str, NDArray[Any]] = dict(_numbers(found))
+        answers: dict[str, NDArray[Any]] = dict(_numbers(found, image))
         if found.segmentation is not None:
             answers["labels"] = found.segmentation.labels
         if any(answer.any() for answer in answers.values()):
@@ -87,14 +87,30 @@ def _noise(facts: ModelFacts, seed: int) -> NDArray[np.float32]:
     return image.reshape((1,) * (VOLUME_AXES - axes) + tuple(shape))
 
 
-def _numbers(found: Findings) -> Mapping[str, NDArray[np.float32]]:
+def _numbers(found: Findings, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
     """Return all that a golden file may hold of these findings besides labels, by its name."""
     numbers = {}
     if found.classification is not None:
         numbers["probabilities"] = np.asarray(found.classification.probabilities, np.float32)
+    if found.detection is not None:
+        numbers["boxes"] = _boxes(found.detection, image.shape[-2:])
     if found.embedding is not None:
         numbers["embedding"] = found.embedding.vector
     return numbers
+
+
+def _boxes(found: Detection, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return (boxes, 6): class, probability, and the borders as parts of the rows and columns."""
+    rows, columns = shape
+    return np.array(
+        [
+            (box.of, box.probability, at.top / rows, at.left / columns, at.bottom / rows,
+             at.right / columns)
+            for box in found.boxes
+            for at in (box.corners,)
+        ],
+        np.float32,
+    ).reshape(-1, 6)  # fmt: skip
 
 
 def _compare_numbers(

@@ -39,15 +39,16 @@ def _segment(w: Wording) -> Segment:
 
 
 def classes_in(w: Wording) -> tuple[FindingClass, ...]:
-    """Return `classes`: what each logit of the network stands for."""
+    """Return `classes`: what each logit of the network, or each map of its boxes, stands for."""
     if not w.has("classes"):
         return ()
     classes = tuple(map(_class, w.parts("classes")))
-    if not 2 <= len(classes) <= MOST_CLASSES:  # noqa: PLR2004 - one class excludes nothing
-        w.wrong("classes", f"there must be from 2 to {MOST_CLASSES}")
+    if len(classes) > MOST_CLASSES:
+        w.wrong("classes", f"there can be at most {MOST_CLASSES}")
     if len({item.label for item in classes}) < len(classes):
         w.wrong("classes", "two have the same label")
-    if len({(item.type, item.site) for item in classes}) < len(classes):
+    meanings = {(item.type, item.site, item.modifier) for item in classes}
+    if len(meanings) < len(classes):
         w.wrong("classes", "two have the same type and site, so nobody could tell them apart")
     return classes
 
@@ -57,6 +58,7 @@ def _class(w: Wording) -> FindingClass:
         label=_label(w),
         type=w.code("type"),
         site=w.code("site") if w.has("site") else None,
+        modifier=w.code("modifier") if w.has("modifier") else None,
     )
     w.no_more()
     return found

@@ -72,6 +72,8 @@ class Classify:
         """Return what `settings` of the model says."""
         if facts.sees is Sees.VOLUME:
             w.wrong("", "a model that classifies sees slices or frames")
+        if len(facts.classes) == 1:
+            w.wrong("", "a model that classifies has at least 2 classes: one excludes nothing")
         temperature = w.number("temperature", 1.0)
         if temperature <= 0:
             w.wrong("temperature", "must be above 0")

@@ -83,6 +83,16 @@ def write_golden_vector(folder: Path, image: Tensor, embedding: NDArray[np.float
     np.savez_compressed(path, image=image_values, embedding=embedding)
 
 
+def write_golden_boxes(folder: Path, image: Tensor, boxes: NDArray[np.float32]) -> None:
+    """Write the golden case of a model that detects: the image, and its boxes (n, 6).
+
+    Class, probability, then top, left, bottom and right as parts of the rows and columns.
+    """
+    path = folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, image=image.numpy().astype(np.float32), boxes=boxes)
+
+
 def write_number(folder: Path, key: str, value: float) -> None:
     """Write a number that was measured in training into `configs/dicom.yaml`, where its key is.
 
@@ -92,7 +102,7 @@ def write_number(folder: Path, key: str, value: float) -> None:
         If the key does not stand there exactly once.
     """
     path = folder / "configs/dicom.yaml"
-    text, count = re.subn(rf"(\b{key}: )[0-9.]+", rf"\g<1>{value}", path.read_text())
+    text, count = re.subn(rf"(\b{key}: )-?[0-9.]+", rf"\g<1>{value}", path.read_text())
     if count != 1:
         raise ValueError(f"{key} stands {count} times in {path.name} instead of once")
     path.write_text(text)

@@ -15,6 +15,8 @@ LEFT_PX, TOP_PX, SIDE_PX = 80, 60, 440
 BARS_PX = 60
 """How high the fullest bar below the curve is: how many pictures each bin holds."""
 WILSON_Z = 1.96
+OF_CLASSES = ("how certain the model was of its class", "test pictures")
+"""What lies along the curve, and what the bars count."""
 INK, GREY, BLUE, PALE = (30, 30, 30), (150, 150, 150), (0, 90, 180), (205, 222, 238)
 
 
@@ -61,11 +63,13 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     return middle, WILSON_Z * float(np.sqrt(spread)) / (1 + squared / count)
 
 
-def reliability_picture(bins: Sequence[Bin], title: str) -> Image.Image:
+def reliability_picture(
+    bins: Sequence[Bin], title: str, of: tuple[str, str] = OF_CLASSES
+) -> Image.Image:
     """Draw the bins: a point on the diagonal means what it says, below it is too certain."""
     picture = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), "white")
     draw = ImageDraw.Draw(picture)
-    _axes(draw, title)
+    _axes(draw, title, of)
     fullest = max(bin_.count for bin_ in bins)
     for bin_ in bins:
         left, bottom = _at(np.floor(min(bin_.certainty, 0.999) * BINS) / BINS, 0)
@@ -83,7 +87,7 @@ def reliability_picture(bins: Sequence[Bin], title: str) -> Image.Image:
     return picture
 
 
-def _axes(draw: ImageDraw.ImageDraw, title: str) -> None:
+def _axes(draw: ImageDraw.ImageDraw, title: str, of: tuple[str, str]) -> None:
     draw.text((LEFT_PX, 14), title, fill=INK, font=_font(18))
     draw.rectangle([LEFT_PX, TOP_PX, LEFT_PX + SIDE_PX, TOP_PX + SIDE_PX], outline=INK)
     draw.line([_at(0, 0), _at(1, 1)], fill=GREY, width=1)
@@ -94,7 +98,7 @@ def _axes(draw: ImageDraw.ImageDraw, title: str) -> None:
         draw.text((left - 6, y), f"{10 * tenth} %", fill=INK, font=_font(13), anchor="rm")
     draw.text(
         (LEFT_PX + SIDE_PX / 2, TOP_PX + SIDE_PX + 30),
-        "how certain the model was of its class",
+        of[0],
         fill=INK,
         font=_font(15),
         anchor="mt",
@@ -102,7 +106,7 @@ def _axes(draw: ImageDraw.ImageDraw, title: str) -> None:
     draw.text((LEFT_PX, TOP_PX - 20), "how often it was right", fill=INK, font=_font(15))
     draw.text(
         (LEFT_PX + SIDE_PX / 2, TOP_PX + SIDE_PX + 58),
-        "bars: how many test pictures; lines: 95 % interval",
+        f"bars: how many {of[1]}; lines: 95 % interval",
         fill=GREY,
         font=_font(13),
         anchor="mt",

@@ -11,9 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.findings import (
     Backdrop,
+    Box,
     Classification,
+    Detection,
     FindingClass,
     Findings,
     HeatMap,
@@ -89,6 +92,16 @@ CLASSIFIER = replace(
         "operating_point": {"label": "Pneumonia", "threshold": 0.41},
         "explain_layer": "layer4",
     },
+)
+RIGHT_LUNG = FindingClass(label="Right lung", type=LUNG, modifier=codes.SCT.Right)
+LEFT_LUNG = FindingClass(label="Left lung", type=LUNG, modifier=codes.SCT.Left)
+DETECTOR = replace(
+    CLASSIFIER,
+    name="chest_boxes",
+    kind="detect",
+    title="Boxes in chest images",
+    classes=(RIGHT_LUNG, LEFT_LUNG, NODULE),
+    settings={"slope": 0.9, "offset": -0.25, "threshold": 0.4, "limit": 10},
 )
 POINT = OperatingPoint(label="Pneumonia", threshold=0.41)
 VOLUME = codes.SCT.Volume
@@ -190,6 +203,38 @@ def classified(
         notes=("The probabilities are the mean over all images.",) if count > 1 else (),
     )
     return Scene(findings=findings, origin=origin(headers, **{"model": CLASSIFIER, **changes}))
+
+
+def detected(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return boxes on received images: two lungs on each, a nodule on none."""
+    headers = [normalised(image) for image in received]
+    full = scene_of(headers)
+    found = full.findings.segmentation
+    assert found is not None
+    _, rows, columns = found.labels.shape
+    boxes = tuple(
+        Box(of=of, probability=chance - 0.001 * number, source=frame, corners=corners)
+        for number, frame in enumerate(found.sources)
+        for of, chance, corners in (
+            (0, 0.98765, Corners(rows * 0.1, 0.0, rows * 0.9, columns * 0.45)),
+            (1, 0.61, Corners(rows * 0.125, columns * 0.5 + 0.25, rows * 0.85, float(columns))),
+        )
+    )
+    findings = Findings(
+        detection=Detection(
+            classes=DETECTOR.classes, boxes=boxes, threshold=0.4, sources=found.sources
+        ),
+        backdrop=full.findings.backdrop,
+    )
+    return Scene(findings=findings, origin=origin(headers, **{"model": DETECTOR, **changes}))
+
+
+def undetected(received: Sequence[Dataset]) -> Scene:
+    """Return a scene in which boxes were looked for and none was found."""
+    full = detected(received)
+    found = full.findings.detection
+    assert found is not None
+    return replace(full, findings=replace(full.findings, detection=replace(found, boxes=())))
 
 
 def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -339,3 +384,18 @@ CLASSIFIED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     for name in ("MR", "DX", "CR", "US", "US cine", "two CR", "name in ISO 2022", "no Type 2")
 } | {"one MR slice": lambda: phantoms.mr(slices=1)}
 """Sources of which there is a classification with a heat map."""
+
+DETECTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    name: SOURCES[name] for name in ("DX", "CR", "US", "US cine", "two CR")
+} | {
+    "inverted DX": lambda: [phantoms.dx(PhotometricInterpretation="MONOCHROME1")],
+    "name in UTF-8": lambda: named([phantoms.cr()], "ISO_IR 192", "Wang^XiaoDong=王^小东"),
+    "no Type 2": lambda: bare([phantoms.cr()]),
+    "grey US": lambda: [
+        phantoms.us(
+            SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", PlanarConfiguration=None
+        )
+    ],
+    "a pair of hands": lambda: [phantoms.cr(BodyPartExamined="HAND")],
+}
+"""Sources of which there is a detection with boxes."""

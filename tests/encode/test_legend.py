@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from dicom_ai_node.encode.legend import MOST_ENTRIES, legend_of
+from dicom_ai_node.encode.marks import colour_of
 from tests import phantoms
 from tests.encode import scenes
 
@@ -58,3 +59,21 @@ def test_segments_are_named_with_what_was_measured() -> None:
     texts = _texts(scenes.scene([phantoms.dx()]))
     assert texts[0].startswith("Liver: Volume")
     assert "Spleen: not found" in texts
+
+
+def test_boxes_are_told_by_class_with_what_was_not_found() -> None:
+    """On this frame, with their probabilities, and from which probability on there are boxes."""
+    assert _texts(scenes.detected([phantoms.cr()])) == [
+        "Right lung: 99 %",
+        "Left lung: 61 %",
+        "Nodule: not found here",
+        "boxes are shown from 40 % on",
+        "Boxes in chest images (chest_boxes 1.2.0) - Image 1",
+    ]
+
+
+def test_a_class_has_the_colour_of_its_boxes() -> None:
+    """What was not found has none."""
+    scene = scenes.detected([phantoms.cr()])
+    found = legend_of(scene.findings, scene.origin.model, scene.findings.detection.sources[0], "")  # type: ignore[union-attr]
+    assert [entry.colour_rgb for entry in found[:3]] == [colour_of(0), colour_of(1), None]

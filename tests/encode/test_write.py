@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from tests.encode import scenes
 
 made = [scenes.scene(make()) for make in scenes.SOURCES.values()]
 made += [scenes.classified(make()) for make in scenes.CLASSIFIED.values()]
+made += [scenes.detected(make()) for make in scenes.DETECTED.values()]
 for number, scene in enumerate(made):
     objects = encode_job(scene.findings, scene.origin, ENCODERS)
     write_objects(Path(sys.argv[1]) / str(number), objects)
@@ -49,7 +51,8 @@ def test_encoding_again_in_another_process_gives_the_same_bytes(tmp_path: Path) 
         subprocess.run([sys.executable, "-c", AGAIN, folder], check=True, env=environment, cwd=ROOT)
         runs.append(_digests(folder))
     assert runs[0] == runs[1]
-    assert len(runs[0]) >= 5 * len(scenes.SOURCES) + 2 * len(scenes.CLASSIFIED)
+    least = 5 * len(scenes.SOURCES) + 2 * len(scenes.CLASSIFIED) + 3 * len(scenes.DETECTED)
+    assert len(runs[0]) >= least
 
 
 def test_what_a_report_refers_to_comes_before_it() -> None:
@@ -88,7 +91,9 @@ def test_files_are_named_in_the_order_in_which_they_are_sent(tmp_path: Path) -> 
 def test_no_two_objects_of_a_job_share_a_uid() -> None:
     """Neither instances nor, between kinds, series."""
     scene = scenes.scene(scenes.SOURCES["two CR"]())
-    objects = encode_job(scene.findings, scene.origin, ENCODERS)
+    boxes = scenes.detected(scenes.SOURCES["two CR"]()).findings.detection
+    findings = replace(scene.findings, detection=boxes)
+    objects = encode_job(findings, scene.origin, ENCODERS)
     assert len({item.SOPInstanceUID for _, item in objects}) == len(objects)
     assert len({item.SeriesInstanceUID for _, item in objects}) == len(ENCODERS)
 

@@ -163,7 +163,11 @@ def test_every_mistake_about_classes_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "mistake"),
     [
-        pytest.param({"classes": CLASSES[:1]}, "from 2 to 100", id="one class"),
+        pytest.param(
+            {"classes": [{"label": str(n), "type": CLASSES[0]["type"]} for n in range(101)]},
+            "at most 100",
+            id="too many",
+        ),
         pytest.param({"classes": "Pneumonia"}, "classes: must be a list", id="a name"),
         pytest.param(
             {"golden": {"file": "golden/golden.npz", "max_difference": 0}},

@@ -19,7 +19,15 @@ from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
-from tests.model_folders import class_model, golden, save_golden, seal, threshold_model
+from tests.model_folders import (
+    box_golden,
+    box_model,
+    class_model,
+    golden,
+    save_golden,
+    seal,
+    threshold_model,
+)
 
 
 def _model(tmp_path: Path, **changes: object) -> tuple[ModelFacts, Callable[..., Task]]:
@@ -203,3 +211,50 @@ def test_a_task_that_leaves_a_class_out_fails(
 
     with pytest.raises(ModelUnusable, match="no probabilities of the golden shape"):
         check_golden(facts, odd)
+
+
+def test_a_model_that_detects_right_passes(tmp_path: Path) -> None:
+    """Its boxes are those of its release."""
+    box_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_boxes")
+    check_golden(facts, task_of(facts, network(facts), "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param(lambda right: right * float("nan"), "no numbers", id="no numbers"),
+        pytest.param(lambda right: right - 9, "no boxes of the golden shape", id="cold"),
+        pytest.param(lambda right: right.roll(1, dims=3), "differ by 0.03", id="a pixel aside"),
+        pytest.param(lambda right: right * 1.1, "differ by", id="surer and smaller"),
+        pytest.param(lambda right: right[:, :5], "did not give", id="a channel too few"),
+    ],
+)
+def test_boxes_that_are_computed_wrongly_are_found(
+    tmp_path: Path, wrong: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    """Before a patient is: by class, probability and borders."""
+    box_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_boxes")
+    right = network(facts)
+
+    class Wrong(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = right.model
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return wrong(right(images))
+
+    with pytest.raises(ModelUnusable, match=message):
+        check_golden(facts, task_of(facts, Wrong(), "cpu"))
+
+
+def test_golden_boxes_that_prove_nothing_are_refused(tmp_path: Path) -> None:
+    """An image on which there is nothing to find cannot fail."""
+    folder = box_model(tmp_path)
+    save_golden(folder, **box_golden() | {"boxes": np.zeros((0, 6), np.float32)})
+    seal(folder)
+    facts = Catalog([tmp_path]).facts("bright_boxes")
+    with pytest.raises(ModelUnusable, match="proves nothing"):
+        check_golden(facts, task_of(facts, network(facts), "cpu"))

@@ -9,8 +9,16 @@ from dicom_ai_node.domain.findings import OperatingPoint
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.kinds import settings_of
 from dicom_ai_node.tasks.classify import Settings as OfClassify
+from dicom_ai_node.tasks.detect import Settings as OfDetect
 from dicom_ai_node.tasks.segment import Settings as OfSegment
-from tests.model_folders import CLASSES, SEGMENT, class_model, threshold_model
+from tests.model_folders import (
+    BOX_CLASSES,
+    CLASSES,
+    SEGMENT,
+    box_model,
+    class_model,
+    threshold_model,
+)
 
 
 def test_a_model_that_segments_says_what_to_tidy(tmp_path: Path) -> None:
@@ -33,6 +41,17 @@ def test_a_model_that_classifies_says_how_it_decides(tmp_path: Path) -> None:
         explain_layer="layer4",
     )
     assert settings_of(other) == OfClassify()
+
+
+def test_a_model_that_detects_says_what_its_heat_means(tmp_path: Path) -> None:
+    """One class is enough: a model may look for one thing alone."""
+    box_model(tmp_path / "a", classes=BOX_CLASSES[:1])
+    assert settings_of(Catalog([tmp_path / "a"]).facts("bright_boxes")) == OfDetect(
+        slope=0.5, offset=-1.0, threshold=0.4, limit=3, explain_layer="model.0"
+    )
+    class_model(tmp_path / "b", classes=CLASSES[:1])
+    with pytest.raises(ConfigError, match="at least 2 classes"):
+        settings_of(Catalog([tmp_path / "b"]).facts("bright_cxr"))
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

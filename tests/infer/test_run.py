@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
-from dicom_ai_node.domain.findings import Findings, HeatMap, Segmentation
-from dicom_ai_node.domain.image import Frames, Image
+from dicom_ai_node.domain.findings import Box, Detection, Findings, HeatMap, Segmentation
+from dicom_ai_node.domain.image import Frames, Image, SourceFrame
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.infer.back import frames_to_explain, frames_to_show
+from dicom_ai_node.domain.uids import SOPInstanceUID
+from dicom_ai_node.infer.back import frames_to_explain, frames_to_show, frames_with_boxes
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.run import run_inference
 from tests import phantoms
-from tests.model_folders import class_model, threshold_model
+from tests.model_folders import box_model, class_model, threshold_model
 
 CT = phantoms.ct_values(12, 64, 48)
 """The ball of the CT phantom has 120 HU, which the model calls bright; the body has 40."""
@@ -353,3 +355,71 @@ def test_of_a_stack_the_hottest_slice_is_shown_and_of_a_long_cine_every_second_f
     stack = replace(frames, thickness_mm=(1.0,) * 200)
     assert frames_to_explain(heat, stack) == [77]
     assert frames_to_explain(None, stack) == [100]
+
+
+def _boxed(tmp_path: Path, series: Dataset, **options: Option) -> Findings:
+    box_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_boxes")
+    order = InferenceOrder(
+        kind="detect",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
+        options=options,
+    )
+    return run_inference(order, facts, task_of(facts, network(facts), "cpu"))
+
+
+def test_a_box_lies_on_the_pixels_of_the_source(tmp_path: Path) -> None:
+    """The disc is found where it is, in a region of the frame that the grid shows larger."""
+    found = _boxed(tmp_path, phantoms.us_cine())
+    assert found.detection is not None
+    top, end, left, stop = phantoms.us_region(80, 96)
+    for number in range(1, 9):
+        mine = [box for box in found.detection.boxes if box.source.number == number]
+        assert 1 <= len(mine) <= 3
+        at = mine[0].corners
+        # The box reaches a tenth of the padded square grid around a place on the disc.
+        row, column = (at.top + at.bottom) / 2, (at.left + at.right) / 2
+        assert np.hypot(row - 40, column - 96 / 3 - (number - 1)) < 80 / 6 + 2
+        assert at.right - at.left == pytest.approx(0.2 * (stop - left), rel=0.02)
+        assert at.bottom - at.top == pytest.approx(0.2 * (stop - left), rel=0.02)
+        assert top <= at.top < at.bottom <= end
+    assert found.backdrop is not None
+    assert found.backdrop.array.shape == (8, 80, 96)
+    assert found.backdrop.sources == found.detection.sources
+
+
+def test_a_box_is_explained_on_the_pixels_of_the_source(tmp_path: Path) -> None:
+    """If the route asks for it."""
+    found = _boxed(tmp_path, phantoms.us_cine(), explain=True)
+    assert found.heat_map is not None
+    assert found.heat_map.array.shape == (8, 80, 96)
+    assert found.heat_map.sources == found.backdrop.sources if found.backdrop else None
+    assert not found.heat_map.array[:, : phantoms.us_region(80, 96)[0]].any()
+
+
+def test_a_task_that_names_frames_of_its_own_is_found_out(tmp_path: Path) -> None:
+    """A box must lie on an image that was given."""
+    box_model(tmp_path)
+    facts = Catalog([tmp_path]).facts("bright_boxes")
+    order = InferenceOrder(
+        kind="detect",
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={"image": tuple(phantoms.write(phantoms.cr(), tmp_path / "series"))},
+        options={},
+    )
+    elsewhere = SourceFrame(SOPInstanceUID("1.2.3"))
+    box = Box(of=0, probability=1.0, source=elsewhere, corners=Corners(0, 0, 1, 1))
+    said = Detection(classes=facts.classes, boxes=(box,), threshold=0.5, sources=(elsewhere,))
+    with pytest.raises(TaskFailed, match="did not look at the frames"):
+        run_inference(order, facts, lambda _inputs, _options: Findings(detection=said))
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, [0]), (3, [0, 1, 2]), (5, [0, 2, 4])])
+def test_boxes_are_shown_on_all_frames_or_evenly_on_some(count: int, shown: list[int]) -> None:
+    """Also those on which nothing was found: that was looked for, too."""
+    sources = tuple(SourceFrame(SOPInstanceUID("1.2"), n + 1) for n in range(count))
+    found = Detection(classes=(), boxes=(), threshold=0.5, sources=sources)
+    assert frames_with_boxes(found, most=3) == shown

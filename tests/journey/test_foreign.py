@@ -44,6 +44,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.mark.peer
+@pytest.mark.timeout(600)  # five exports, and a node that proves five models
 def test_every_format_runs_in_a_route(node: Node, tmp_path: Path) -> None:
     """Each finds the ball of the phantom, voxel for voxel."""
     paths = phantoms.write(phantoms.ct(), tmp_path)

@@ -22,7 +22,9 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, REAL_HEAD, NOTHING]
+DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
+NO_BOXES = "CR, boxes, none found"
+SOURCES = [*scenes.SOURCES, *CLASSIFIED, *DETECTED, REAL_HEAD, NOTHING, NO_BOXES]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -31,6 +33,7 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation": _ALWAYS | {"dciodvfy"},
     "segmentation_fractional": _ALWAYS | {"dciodvfy"},
     "segmentation_labelmap": _ALWAYS,
+    "presentation_state": _ALWAYS | {"dciodvfy"},
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "structured_report": _ALWAYS
     | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},
@@ -84,8 +87,16 @@ def test_no_validator_complains_about_any_object_of_this_source(
     assert about == []
     for path in made.paths:
         kind = path.stem.partition("-")[2]
-        judges = JUDGES[kind] | ({"dcmqi"} if source in UPRIGHT and "segment" in kind else set())
-        assert set(verdict.checked[path]) == judges
+        assert set(verdict.checked[path]) == JUDGES[kind] | _also(source, kind)
+
+
+def _also(source: str, kind: str) -> set[str]:
+    """Return who looks at this kind of object only if it comes from such a source."""
+    if "segment" in kind and source in UPRIGHT:
+        return {"dcmqi"}
+    if kind == "presentation_state" and source not in {"US, boxes", "US cine, boxes"}:
+        return {"dcmpschk"}  # it does not know those in colour
+    return set()
 
 
 @pytest.mark.parametrize("source", sorted(UPRIGHT))
@@ -151,7 +162,7 @@ def test_the_judges_and_their_verdicts_are_shown(
                 errors = sum(item.path == path for item in verdict.complaints)
                 tools = ", ".join(verdict.checked[path])
                 print(f"{source:36}{path.stem:38}{errors:>7}  {tools}")  # noqa: T201
-    least = 5 * len(scenes.SOURCES) + 2 * len(CLASSIFIED)
+    least = 5 * len(scenes.SOURCES) + 2 * len(CLASSIFIED) + 3 * len(DETECTED)
     assert sum(len(made.paths) for made in written.values()) > least
 
 
@@ -222,10 +233,25 @@ def _no_pixels(dataset: Dataset) -> None:
     del dataset.PixelData
 
 
+def _no_shape(dataset: Dataset) -> None:
+    del dataset.PresentationLUTShape
+
+
+def _no_area(dataset: Dataset) -> None:
+    del dataset.DisplayedAreaSelectionSequence
+
+
+def _no_layer(dataset: Dataset) -> None:
+    del dataset.GraphicAnnotationSequence[0].GraphicLayer
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("kind", "harm", "tool"),
     [
+        pytest.param("presentation_state", _no_shape, "PS3.3", id="no shape of the grey values"),
+        pytest.param("presentation_state", _no_area, "dcmpschk", id="no displayed area"),
+        pytest.param("presentation_state", _no_layer, "dciodvfy", id="graphics without a layer"),
         pytest.param("segmentation", _no_algorithm, "dciodvfy", id="no algorithm name"),
         pytest.param("segmentation", _foreign, "PS3.3", id="an attribute of another IOD"),
         pytest.param("segmentation", _no_positions, "dcmqi", id="no slice positions"),
@@ -249,7 +275,8 @@ def test_the_judges_notice_when_an_object_is_broken(
     tmp_path: Path,
 ) -> None:
     """Silence counts only because each of them speaks up when there is something to say."""
-    path = _broken(written["CT"], kind, harm, tmp_path)
+    source = "CR, boxes" if kind == "presentation_state" else "CT"
+    path = _broken(written[source], kind, harm, tmp_path)
     said = validators.validate([path], tmp_path, only=tool)
     assert tool in {item.tool for item in said.complaints}
 
@@ -260,6 +287,10 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
         return None if headers is None else scenes.scene_of(headers)
     if name == NOTHING:
         return scenes.nothing(phantoms.ct())
+    if name == NO_BOXES:
+        return scenes.undetected([phantoms.cr()])
+    if name in DETECTED:
+        return scenes.detected(DETECTED[name]())
     if name in CLASSIFIED:
         return scenes.classified(CLASSIFIED[name]())
     return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))

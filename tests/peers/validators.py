@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
+    Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    SegmentationStorage,
+)
 
 from tests.peers import air, iod
 from tests.peers.tools import find, find_file
@@ -234,6 +239,25 @@ def dsr2xml(path: Path, scratch: Path) -> list[str]:
     return [done.stderr[:300]] if done.returncode else []
 
 
+def dcmpschk(path: Path, scratch: Path) -> list[str]:
+    """Let DCMTK check a grayscale presentation state.
+
+    A copy of it, for it takes names in UTF-8 for faulty, and times with a zone, against its own
+    rule that it prints.
+    """
+    dataset = dcmread(path)
+    dataset.PatientName = "Name^Plain"
+    for item in dataset.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = str(item.ContributionDateTime)[:14]
+    plain = scratch / "state.dcm"
+    dataset.save_as(plain, enforce_file_format=True)
+    done = _run([find("dcmpschk"), str(plain)])
+    said = (done.stdout + done.stderr).splitlines()
+    errors = [line for line in said if line.startswith(("E:", "F:"))]
+    return errors if errors or not done.returncode else [f"ended with {done.returncode}"]
+
+
 def dcmj2pnm(path: Path, scratch: Path) -> list[str]:
     """Let DCMTK draw an image, as the simplest of viewers does."""
     done = _run([find("dcmj2pnm"), "+on", str(path), str(scratch / "picture.png")])
@@ -270,6 +294,10 @@ def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str
         judges["AIR"] = rules
     elif sop_class in _SEGMENTATIONS:
         judges["dcmqi"] = dcmqi_reads
+    elif sop_class == GrayscaleSoftcopyPresentationStateStorage:
+        judges["dcmpschk"] = dcmpschk
+    elif sop_class == ColorSoftcopyPresentationStateStorage:
+        pass
     else:
         judges["dcmj2pnm"] = dcmj2pnm
     return judges

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
 from dicom_ai_node.domain.findings import (
     Backdrop,
+    Box,
     Classification,
+    Detection,
     Embedding,
     FindingClass,
     Findings,
@@ -74,6 +77,17 @@ def everything() -> Findings:
             present=1,
             sources=FRAMES,
         ),
+        detection=Detection(
+            classes=(FindingClass(label="Lunge, rechts", type=LIVER, modifier=MM),),
+            boxes=(
+                Box(
+                    of=0, probability=0.1 + 0.2, source=FRAMES[1],
+                    corners=Corners(0.5, 1 / 3, 7.25, 9.0),
+                ),
+            ),
+            threshold=0.25,
+            sources=FRAMES,
+        ),
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
         ),
@@ -94,6 +108,7 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
     found, backdrop = findings.segmentation, findings.backdrop
     arrays = [] if found is None else [found.labels, found.probabilities]
     arrays += [] if backdrop is None else [backdrop.array]
+    arrays += [] if findings.heat_map is None else [findings.heat_map.array]
     arrays += [] if findings.embedding is None else [findings.embedding.vector]
     return [array for array in arrays if array is not None]
 
@@ -105,6 +120,9 @@ def _plain(findings: Findings) -> list[object]:
         findings.notes,
         found and (found.sources, found.segments, found.probabilities is None),
         backdrop and (backdrop.sources, backdrop.times_ms),
+        findings.classification,
+        findings.detection,
+        findings.heat_map and (findings.heat_map.sources, findings.heat_map.of),
         findings.embedding and findings.embedding.sources,
     ]
 
