@@ -71,9 +71,8 @@ def demo(
     written = {route.name: route.write for route in settings.routes}
     found = _results(ledger, jobs, written, folder)
     console.print(table(found))
-    console.print(
-        table(_neighbours(settings, ledger, folder), title=f"\nwhat {ASKED_ABOUT} looks like")
-    )
+    if near := _neighbours(settings, ledger, folder):
+        console.print(table(near, title=f"\nwhat {ASKED_ABOUT} looks like"))
     console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
     if keep:
         console.print(
