@@ -19,9 +19,12 @@ from ruamel.yaml import YAML
 from safetensors.torch import save
 
 from dicom_ai_node.domain.boxes import candidates
+from dicom_ai_node.domain.restoring import enlarged
 
 THRESHOLD = 0.6
 STEEP = 200.0
+PULL = 0.04
+"""How much of the largest change a pixel is moved whose distance from the middle grey is 1."""
 
 SEGMENT = {
     "number": 1,
@@ -200,6 +203,55 @@ def class_golden(network: torch.nn.Module, temperature: float) -> dict[str, np.n
     with torch.inference_mode():
         logits = network(torch.from_numpy(scaled)[None, None])[0] / temperature
     return {"image": image, "probabilities": logits.softmax(0).numpy()}
+
+
+def restore_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a model that restores; None removes."""
+    content: dict[str, Any] = {
+        "name": "calm_ct",
+        "version": "1.0.0",
+        "kind": "restore",
+        "title": "Calmer images",
+        "manufacturer": "tests",
+        "modality": ["CT", "MR", "PT", "CR", "DX", "US"],
+        "sees": "slices",
+        "intensity": {"scaling": "percentile", "low": 0, "high": 100},
+        "settings": {
+            "factor": 1,
+            "largest_change": 0.1,
+            "derivation": ["113087", "DCM", "Smoothing"],
+        },
+        "golden": {"file": "golden/golden.npz", "max_difference": 0.5},
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def restore_model(parent: Path, **changes: object) -> Path:
+    """Write the folder of a model that restores: it pulls every pixel toward the middle grey."""
+    content = restore_facts(**changes)
+    folder = parent / str(content["name"])
+    definition_ = {**definition(2), "out_channels": 1, "norm": None}
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "docs/README.md").write_text("<!-- score -->\n<!-- /score -->\n")
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition_}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    network = UNet(**{key: value for key, value in definition_.items() if key != "_target_"})
+    weights = {key: torch.zeros_like(value) for key, value in network.state_dict().items()}
+    weights["model.0.conv.weight"] += 1
+    # (in, out, ...): the first input is the skip connection, here the image itself.
+    weights["model.2.conv.weight"][0, 0] = -PULL
+    weights["model.2.conv.bias"][0] = PULL / 2
+    (folder / "models/model.safetensors").write_bytes(save(weights))
+    image = golden(2)["image"][None]
+    large = enlarged(image[0], content["settings"]["factor"])[None]
+    part = np.clip((large + 1000) / 1200, 0, 1)
+    change = (PULL / 2 - PULL * part) * content["settings"]["largest_change"] * 1200
+    save_golden(folder, image=image, restored=(large + change).astype(np.float32))
+    return seal(folder)
 
 
 def save_golden(folder: Path, **arrays: object) -> None:

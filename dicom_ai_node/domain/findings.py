@@ -1,6 +1,7 @@
 """What an AI task can say about its inputs. A task never answers with DICOM."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,9 +207,63 @@ class Backdrop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """An image as a task has restored it, in the unit in which the task was given it.
+
+    Attributes
+    ----------
+    array
+        (frames, rows, columns) float32 in `unit`, with `factor` times the rows and columns that
+        the task was given.
+    sources
+        One per frame, in the order of `array`.
+    derivation
+        What was done, PS3.16 CID 7203.
+    """
+
+    array: NDArray[np.float32]
+    sources: tuple[SourceFrame, ...]
+    factor: int
+    unit: str
+    derivation: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedPixels:
+    """A restored image as the source would have stored it.
+
+    Attributes
+    ----------
+    pixels
+        (frames, rows, columns) or (frames, rows, columns, 3) in RGB, in the integers of the
+        source: its rescaling leads to real values. Clipped to what its bits can hold.
+    sources
+        One per frame, in the order of `pixels`.
+    factor
+        How many times more rows and columns there are than in the source; the outer borders
+        of the image lie where they were.
+    unit
+        Unit in which the image was seen, UCUM: that of the next two.
+    mean_change
+        Mean over all pixels of how much they have changed.
+    shown_change
+        The change that is shown as black (minus) and white (plus) in a picture of the differences.
+    """
+
+    pixels: NDArray[Any]
+    sources: tuple[SourceFrame, ...]
+    factor: int
+    derivation: Code
+    unit: str
+    mean_change: float
+    shown_change: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Everything that one task says about one job's inputs.
 
+    A `restoration` becomes `derived` on its way to the source; both are never there at once.
     `notes` are sentences for the report and the time line: which repair was allowed, why there
     are no millimetres, which precision was used. They name no patient.
     """
@@ -219,5 +274,7 @@ class Findings:
     classification: Classification | None = None
     detection: Detection | None = None
     heat_map: HeatMap | None = None
+    restoration: Restoration | None = None
+    derived: DerivedPixels | None = None
     embedding: Embedding | None = None
     notes: tuple[str, ...] = ()

@@ -89,7 +89,7 @@ class Grid:
 
     `spacing_mm` is (slice, row, column) for volumes and (row, column) for slices and frames;
     `size_px` is (rows, columns): the region is scaled into it, keeping its aspect, and padded
-    at the end.  Exactly one is given.
+    at the end. At most one is given; with none, it works on the pixels of the source.
     """
 
     spacing_mm: tuple[float, ...] | None = None

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.image import Image
-from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.model import Intensity, ModelFacts, Scaling, Sees
 
 EVEN_TO_PX = 16
 """A grid without windows is padded to a multiple of this, so that every pooling comes out even."""
@@ -36,10 +36,8 @@ def _scaled_together(
     if intensity.nonzero and measured.any():
         measured = measured[measured != 0]
     match intensity.scaling:
-        case Scaling.WINDOW:
-            low, high = intensity.low, intensity.high
-        case Scaling.PERCENTILE:
-            low, high = map(float, np.percentile(measured, [intensity.low, intensity.high]))
+        case Scaling.WINDOW | Scaling.PERCENTILE:
+            return to_range(array, ends_of(measured, intensity))
         case Scaling.ZSCORE:
             mean, deviation = measured.mean(dtype=np.float64), measured.std(dtype=np.float64)
             standard = (array - mean) / max(float(deviation), SMALLEST_RANGE)
@@ -49,8 +47,36 @@ def _scaled_together(
         case Scaling.STANDARD:
             clipped = np.clip(array, intensity.low, intensity.high)
             return np.asarray((clipped - intensity.mean) / intensity.deviation, np.float32)
-    inside = np.clip((array - low) / max(high - low, SMALLEST_RANGE), 0, 1)
-    return np.asarray(inside, np.float32)
+
+
+def ends(image: Image, facts: ModelFacts) -> list[tuple[float, float]]:
+    """Return for every slice or frame which values of `image` become 0 and 1, as `scaled` does it.
+
+    With them windows and percentiles can be undone: what is a step of 1 to the network is a step
+    of high - low in the unit of the image.
+    """
+    valid = np.ones(image.array.shape, np.bool_) if image.valid is None else image.valid
+    if facts.sees is not Sees.FRAMES:
+        seen = image.array[valid] if valid.any() else image.array
+        return [ends_of(seen, facts.intensity)] * len(image.array)
+    return [
+        ends_of(frame[v] if v.any() else frame, facts.intensity)
+        for frame, v in zip(image.array, valid, strict=True)
+    ]
+
+
+def ends_of(measured: NDArray[np.float32], intensity: Intensity) -> tuple[float, float]:
+    """Return (low, high), the values that become 0 and 1; high is always the larger one."""
+    low, high = intensity.low, intensity.high
+    if intensity.scaling is Scaling.PERCENTILE:
+        low, high = map(float, np.percentile(measured, [low, high]))
+    return low, max(high, low + SMALLEST_RANGE)
+
+
+def to_range(array: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Bring values to 0..1 between two ends; what lies beyond is cut off."""
+    low, high = limits
+    return np.asarray(np.clip((array - low) / (high - low), 0, 1), np.float32)
 
 
 def padded(stack: NDArray[np.float32], facts: ModelFacts) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ OUTPUTS = (
     "segmentation",
     "segmentation_fractional",
     "segmentation_labelmap",
+    "derived_image",
     "presentation_state",
     "secondary_capture",
     "structured_report",

@@ -12,12 +12,12 @@ from dicom_ai_node.domain.model import ModelFacts
 def algorithm(model: ModelFacts) -> sr.AlgorithmIdentification:
     """Return TID 4019: the model, its weights and what was done to its input."""
     steps = model.intensity
-    grid = model.grid.spacing_mm or model.grid.size_px or ()
+    grid = model.grid.spacing_mm or model.grid.size_px
     unit = "mm" if model.grid.spacing_mm else "pixels"
     parameters = {
         "model digest": model.digest,
         "intensity": f"{steps.scaling} {steps.low:g} {steps.high:g}",
-        "grid": " x ".join(f"{size:g}" for size in grid) + f" {unit}",
+        "grid": " x ".join(f"{size:g}" for size in grid) + f" {unit}" if grid else "the source",
         **_told(model.settings),
     }
     # What a card says freely comes after what is computed with, and never in its place.

@@ -24,10 +24,11 @@ NODE_NAME = "dicom_ai_node"
 
 _MODALITY = {
     "segmentation": "SEG", "segmentation_fractional": "SEG", "segmentation_labelmap": "SEG",
-    "structured_report": "SR", "secondary_capture": "OT",
+    "structured_report": "SR", "secondary_capture": "OT", "derived_image": "",
     "presentation_state": "PR",
 }  # fmt: skip
-_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "PR": 93, "OT": 94}
+"""Nothing where it is that of the source."""
+_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "PR": 93, "OT": 94, "": 95}
 _TWIN = {"segmentation_fractional": 1, "segmentation_labelmap": 2}
 """Kinds that share a hundred and may be asked for by one route: each gets its own third of it."""
 
@@ -52,7 +53,7 @@ _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 def series_number(origin: Origin, kind: str) -> int:
     """Return 91xx for a segmentation, 92xx for a report, 93xx for graphics, 94xx for a picture.
 
-    xx comes from the job.
+    95xx for an image; xx comes from the job.
     """
     chance = int(sha256(origin.job.encode()).hexdigest()[:8], 16) % 33 * 3
     return _SERIES_HUNDRED[_MODALITY[kind]] * 100 + chance + _TWIN.get(kind, 0)
@@ -114,7 +115,7 @@ def result_header(
     header.InstanceCreationTime = header.SeriesTime = header.ContentTime = now.strftime("%H%M%S")
     if _zone(source) is not None:
         header.TimezoneOffsetFromUTC = source.TimezoneOffsetFromUTC
-    header.Modality = _MODALITY[kind]
+    header.Modality = _MODALITY[kind] or source.Modality
     header.SeriesInstanceUID = series_instance_uid(origin, kind)
     header.SeriesNumber = series_number(origin, kind)
     header.SeriesDescription = f"AI {origin.model.title}"[:_LONGEST_LO].strip()

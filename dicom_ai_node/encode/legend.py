@@ -6,7 +6,7 @@ from dicom_ai_node.domain.findings import FindingClass, Findings, Measurement
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.encode.marks import colour_of
-from dicom_ai_node.encode.picture import Entry, measured
+from dicom_ai_node.encode.picture import Entry, measured, unit_of
 from dicom_ai_node.encode.segments import found_segments
 
 MOST_ENTRIES = 12
@@ -21,6 +21,7 @@ def legend_of(
 ) -> list[Entry]:
     """Return the legend of the picture of one frame; `caption` says which it is."""
     entries = [
+        *_restored(findings),
         *_classes(findings),
         *_boxes(findings, frame),
         *_segments(findings, model, frame),
@@ -32,6 +33,20 @@ def legend_of(
         Entry(f"{model.title} ({model.name} {model.version}) - {caption}", is_quiet=True)
     )
     return entries
+
+
+def _restored(findings: Findings) -> list[Entry]:
+    """Return what the three pictures of a restoration are, from left to right."""
+    found = findings.derived
+    if found is None:
+        return []
+    unit = unit_of(found.unit)
+    size = f"{found.factor} x {found.factor} pixels for each" if found.factor > 1 else "restored"
+    change = f"{found.shown_change:g} {unit}".strip()
+    return [
+        Entry(f"left: as it came; middle: {size}"),
+        Entry(f"right: the change, black -{change}, grey none, white +{change}"),
+    ]
 
 
 def _classes(findings: Findings) -> list[Entry]:

@@ -130,9 +130,14 @@ def lines_of(size: tuple[int, int], entries: Sequence[Entry]) -> int:
     return sum(len(_wrapped(sheet, entry)) for entry in entries)
 
 
+def unit_of(ucum: str) -> str:
+    """Return a unit as a person writes it."""
+    return _UNITS.get(ucum, ucum)
+
+
 def measured(item: Measurement) -> str:
     """Return a measurement as a person reads it: `Volume 12.4 cm3`."""
-    unit = _UNITS.get(item.unit.value, item.unit.value)
+    unit = unit_of(item.unit.value)
     words = [] if item.derivation is None else [item.derivation.meaning]
     number = f"{item.value:.0f}" if abs(item.value) >= _WHOLE_FROM else f"{item.value:.4g}"
     return " ".join([*words, item.concept.meaning, number, unit]).strip()

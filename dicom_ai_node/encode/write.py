@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
+from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
@@ -22,6 +23,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "segmentation": segmentation,
     "segmentation_fractional": segmentation_fractional,
     "segmentation_labelmap": segmentation_labelmap,
+    "derived_image": derived_image,
     "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,

@@ -1,12 +1,16 @@
 """What a person sees behind a result: the frames of an image as 8-bit grey."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicom_ai_node.domain.findings import Backdrop
 from dicom_ai_node.domain.image import Frames, Image
+from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.infer.suv import SUVBW
 from dicom_ai_node.infer.units import HOUNSFIELD
 
@@ -14,6 +18,9 @@ SOFT_TISSUE_HU: Final = (-160.0, 240.0)
 SUV_WINDOW: Final = (0.0, 10.0)
 PERCENTILES: Final = (1.0, 99.0)
 """Of the valid pixels of all frames shown, where the unit does not suggest a window."""
+
+MOST_CHANGES: Final = 99.5
+"""Of the changes that a comparison shows, this percentile is told apart from larger ones."""
 
 _SAMPLE: Final = 1_000_000
 """Percentiles of more pixels than this are taken from evenly chosen ones."""
@@ -42,6 +49,47 @@ def backdrop(image: Image, frames: Sequence[int], window: tuple[float, float] | 
         sources=tuple(image.sources[frame] for frame in picked),
         times_ms=None if times is None else tuple(times[frame] for frame in picked),
     )
+
+
+def comparison(
+    image: Frames,
+    restored: NDArray[np.float32],
+    frames: Sequence[int],
+    window: tuple[float, float] | None,
+) -> tuple[Backdrop, float]:
+    """Return three pictures side by side: as it came, as it was restored, and what has changed.
+
+    Parameters
+    ----------
+    restored
+        (frames, rows, columns) in the unit of `image`, with as many or a whole number of times
+        more rows and columns.
+    frames, window
+        As for `backdrop`.
+
+    Returns
+    -------
+    tuple
+        The pictures, and the change that is black (minus) or white (plus) in the third.
+    """
+    before = backdrop(image, frames, window)
+    factor = restored.shape[1] // image.array.shape[1]
+    after = backdrop(replace(image, array=restored), frames, window or _usual_window(image, frames))
+    large = before.array.repeat(factor, axis=1).repeat(factor, axis=2)
+    changes = np.stack([restored[frame] - enlarged(image.array[frame], factor) for frame in frames])
+    most = _round_up(float(np.percentile(np.abs(changes), MOST_CHANGES)))
+    grey = np.clip(127.5 + 127.5 * changes / most + 0.5, 0, 255).astype(np.uint8)
+    gap = np.zeros((*large.shape[:2], max(2, large.shape[2] // 64)), np.uint8)
+    panels = np.concatenate([large, gap, after.array, gap, grey], axis=2)
+    return replace(before, array=panels), most
+
+
+def _round_up(value: float) -> float:
+    """Return the next of 1, 2, 5, 10, 20 ..., however small."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value * 0.999)
 
 
 def _usual_window(image: Image, frames: Sequence[int]) -> tuple[float, float]:

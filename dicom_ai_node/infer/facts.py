@@ -49,7 +49,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         modality=w.texts("modality"),
         sees=sees,
         intensity=_intensity(w.part("intensity")),
-        grid=_grid(w.part("grid"), axes),
+        grid=_grid(w.part("grid"), axes) if w.has("grid") else Grid(),
         golden=_golden(w.part("golden")),
         network=network_in(w, axes),
         requires=conditions(w.part("requires")) if w.has("requires") else {},

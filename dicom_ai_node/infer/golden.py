@@ -20,6 +20,7 @@ from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.uids import SOPInstanceUID, derive_uid
 from dicom_ai_node.infer.sealed import SealedFolder
+from dicom_ai_node.infer.units import HOUNSFIELD, NO_UNIT
 
 VOLUME_AXES = 3
 NOISES, NOISE_PX, BLOB_PX = 8, 64, 8
@@ -92,6 +93,8 @@ def _numbers(found: Findings, image: NDArray[np.float32]) -> Mapping[str, NDArra
     numbers = {}
     if found.classification is not None:
         numbers["probabilities"] = np.asarray(found.classification.probabilities, np.float32)
+    if found.restoration is not None:
+        numbers["restored"] = found.restoration.array
     if found.detection is not None:
         numbers["boxes"] = _boxes(found.detection, image.shape[-2:])
     if found.embedding is not None:
@@ -204,7 +207,7 @@ def _image(facts: ModelFacts, array: NDArray[np.float32]) -> Image:
         return Volume(array=array, geometry=geometry, unit="1", sources=sources)
     return Frames(
         array=array,
-        unit="1",
+        unit=HOUNSFIELD if facts.modality == ("CT",) else NO_UNIT,
         sources=sources,
         spacing_mm=None,
         region=(0, array.shape[1], 0, array.shape[2]),

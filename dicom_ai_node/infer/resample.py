@@ -171,9 +171,11 @@ def _shape_of_frames(
             for want, have in zip(grid.size_px, shape, strict=True)
         )
         return rows, columns
+    if grid.spacing_mm is None:
+        return shape
     if spacing_mm is None:
         raise Rejected(RejectCode.MEAS_UNCALIBRATED, "the model works at a spacing in millimetres")
-    rows, columns = _shape_at(shape, spacing_mm, grid.spacing_mm or spacing_mm)
+    rows, columns = _shape_at(shape, spacing_mm, grid.spacing_mm)
     return rows, columns
 
 

@@ -17,6 +17,7 @@ from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
 from dicom_ai_node.infer.resample import placed
+from dicom_ai_node.infer.stored import as_stored
 
 
 def run_inference(
@@ -49,6 +50,8 @@ def run_inference(
         options = {**order.options, "keep_probabilities": True}
     found = task({name: grid.image for name, grid in grids.items()}, options)
     first = next(iter(images))
+    if found.restoration is not None:
+        return as_stored(found, grids[first], images[first], facts, order.inputs[first])
     return on_sources(found, grids[first], images[first], facts, order.options)
 
 

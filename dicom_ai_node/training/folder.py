@@ -83,6 +83,15 @@ def write_golden_vector(folder: Path, image: Tensor, embedding: NDArray[np.float
     np.savez_compressed(path, image=image_values, embedding=embedding)
 
 
+def write_golden_image(
+    folder: Path, image: NDArray[np.float32], restored: NDArray[np.float32]
+) -> None:
+    """Write the golden case of a model that restores: one frame, and what it becomes."""
+    path = folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, image=image[None], restored=restored[None])
+
+
 def write_golden_boxes(folder: Path, image: Tensor, boxes: NDArray[np.float32]) -> None:
     """Write the golden case of a model that detects: the image, and its boxes (n, 6).
 

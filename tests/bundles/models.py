@@ -7,6 +7,7 @@ from types import ModuleType
 from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.recipe import Recipe
+from dicom_ai_node.training.restore import RestoreRecipe
 from dicom_ai_node.training.retrieve import EmbeddingRecipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
@@ -15,6 +16,7 @@ NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.ya
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
 ENCODERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "retrieve"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
+RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
 
 def _module_of(name: str) -> ModuleType:
@@ -43,4 +45,10 @@ def class_recipe_of(name: str) -> ClassRecipe:
 def embedding_recipe_of(name: str) -> EmbeddingRecipe:
     """Return the recipe of a model that retrieves."""
     recipe: EmbeddingRecipe = _module_of(name).RECIPE
+    return recipe
+
+
+def restore_recipe_of(name: str) -> RestoreRecipe:
+    """Return the recipe of a model that restores."""
+    recipe: RestoreRecipe = _module_of(name).RECIPE
     return recipe

@@ -23,7 +23,14 @@ from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.predict import labels_of
 from dicom_ai_node.training.scores import dice
-from tests.bundles.models import BUNDLES, CLASSIFIERS, ENCODERS, NAMES, SEGMENTERS
+from tests.bundles.models import (
+    BUNDLES,
+    CLASSIFIERS,
+    ENCODERS,
+    NAMES,
+    RESTORERS,
+    SEGMENTERS,
+)
 
 CATALOG = Catalog([BUNDLES])
 EVERY_MODEL = pytest.mark.parametrize("name", NAMES)
@@ -45,7 +52,7 @@ def facts_of(name: str) -> ModelFacts:
 def test_there_are_models() -> None:
     """Otherwise the tests below would be about nothing."""
     assert {"fetal_head_us", "hippocampus_mr", "ct_tissue"} <= set(SEGMENTERS)
-    assert {*SEGMENTERS, *CLASSIFIERS, *ENCODERS} == set(NAMES)
+    assert {*SEGMENTERS, *CLASSIFIERS, *RESTORERS, *ENCODERS} == set(NAMES)
 
 
 @EVERY_MODEL

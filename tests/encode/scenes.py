@@ -16,6 +16,7 @@ from dicom_ai_node.domain.findings import (
     Backdrop,
     Box,
     Classification,
+    DerivedPixels,
     Detection,
     FindingClass,
     Findings,
@@ -104,6 +105,17 @@ DETECTOR = replace(
     settings={"slope": 0.9, "offset": -0.25, "threshold": 0.4, "limit": 10},
 )
 POINT = OperatingPoint(label="Pneumonia", threshold=0.41)
+SMOOTHING = Code("113087", "DCM", "Smoothing")
+RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+RESTORER = replace(
+    MODEL,
+    name="less_noise",
+    kind="restore",
+    title="Less noise",
+    golden=Golden(file="golden/golden.npz", max_difference=0.02),
+    grid=Grid(),
+    segments=(),
+)
 VOLUME = codes.SCT.Volume
 AREA = codes.SCT.Area
 MEAN = codes.SCT.Mean
@@ -203,6 +215,38 @@ def classified(
         notes=("The probabilities are the mean over all images.",) if count > 1 else (),
     )
     return Scene(findings=findings, origin=origin(headers, **{"model": CLASSIFIER, **changes}))
+
+
+def restored(received: Sequence[Dataset], factor: int = 1, **changes: object) -> Scene:
+    """Return a restoration of received images: the pixels they have, a little darker."""
+    headers = [normalised(image) for image in received]
+    frames = frames_of(headers)
+    pixels = []
+    for image in received:
+        values = image.pixel_array
+        several = values if int(image.get("NumberOfFrames") or 1) > 1 else values[None]
+        pixels.extend(several - (several > several.min()).astype(values.dtype))
+    array = np.stack(pixels).repeat(factor, axis=1).repeat(factor, axis=2)
+    grey = (array if array.ndim == 3 else array[..., 0]).astype(np.float64)
+    shown = (255 * (grey - grey.min()) / max(float(np.ptp(grey)), 1)).astype(np.uint8)
+    step = float(headers[0].get("FrameTime") or 0)
+    findings = Findings(
+        derived=DerivedPixels(
+            pixels=array,
+            sources=frames,
+            factor=factor,
+            derivation=SMOOTHING if factor == 1 else RESAMPLING,
+            unit="1",
+            mean_change=-0.5,
+            shown_change=2.0,
+        ),
+        backdrop=Backdrop(
+            array=np.concatenate([shown, shown, np.full_like(shown, 120)], axis=2),
+            sources=frames,
+            times_ms=tuple(step * n for n in range(len(frames))) if step else None,
+        ),
+    )
+    return Scene(findings=findings, origin=origin(headers, **{"model": RESTORER, **changes}))
 
 
 def detected(received: Sequence[Dataset], **changes: object) -> Scene:
@@ -385,6 +429,14 @@ CLASSIFIED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
 } | {"one MR slice": lambda: phantoms.mr(slices=1)}
 """Sources of which there is a classification with a heat map."""
 
+RESTORED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    name: SOURCES[name]
+    for name in (
+        "CT", "CT tilted, uneven", "MR", "PET", "DX", "CR", "US", "US cine", "two CR",
+        "name in ISO 2022", "no Type 2",
+    )
+}  # fmt: skip
+"""Sources from which an image is derived."""
 DETECTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     name: SOURCES[name] for name in ("DX", "CR", "US", "US cine", "two CR")
 } | {

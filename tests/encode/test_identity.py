@@ -42,7 +42,7 @@ def test_uids_depend_on_the_job_and_nothing_else() -> None:
     uids = {sop_instance_uid(one, kind, index) for kind in ENCODERS for index in range(3)}
     uids |= {series_instance_uid(one, kind) for kind in ENCODERS}
     uids |= {tracking_uid(one, segment) for segment in scenes.MODEL.segments}
-    assert len(uids) == 5 * 3 + 5 + 3
+    assert len(uids) == 7 * 3 + 7 + 3
     assert all(is_uid(uid) for uid in uids)
 
 
@@ -54,6 +54,7 @@ def test_uids_depend_on_the_job_and_nothing_else() -> None:
         ("segmentation_labelmap", 91),
         ("structured_report", 92),
         ("secondary_capture", 94),
+        ("derived_image", 95),
     ],
 )
 def test_series_numbers_tell_the_kind(kind: str, hundred: int) -> None:

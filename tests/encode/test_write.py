@@ -92,7 +92,8 @@ def test_no_two_objects_of_a_job_share_a_uid() -> None:
     """Neither instances nor, between kinds, series."""
     scene = scenes.scene(scenes.SOURCES["two CR"]())
     boxes = scenes.detected(scenes.SOURCES["two CR"]()).findings.detection
-    findings = replace(scene.findings, detection=boxes)
+    derived = scenes.restored(scenes.SOURCES["two CR"]()).findings.derived
+    findings = replace(scene.findings, detection=boxes, derived=derived)
     objects = encode_job(findings, scene.origin, ENCODERS)
     assert len({item.SOPInstanceUID for _, item in objects}) == len(objects)
     assert len({item.SeriesInstanceUID for _, item in objects}) == len(ENCODERS)

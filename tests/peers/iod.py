@@ -14,6 +14,7 @@ from highdicom._standard_utils import (
     get_module_attribute_map,
     get_sop_class_iod_map,
 )
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 _STRICTEST = ("1", "2", "1C", "2C", "3")
@@ -47,6 +48,8 @@ def _attributes(iod: str) -> Mapping[str, _Node]:
         if module["key"] == "sr-document-content":
             continue
         for attribute in get_module_attribute_map().get(module["key"], []):
+            if tag_for_keyword(attribute["keyword"]) is None:  # of a repeating group: overlays
+                continue
             nodes = root
             for keyword in attribute["path"]:
                 nodes = nodes.setdefault(keyword, _Node()).children

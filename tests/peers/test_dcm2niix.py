@@ -11,7 +11,9 @@ from pydicom.dataset import FileDataset
 
 from dicom_ai_node.domain.image import Volume
 from dicom_ai_node.domain.model import Sees
+from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
 from dicom_ai_node.infer.read import read_series
+from tests.encode import scenes
 from tests.infer.reading import enhanced, material
 from tests.peers.tools import find
 from tests.phantoms import ct, mr, write
@@ -83,6 +85,42 @@ def test_real_volumes_lie_where_dcm2niix_says(names: str, tmp_path: Path) -> Non
 def test_enhanced_ct_lies_where_dcm2niix_says(tmp_path: Path) -> None:
     """Frames of a multi-frame image, in the order of their positions."""
     _compare(write(enhanced(ct()), tmp_path / "series"), tmp_path)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "make", [pytest.param(ct, id="CT"), pytest.param(_oblique, id="oblique MR")]
+)
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_derived_series_lies_where_its_source_lies(
+    make: Callable[[], list[FileDataset]], factor: int, tmp_path: Path
+) -> None:
+    """The same affine to the last digit; with twice the pixels, that of the same borders."""
+    scene = scenes.restored(make(), factor)
+    objects = encode_job(scene.findings, scene.origin, {"derived_image": ENCODERS["derived_image"]})
+    write_objects(tmp_path / "derived", objects)
+    write(make(), tmp_path / "source")
+    source, derived = (_converted(tmp_path / name) for name in ("source", "derived"))
+    assert derived.shape == (factor * source.shape[0], factor * source.shape[1], source.shape[2])
+    finer = np.diag([1 / factor, 1 / factor, 1, 1])
+    finer[:2, 3] = (1 / factor - 1) / 2
+    # dcm2niix counts rows from below; the borders are the same from either side.
+    assert np.allclose(derived.affine, source.affine @ finer, atol=1e-3)
+    assert derived.dataobj.slope == source.dataobj.slope
+    assert derived.dataobj.inter == source.dataobj.inter
+
+
+def _converted(folder: Path) -> nibabel.Nifti1Image:
+    subprocess.run(
+        [find("dcm2niix"), "-b", "n", "-z", "n", "-f", "out", "-o", folder, folder],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    (written,) = folder.glob("*.nii")
+    image = nibabel.load(written)
+    assert isinstance(image, nibabel.Nifti1Image)
+    return image
 
 
 def _compare(paths: list[Path], folder: Path) -> None:

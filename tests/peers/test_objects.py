@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Segmentation
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.ports import Encoder
 from dicom_ai_node.encode.headers import read_sources
 from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.write import ENCODERS, encode_job, write_objects
@@ -22,9 +24,12 @@ from tests.peers.validators import NoGeometry, NotUpright, Verdict
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
+RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.items()} | {
+    f"{name}, finer": (scenes.RESTORED[name], 2) for name in ("CT", "MR", "US", "US cine")
+}
 DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
 NO_BOXES = "CR, boxes, none found"
-SOURCES = [*scenes.SOURCES, *CLASSIFIED, *DETECTED, REAL_HEAD, NOTHING, NO_BOXES]
+SOURCES = [*scenes.SOURCES, *CLASSIFIED, *RESTORED, *DETECTED, REAL_HEAD, NOTHING, NO_BOXES]
 UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
 """Sources of which dcmqi can make a volume."""
 
@@ -35,6 +40,7 @@ JUDGES: Mapping[str, set[str]] = {
     "segmentation_labelmap": _ALWAYS,
     "presentation_state": _ALWAYS | {"dciodvfy"},
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
+    "derived_image": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "structured_report": _ALWAYS
     | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},
 }
@@ -60,7 +66,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Written]:
     for number, name in enumerate(SOURCES):
         scene = _scene(name, folder / f"source-{number}")
         if scene is not None:
-            objects = encode_job(scene.findings, scene.origin, ENCODERS)
+            objects = encode_job(scene.findings, scene.origin, _encoders(name))
             paths = write_objects(folder / f"result-{number}", objects)
             made[name] = Written(scene, tuple(paths))
     return made
@@ -281,19 +287,40 @@ def test_the_judges_notice_when_an_object_is_broken(
     assert tool in {item.tool for item in said.complaints}
 
 
+def _of(
+    scene: Callable[[Sequence[Dataset]], scenes.Scene], make: Callable[[], Sequence[Dataset]]
+) -> scenes.Scene:
+    return scene(make())
+
+
+_MADE: Mapping[str, Callable[[], scenes.Scene]] = {
+    NOTHING: lambda: scenes.nothing(phantoms.ct()),
+    NO_BOXES: lambda: scenes.undetected([phantoms.cr()]),
+    **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
+    **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
+    **{
+        name: partial(_of, partial(scenes.restored, factor=factor), make)
+        for name, (make, factor) in RESTORED.items()
+    },
+}
+"""Scenes that are not those of a segmentation."""
+
+
 def _scene(name: str, folder: Path) -> scenes.Scene | None:
     if name == REAL_HEAD:
         headers = scenes.head_ct()
         return None if headers is None else scenes.scene_of(headers)
-    if name == NOTHING:
-        return scenes.nothing(phantoms.ct())
-    if name == NO_BOXES:
-        return scenes.undetected([phantoms.cr()])
-    if name in DETECTED:
-        return scenes.detected(DETECTED[name]())
-    if name in CLASSIFIED:
-        return scenes.classified(CLASSIFIED[name]())
+    made = _MADE.get(name)
+    if made is not None:
+        return made()
     return scenes.scene_of(read_sources(phantoms.write(scenes.SOURCES[name](), folder)))
+
+
+def _encoders(name: str) -> Mapping[str, Encoder]:
+    """Return what a route for such findings asks for: nothing is reported of a restored image."""
+    if name not in RESTORED:
+        return ENCODERS
+    return {kind: ENCODERS[kind] for kind in ("derived_image", "secondary_capture")}
 
 
 def _made(source: str, written: Mapping[str, Written]) -> Written:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,14 @@ from dicom_ai_node.domain.findings import (
     Backdrop,
     Box,
     Classification,
+    DerivedPixels,
     Detection,
     Embedding,
     FindingClass,
     Findings,
     HeatMap,
     Measurement,
+    Restoration,
     Segment,
     Segmentation,
 )
@@ -34,6 +37,7 @@ from dicom_ai_node.store.findings import embedding_of, findings_of, keep_finding
 
 FRAMES = tuple(SourceFrame(SOPInstanceUID(f"1.2.{n}"), n) for n in (1, 2, 3))
 LIVER = Code("10200004", "SCT", "Liver")
+NOTHING = np.zeros(0, np.float32)
 MM = Code("mm", "UCUM", "millimeter", "1.4")
 
 
@@ -91,6 +95,22 @@ def everything() -> Findings:
         heat_map=HeatMap(
             array=random.random((2, 5, 4)).astype(np.float16), sources=FRAMES[:2], of=1
         ),
+        restoration=Restoration(
+            array=random.random((3, 10, 8)).astype(np.float32),
+            sources=FRAMES,
+            factor=2,
+            unit="[hnsf'U]",
+            derivation=LIVER,
+        ),
+        derived=DerivedPixels(
+            pixels=random.integers(-1024, 3071, (3, 10, 8), dtype=np.int16),
+            sources=FRAMES,
+            factor=2,
+            derivation=LIVER,
+            unit="1",
+            mean_change=-0.1,
+            shown_change=5e-324,
+        ),
         embedding=Embedding(vector=random.random(7).astype(np.float32), sources=FRAMES),
         notes=("one half of the slices was left out", ""),
     )  # fmt: skip
@@ -108,6 +128,8 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
     found, backdrop = findings.segmentation, findings.backdrop
     arrays = [] if found is None else [found.labels, found.probabilities]
     arrays += [] if backdrop is None else [backdrop.array]
+    arrays += [] if findings.restoration is None else [findings.restoration.array]
+    arrays += [] if findings.derived is None else [findings.derived.pixels]
     arrays += [] if findings.heat_map is None else [findings.heat_map.array]
     arrays += [] if findings.embedding is None else [findings.embedding.vector]
     return [array for array in arrays if array is not None]
@@ -120,6 +142,8 @@ def _plain(findings: Findings) -> list[object]:
         findings.notes,
         found and (found.sources, found.segments, found.probabilities is None),
         backdrop and (backdrop.sources, backdrop.times_ms),
+        findings.restoration and replace(findings.restoration, array=NOTHING),
+        findings.derived and replace(findings.derived, pixels=NOTHING),
         findings.classification,
         findings.detection,
         findings.heat_map and (findings.heat_map.sources, findings.heat_map.of),
