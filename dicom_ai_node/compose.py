@@ -39,6 +39,8 @@ from dicom_ai_node.receive.peers import AllowedPeer
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.patients import Patients
+from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
 from dicom_ai_node.store.schema import migrate
 from dicom_ai_node.workers import encoding_worker, inference_worker
@@ -75,24 +77,16 @@ def model_folders(config: NodeConfig) -> tuple[Path, ...]:
 
 
 def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
-    """Return the facts of every model that a route names.
-
-    Raises
-    ------
-    ConfigError
-        With every mistake, one a line: of a model folder, or of a route whose inputs are not
-        those of its model.
-    """
+    """Return the facts of every model that a route names."""
     found = catalog(config)
-    facts = {route.model: found.facts(route.model) for route in config.routes}
-    mistakes = [
-        f"routes: {route.name}: {misfits}"
-        for route in configuration.routes(config)
-        if (misfits := facts[route.model].misfits([one.name for one in route.inputs]))
-    ]
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return facts
+    return {route.model: found.facts(route.model) for route in configuration.routes(config)}
+
+
+def similar_model(config: NodeConfig) -> ModelFacts:
+    """Return the facts of the model that says what looks alike; raise `ConfigError` without one."""
+    if config.similar is None:
+        raise ConfigError("there is no section `similar`: nobody looks for what looks alike")
+    return catalog(config).facts(config.similar.model)
 
 
 def prepare(config: NodeConfig) -> None:
@@ -114,6 +108,11 @@ def node_serial(config: NodeConfig) -> str:
     if not path.exists():
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
+
+
+def patients(config: NodeConfig) -> Patients:
+    """Return what tells patients apart without their names; its key is made once."""
+    return Patients.with_key(config.store.folder / "patient_key")
 
 
 def ledger(config: NodeConfig) -> SqlLedger:
@@ -241,6 +240,7 @@ def work(config: NodeConfig) -> Work:
             limit_seconds=config.infer.limit_seconds,
         ),
         objects_in=objects_in,
+        place=Places(the_ledger, the_blobs, patients(config)).enter,
         patience=patience,
         limits=limits(config),
         now=now,

@@ -94,6 +94,7 @@ class Work:
     encoding: Executor
     orders: OrderBook
     objects_in: Callable[[Path, JobKey], Sequence[tuple[Path, Result]]]
+    place: Callable[[Job, Path, datetime], None]
     patience: Callable[[Series], Patience]
     limits: Limits
     now: Callable[[], datetime]
@@ -217,12 +218,19 @@ class Work:
 
     def _done(self, job: Job, folder: Path) -> Stage:
         if job.stage is Stage.INFERRING:
-            self.ledger.move(job, Stage.INFERRED, self.now())
-            return Stage.INFERRED
+            return self._inferred(job, folder)
         results = [self._kept(*made) for made in self.objects_in(folder, job.key)]
         if self.ledger.commit_results(job, results, self.orders.route(job).to, self.now()):
             self._remove(self.folder / job.key)
         return Stage.DELIVERING
+
+    def _inferred(self, job: Job, folder: Path) -> Stage:
+        """Enter findings: where the image lies among others at once, the rest for the encoder."""
+        self.place(job, folder, self.now())
+        after = Stage.INFERRED if self.orders.route(job).write else Stage.DELIVERED
+        if self.ledger.move(job, after, self.now()) and after is Stage.DELIVERED:
+            self._remove(self.folder / job.key)
+        return after
 
     @staticmethod
     def _remove(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """The roles of the process tree: what each process does from its start to its SIGTERM.
 
 `receive` may run several times on one listening socket; `work` holds the workers; `dispatch`
-holds one thread per destination. They meet in the ledger only.
+holds one thread per destination; `web` answers HTTP where it is asked to. They meet in the ledger
+only.
 """
 
 import signal
@@ -48,7 +49,7 @@ def tree(config: NodeConfig, path: Path) -> list[Role]:
         )
         for number in range(1, config.receive.processes + 1)
     ]
-    alone = ("work", "dispatch")
+    alone = ("work", "dispatch", *(() if config.serve is None else ("web",)))
     return receivers + [
         Role(name=name, command=this_program("serve", str(path), "--role", name)) for name in alone
     ]
@@ -125,6 +126,17 @@ def dispatch(settings: NodeConfig, heart: Heart) -> int:
     # A thread that waits for a silent peer must not keep the process from ending: what it was
     # sending is due again when its lease runs out, under the same UIDs.
     return _watch([Loop(partial(desk.deliver, name), stop) for name in desk.senders], heart, stop)
+
+
+def web(settings: NodeConfig, heart: Heart) -> int:
+    """Answer HTTP."""
+    from dicom_ai_node.web import WebServer  # noqa: PLC0415 - see the module
+
+    stop = _stop_signal()
+    server = WebServer(settings)
+    status = _watch([server], heart, stop)
+    server.close()
+    return status
 
 
 def _bug_in_timer(event: JobExecutionEvent, broken: threading.Event) -> None:

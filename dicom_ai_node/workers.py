@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydicom.sr.coding import Code
 
 from dicom_ai_node import log
-from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.config import NodeConfig, routes
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
@@ -102,7 +102,7 @@ def inference_worker(
             Catalog(folders, trusting(config.infer.trust, config.infer.trust_keys)),
             device,
             max_pixels_bytes=config.infer.max_pixels_bytes,
-            warm=tuple(dict.fromkeys(route.model for route in config.routes)),
+            warm=tuple(dict.fromkeys(route.model for route in routes(config))),
             threads=max(1, (os.cpu_count() or 1) // len(config.infer.devices)),
         )
     )

@@ -93,6 +93,7 @@ class Hospital:
     pacs: ScriptedSender = field(default_factory=ScriptedSender)
     archive: ScriptedSender = field(default_factory=ScriptedSender)
     routes: Sequence[Route] = (ROUTE,)
+    placed: list[tuple[Job, Path]] = field(default_factory=list)
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __post_init__(self) -> None:
@@ -118,7 +119,7 @@ class Hospital:
                 routes=self.routes, accepts=lambda name, uid: senders[name].accepts(uid),
                 limit_seconds=60,
             ),
-            objects_in=self._objects, patience=lambda _: patience,
+            objects_in=self._objects, place=self._place, patience=lambda _: patience,
             limits=Limits(), now=self.now,
         )  # fmt: skip
         self.dispatch = Dispatch(
@@ -179,6 +180,10 @@ class Hospital:
         assert found
         return found
 
+    def _place(self, job: Job, findings: Path, now: datetime) -> None:
+        assert self.job().stage is Stage.INFERRING
+        self.placed.append((job, findings))
+
     def _encode(self, attempt: Attempt) -> None:
         assert isinstance(attempt.order, EncodingOrder)
         for kind in attempt.order.write:
@@ -222,6 +227,21 @@ def test_a_study_travels_from_the_door_to_both_destinations(hospital: Hospital) 
     assert hospital.dispatch.deliver("archive") == 2
     assert hospital.job().stage is Stage.DELIVERED
     assert not (hospital.folder / "work" / hospital.job().key).exists()
+
+
+def test_a_job_that_writes_nothing_is_done_with_its_findings(tmp_path: Path) -> None:
+    """They are entered in the ledger before the job moves; no encoder is asked, nothing is left."""
+    hospital = Hospital(tmp_path, routes=(replace(ROUTE, write=(), to=()),))
+    hospital.settled()
+    hospital.infer()
+    job = hospital.job()
+    assert job.stage is Stage.DELIVERED
+    ((placed, findings),) = hospital.placed
+    assert (placed.key, findings) == (job.key, hospital.inference.started[0].folder)
+    hospital.encode()
+    assert not hospital.encoding.started
+    assert not (hospital.folder / "work" / job.key).exists()
+    hospital.database.close()
 
 
 def test_an_open_series_is_not_routed(hospital: Hospital) -> None:

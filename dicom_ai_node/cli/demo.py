@@ -22,7 +22,10 @@ from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import ENDED, Job, Result, Stage
 from dicom_ai_node.domain.ports import Ledger
+from dicom_ai_node.domain.rule import SIMILAR
+from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.samples.studies import write_samples
+from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.supervise import this_program
 
 MISSING = "MISSING"
@@ -42,6 +45,8 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("pet-brain", ""),  # no model for it is shipped yet: it is received and stored
 )
 """Each sample, and a route that has to take it."""
+ASKED_ABOUT = "us-fetal-head-3rd"
+"""The sample whose neighbours are shown."""
 READY_SECONDS = 240.0
 DONE_SECONDS = 600.0
 
@@ -69,6 +74,8 @@ def demo(
     written = {route.name: route.write for route in settings.routes}
     found = _results(ledger, jobs, written, folder)
     console.print(table(found))
+    if near := _neighbours(settings, ledger, folder):
+        console.print(table(near, title=f"\nwhat {ASKED_ABOUT} looks like"))
     console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
     if keep:
         console.print(
@@ -156,11 +163,10 @@ def _results(
     ledger: Ledger, jobs: Sequence[Job], written: Mapping[str, Sequence[str]], folder: Path
 ) -> list[Row]:
     """Return one row per sample study: its route, its model, its objects and where they lie."""
-    of_study = {(job.study_instance_uid, job.route): job for job in jobs}
+    of_study = {(job.study_instance_uid, job.route): job for job in jobs if job.route != SIMILAR}
     found: list[Row] = []
     for sample, route in EXPECTED:
-        first = next((folder / "samples" / sample).iterdir())
-        study = dcmread(first, stop_before_pixels=True).StudyInstanceUID
+        study = _study(folder, sample)
         job = of_study.get((study, route))
         row = {"study": sample, "route": route}
         if job is None:
@@ -178,6 +184,26 @@ def _results(
         if capture := places.get("secondary_capture"):
             _picture(capture, folder / "pictures" / f"{sample}-{route}.png")
     return found
+
+
+def _study(folder: Path, sample: str) -> StudyInstanceUID:
+    first = next((folder / "samples" / sample).iterdir())
+    return StudyInstanceUID(str(dcmread(first, stop_before_pixels=True).StudyInstanceUID))
+
+
+def _neighbours(settings: NodeConfig, ledger: SqlLedger, folder: Path) -> list[Row]:
+    """Return what looks like one of the samples, best first."""
+    names = {_study(folder, one.name): one.name for one in sorted((folder / "samples").iterdir())}
+    model = compose.similar_model(settings).digest
+    near = ledger.similar(_study(folder, ASKED_ABOUT), model, len(names))
+    return [
+        {
+            "study": names[one.study_instance_uid],
+            "modality": one.modality,
+            "similarity": round(one.score, 2),
+        }
+        for one in near
+    ]
 
 
 def _place(job: Job, result: Result | None, folder: Path) -> Path | None:

@@ -1,7 +1,8 @@
-"""Commands that look: status, jobs, job, quarantine. They change nothing."""
+"""Commands that look: status, jobs, job, quarantine, similar. They change nothing."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -16,7 +17,9 @@ from dicom_ai_node.cli.show import (
     record,
     rows,
 )
+from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import Job, Stage
+from dicom_ai_node.domain.uids import StudyInstanceUID
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> None:
@@ -93,6 +96,23 @@ def quarantine(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = F
         for q in ledger.quarantined()
     ]
     rows(found, as_json=as_json, nothing="the quarantine is empty")
+
+
+def similar(
+    study: Annotated[str, typer.Argument(help="A Study Instance UID, or that of one series.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="At most so many.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """List the studies whose images look most like those of a study."""
+    settings = compose.settings(config)
+    ledger, model = ledger_of(settings), compose.similar_model(settings).digest
+    asked = StudyInstanceUID(study)
+    if not ledger.is_placed(asked, model):
+        raise NeedsAttention(f"no image of {study} is here, or none has been looked at yet")
+    found = [asdict(one) for one in ledger.similar(asked, model, count)]
+    rows(found, as_json=as_json, nothing="nothing else has been looked at")
 
 
 def _in_words(counts: Mapping[str, int]) -> Row:

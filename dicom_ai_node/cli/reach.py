@@ -4,7 +4,7 @@ import re
 import socket
 
 from dicom_ai_node import compose
-from dicom_ai_node.config import NodeConfig, destinations
+from dicom_ai_node.config import NodeConfig, destinations, routes, serve_token
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, NeedsAttention
 from dicom_ai_node.domain.job import Job
@@ -25,8 +25,7 @@ def check(config: NodeConfig) -> None:
     ------
     ConfigError
         If a secret or a key is not there, or a model folder says something that cannot be, is of
-        another kind than its route runs, can run code and nobody vouches for it, or has no guard
-        and its route asks for one.
+        another kind than its route runs, or can run code and nobody vouches for it.
     """
     destinations(config)
     trust, models = compose.catalog(config).trust, compose.models(config)
@@ -34,6 +33,11 @@ def check(config: NodeConfig) -> None:
         f"routes.{route.name}: {route.model} is of kind {kind}, so write `run: {kind}`"
         for route in config.routes
         if route.run != (kind := models[route.model].kind)
+    ]
+    mistakes += [
+        f"routes: {route.name}: {misfits}"
+        for route in routes(config)
+        if (misfits := models[route.model].misfits([one.name for one in route.inputs]))
     ]
     for facts in models.values():
         try:
@@ -44,8 +48,13 @@ def check(config: NodeConfig) -> None:
         unguarded(config)
     except ConfigError as wrong:
         mistakes.append(str(wrong))
+    if config.similar is not None and compose.similar_model(config).kind != "retrieve":
+        mistakes.append(f"similar: {config.similar.model} is not of kind retrieve")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+    if config.serve is not None:
+        serve_token(config)
+        compose.similar_model(config)
 
 
 def judge_settings(config: NodeConfig) -> None:

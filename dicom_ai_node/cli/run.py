@@ -28,6 +28,7 @@ class RoleName(StrEnum):
     RECEIVE = "receive"
     WORK = "work"
     DISPATCH = "dispatch"
+    WEB = "web"
 
 
 def serve(
@@ -57,6 +58,8 @@ def serve(
             status = roles.work(settings, heart)
         case RoleName.DISPATCH:
             status = roles.dispatch(settings, heart)
+        case RoleName.WEB:
+            status = roles.web(settings, heart)
     raise typer.Exit(status)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from dicom_ai_node.config import words
 from dicom_ai_node.config.routes import NEEDS_WHEN
 from dicom_ai_node.config.tree import Location
+from dicom_ai_node.domain.rule import SIMILAR
 from dicom_ai_node.domain.vocabulary import Kind, Word, word
 
 Found: TypeAlias = Iterator[tuple[Location, str]]
@@ -23,6 +24,8 @@ def mistakes(data: Mapping[str, Any]) -> Found:
     routes = data.get("routes")
     for index, route in enumerate(routes if isinstance(routes, list) else []):
         if isinstance(route, dict):
+            if "similar" in data and route.get("name") == SIMILAR:
+                yield ("routes", index, "name"), "is what the section `similar` calls its own jobs"
             yield from _shape(route, ("routes", index))
             yield from _conditions(route.get("when"), ("routes", index, "when"))
             yield from _expression(route.get("if"), ("routes", index, "if"))

@@ -5,7 +5,16 @@ from typing import Any
 from pydantic import Field
 
 from dicom_ai_node.config.routes import RouteEntry
-from dicom_ai_node.config.sections import Complete, Destinations, Encode, Infer, Receive, Store
+from dicom_ai_node.config.sections import (
+    Complete,
+    Destinations,
+    Encode,
+    Infer,
+    Receive,
+    Serve,
+    Similar,
+    Store,
+)
 from dicom_ai_node.config.values import Section
 
 
@@ -17,8 +26,10 @@ class NodeConfig(Section):
     complete: Complete = Complete()
     infer: Infer = Infer()
     routes: tuple[RouteEntry, ...] = Field(min_length=1)
+    similar: Similar | None = None
     encode: Encode = Encode()
     destinations: Destinations = Field(default_factory=dict)
+    serve: Serve | None = None
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dicom_ai_node.config.values import (
     Device,
     Digest,
     Modality,
+    ModelName,
     Name,
     PathHere,
     Port,
@@ -155,6 +156,12 @@ class Infer(Section):
         return int(self.max_pixels_gb * _GB)
 
 
+class Similar(Section):
+    """An index of similar images: every series that its model takes is placed in it."""
+
+    model: ModelName = Field(description="of kind retrieve")
+
+
 class Encode(Section):
     """What every object that we write says about itself."""
 
@@ -244,3 +251,23 @@ AnyDestination = Annotated[
 """The kind follows from the keys: `ae_title`, `url` or `folder`."""
 
 Destinations = dict[Name, AnyDestination]
+
+
+class Serve(Section):
+    """What others may ask by HTTP. It has no TLS: a proxy on this machine has to add it."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on, one of this machine only")
+    port: Port = 8042
+    token: Annotated[Secret, BeforeValidator(_no_clear_text)] = Field(
+        description="{file: ...} or {env: ...}; who asks says `Authorization: Bearer TOKEN`"
+    )
+
+    @field_validator("host")
+    @classmethod
+    def _is_here(cls, said: str) -> str:
+        if said not in _LOOPBACK:
+            raise ValueError(
+                "must be 127.0.0.1, ::1 or localhost: a token goes over https:// only,"
+                " so let a proxy with TLS listen for others"
+            )
+        return said

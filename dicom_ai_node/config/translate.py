@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from dicom_ai_node.config.node import NodeConfig
 from dicom_ai_node.config.routes import ConditionEntry, RouteEntry
@@ -17,6 +18,7 @@ from dicom_ai_node.config.sections import (
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.rule import (
+    SIMILAR,
     Absent,
     Between,
     Condition,
@@ -34,12 +36,18 @@ from dicom_ai_node.domain.uids import AETitle
 ONLY_INPUT = "image"
 """The name of the input of a route that says `when`."""
 
+_TAKES_ALL: Mapping[str, Option] = MappingProxyType(
+    dict.fromkeys(("allow_derived", "allow_doppler", "allow_unscaled"), True)
+)
+"""What would be wrong to measure can still be looked for."""
+
 _Said = str | tuple[str, ...] | ConditionEntry
 
 
 def routes(config: NodeConfig) -> tuple[Route, ...]:
-    """Return the routes in their order."""
-    return tuple(map(_route, config.routes))
+    """Return the routes in their order, and the one of the node's own that fills its index."""
+    own = () if config.similar is None else (_placing(config.similar.model),)
+    return (*map(_route, config.routes), *own)
 
 
 def destinations(config: NodeConfig) -> Mapping[str, Destination]:
@@ -51,6 +59,19 @@ def destinations(config: NodeConfig) -> Mapping[str, Destination]:
         If a secret is not where the file says.
     """
     return {name: _destination(name, entry, config) for name, entry in config.destinations.items()}
+
+
+def serve_token(config: NodeConfig) -> str:
+    """Return what whoever asks by HTTP has to know.
+
+    Raises
+    ------
+    ConfigError
+        If it is not where the file says, or nothing is served.
+    """
+    if config.serve is None:
+        raise ConfigError("there is no section `serve`")
+    return _secret("serve", config.serve.token)
 
 
 def condition(said: _Said) -> Condition:
@@ -117,6 +138,20 @@ def _options(entry: RouteEntry) -> Mapping[str, Option]:
     return options
 
 
+def _placing(model: str) -> Route:
+    """Return the route that takes every series which its model takes, and writes nothing."""
+    return Route(
+        name=SIMILAR,
+        inputs=(_input(ONLY_INPUT, {}, None),),
+        run="retrieve",
+        model=model,
+        write=(),
+        to=(),
+        options=_TAKES_ALL,
+        revision=SIMILAR,
+    )
+
+
 def _inputs(entry: RouteEntry) -> tuple[Input, ...]:
     if entry.inputs is None:
         return (_input(ONLY_INPUT, entry.when or {}, entry.if_),)
@@ -149,7 +184,7 @@ def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destin
                 calling_ae_title=AETitle(calling),
             )
         case WebDestination():
-            token = None if entry.token is None else _secret(name, entry.token)
+            token = None if entry.token is None else _secret(f"destinations.{name}", entry.token)
             return WebPeer(url=entry.url, token=token)
         case FolderDestination():
             return FolderPeer(folder=entry.folder)
@@ -164,7 +199,7 @@ def _secret(name: str, where: Secret) -> str:
         try:
             found = where.file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"destinations.{name}.token: cannot read {place}") from error
+            raise ConfigError(f"{name}.token: cannot read {place}") from error
     if not found.strip():
-        raise ConfigError(f"destinations.{name}.token: there is nothing in {place}")
+        raise ConfigError(f"{name}.token: there is nothing in {place}")
     return found.strip()

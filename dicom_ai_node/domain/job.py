@@ -41,8 +41,8 @@ ENDED = frozenset({
 _ONWARD: Mapping[Stage, frozenset[Stage]] = {
     Stage.READY: frozenset({Stage.INFERRING, Stage.PARKED, Stage.SUPERSEDED}),
     Stage.INFERRING: frozenset({
-        Stage.INFERRED, Stage.READY, Stage.REJECTED, Stage.PARKED, Stage.QUARANTINED,
-        Stage.SUPERSEDED,
+        Stage.INFERRED, Stage.DELIVERED, Stage.READY, Stage.REJECTED, Stage.PARKED,
+        Stage.QUARANTINED, Stage.SUPERSEDED,
     }),
     Stage.INFERRED: frozenset({Stage.ENCODING, Stage.PARKED, Stage.SUPERSEDED}),
     Stage.ENCODING: frozenset({

@@ -7,6 +7,9 @@ from typing import TypeAlias
 
 Option: TypeAlias = str | int | float | bool
 
+SIMILAR = "similar"
+"""The route of the node's own: it places every series among those that look like it."""
+
 
 @dataclass(frozen=True, slots=True)
 class OneOf:

@@ -25,7 +25,8 @@ from pydicom.uid import (
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import DerivedPixels, Findings
+from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.pictures import DerivedPixels
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import add_requests, by_instance, result_header
 from dicom_ai_node.encode.provenance import concept, is_multiframe, source_images

@@ -17,8 +17,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from dicom_ai_node.domain.findings import Backdrop, Findings
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.pictures import Backdrop
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.curves import panels_of
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Detection, Findings, HeatMap, Segmentation
+from dicom_ai_node.domain.findings import Detection, Findings, Segmentation
 from dicom_ai_node.domain.image import Frames, Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.display import backdrop
 from dicom_ai_node.infer.measure import measurements

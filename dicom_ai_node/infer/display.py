@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_ai_node.domain.findings import Backdrop
 from dicom_ai_node.domain.image import Frames, Image
+from dicom_ai_node.domain.pictures import Backdrop
 from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.infer.suv import SUVBW
 from dicom_ai_node.infer.units import HOUNSFIELD

@@ -105,6 +105,8 @@ def _numbers(found: Findings, image: NDArray[np.float32]) -> Mapping[str, NDArra
         numbers["restored"] = found.restoration.array
     if found.detection is not None:
         numbers["boxes"] = _boxes(found.detection, image.shape[-2:])
+    if found.embedding is not None:
+        numbers["embedding"] = found.embedding.vector
     return numbers
 
 

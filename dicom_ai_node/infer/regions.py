@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Backdrop, Findings, Instances, Measurement, Segmentation
+from dicom_ai_node.domain.findings import Findings, Instances, Measurement, Segmentation
 from dicom_ai_node.domain.image import Frames
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
+from dicom_ai_node.domain.pictures import Backdrop
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.slide import Tile
 from dicom_ai_node.infer.measure import AREA

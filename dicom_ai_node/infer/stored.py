@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
-from dicom_ai_node.domain.findings import DerivedPixels, Findings, Restoration
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Image, SourceFrame
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.pictures import DerivedPixels, Restoration
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.infer.colour import LUMA

@@ -1,5 +1,6 @@
 """Connections to the ledger's database, and the one place where its errors are translated."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,8 +123,7 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
     path = Path(url.database)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its -wal and -shm files the mode of the database.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        _made(path)
     except OSError as error:
         raise ConfigError(f"store.database cannot be opened: {error.strerror}") from error
 
@@ -144,6 +144,19 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
     return Database(
         write=engine(1, "BEGIN IMMEDIATE"), read=engine(8, "BEGIN", "PRAGMA query_only = ON")
     )
+
+
+def _made(path: Path) -> None:
+    """Make the file of a database if it is not there; SQLite's -wal and -shm get its mode.
+
+    One that is there is not opened: closing it again would release the locks of all connections
+    that this process has to it (POSIX), and another process would take it for unused and delete
+    the -wal file under them.
+    """
+    if not path.is_file():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    elif not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _prepare(pragmas: tuple[str, ...]) -> Callable[[Any, object], None]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
-from dicom_ai_node.domain.findings import Findings
+from dicom_ai_node.domain.findings import Embedding, Findings
 from dicom_ai_node.domain.image import SourceFrame
 
 _WORDS, _ARRAYS, _MANIFEST = "findings.json", "arrays.npz", "manifest.json"
@@ -71,6 +71,21 @@ def findings_of(folder: Path) -> Findings:
         raise TaskFailed(f"the findings are incomplete: {error.strerror}") from error
     except (ValueError, LookupError, zipfile.BadZipFile, cattrs.BaseValidationError) as error:
         raise TaskFailed("the findings are damaged: they cannot be read") from error
+
+
+def embedding_of(folder: Path) -> Embedding | None:
+    """Return the embedding among the findings in `folder`; other findings are not even read.
+
+    Raises
+    ------
+    TaskFailed
+        If the folder is absent, incomplete or damaged.
+    """
+    try:
+        words = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TaskFailed("the findings are incomplete") from error
+    return findings_of(folder).embedding if words.get("embedding") else None
 
 
 def _writer(arrays: dict[str, NDArray[Any]]) -> cattrs.Converter:

@@ -7,10 +7,13 @@ from dicom_ai_node.store.ledger_forget import Forgetting
 from dicom_ai_node.store.ledger_jobs import JobsAtWork
 from dicom_ai_node.store.ledger_people import People
 from dicom_ai_node.store.ledger_series import SeriesInWaiting
+from dicom_ai_node.store.ledger_similar import LooksAlike
 
 
-class SqlLedger(Arrivals, SeriesInWaiting, JobsAtWork, ResultsUnderWay, People, Forgetting):
-    """Everything that `domain.ports.Ledger` asks for, one transaction per method.
+class SqlLedger(
+    Arrivals, SeriesInWaiting, JobsAtWork, ResultsUnderWay, LooksAlike, People, Forgetting
+):
+    """Everything that `domain.ports.Ledger` and `Similar` ask for, one transaction per method.
 
     Any number of threads may share one; each process opens its own database. The schema must
     have been brought up to date by `store.schema.migrate`.

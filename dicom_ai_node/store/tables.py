@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -106,6 +107,21 @@ instances = Table(
     Column("differs", JSON, nullable=False),
     Column("is_ours", Boolean, nullable=False),
 )
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column(
+        "series_instance_uid",
+        ForeignKey(series.c.series_instance_uid, ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("model_digest", Text, primary_key=True),
+    Column("patient", Text, nullable=False, index=True),
+    Column("placed_at", Instant, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+)
+"""Where each series lies among others, as one model sees it; it goes with its series."""
 
 waits = Table(
     "waits",

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
-from dicom_ai_node.domain.findings import Classification, Findings, HeatMap, OperatingPoint
+from dicom_ai_node.domain.findings import Classification, Findings, OperatingPoint
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from dicom_ai_node.domain.boxes import BORDERS, Candidate, candidates
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
-from dicom_ai_node.domain.findings import Box, Detection, Findings, HeatMap
+from dicom_ai_node.domain.findings import Box, Detection, Findings
 from dicom_ai_node.domain.image import Frames, Image, SourceFrame
 from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Findings, Restoration
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.pictures import Restoration
 from dicom_ai_node.domain.restoring import enlarged, extended, kept_mean
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import ends, to_range

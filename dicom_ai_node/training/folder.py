@@ -75,6 +75,14 @@ def write_golden_class(folder: Path, image: Tensor, probabilities: NDArray[np.fl
     np.savez_compressed(path, image=image_values, probabilities=probabilities)
 
 
+def write_golden_vector(folder: Path, image: Tensor, embedding: NDArray[np.float32]) -> None:
+    """Write the golden case of a model that retrieves: the image, and where it places it."""
+    path = folder / "golden/golden.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image_values = image.numpy().astype(np.float32)
+    np.savez_compressed(path, image=image_values, embedding=embedding)
+
+
 def write_golden_image(
     folder: Path, image: NDArray[np.float32], restored: NDArray[np.float32]
 ) -> None:

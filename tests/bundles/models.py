@@ -10,6 +10,7 @@ from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
 from dicom_ai_node.training.restore import RestoreRecipe
+from dicom_ai_node.training.retrieve import EmbeddingRecipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
@@ -17,6 +18,7 @@ NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.ya
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
 DETECTORS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "detect"]
 COUNTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment_instances"]
+ENCODERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "retrieve"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
 RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
@@ -53,6 +55,12 @@ def class_recipe_of(name: str) -> ClassRecipe:
 def box_recipe_of(name: str) -> BoxRecipe:
     """Return the recipe of a model that detects."""
     recipe: BoxRecipe = _module_of(name).RECIPE
+    return recipe
+
+
+def embedding_recipe_of(name: str) -> EmbeddingRecipe:
+    """Return the recipe of a model that retrieves."""
+    recipe: EmbeddingRecipe = _module_of(name).RECIPE
     return recipe
 
 

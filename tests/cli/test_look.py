@@ -1,11 +1,14 @@
 """status, jobs, job, quarantine: what people and programs see, and that it changes nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dicom_ai_node import compose
+from dicom_ai_node.domain.job import Stage
 from tests.cli.conftest import Past, Run
+from tests.store.made import HOUR, LEASE, NOON, QUIET, arrival, job_for, towards
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["for people", "for programs"])
@@ -148,3 +151,47 @@ def test_a_damaged_ledger_is_no_stack_trace(run: Run, past: Past) -> None:
     ended = run("jobs", "--config", past.config)
     assert ended.status == 1
     assert "the ledger cannot answer now" in ended.err
+
+
+SIMILAR = "similar: {model: image_encoder}\n"
+
+
+@pytest.fixture
+def placed(config: Path) -> Path:
+    """Return the configuration of a node that has placed three studies."""
+    config.write_text(config.read_text() + SIMILAR)
+    settings = compose.settings(config)
+    compose.prepare(settings)
+    ledger, model = compose.ledger(settings), compose.similar_model(settings)
+    for study, angle in (("1.1", 0), ("1.2", 60), ("1.3", 20)):
+        ledger.record([arrival(1, f"{study}.1", study, StudyDate="20260301")], NOON, QUIET)
+        (series,) = ledger.due_series(NOON + HOUR)
+        job = replace(job_for(series, route="similar"), model_digest=model.digest)
+        ledger.complete(series, "quiet", [job], [], NOON)
+        (held,) = ledger.claim(Stage.READY, NOON, LEASE)
+        ledger.place(held, towards(angle), "", NOON)
+        ledger.move(held, Stage.DELIVERED, NOON)
+    return config
+
+
+def test_similar_lists_what_looks_alike(run: Run, placed: Path) -> None:
+    """The nearest first: its study, its score, its modality, its date."""
+    ended = run("similar", "1.1", "--config", placed)
+    head, first, second = ended.out.splitlines()
+    assert head.split()[:2] == ["study", "instance"]
+    assert first.split() == ["1.3", "1.3.1", "0.939693", "CT", "20260301", "2026-03-01", "12:00:00"]
+    assert second.split()[0] == "1.2"
+    (found,) = run("similar", "1.1", "-n", "1", "--config", placed, "--json").json
+    assert (found["study_instance_uid"], found["modality"]) == ("1.3", "CT")
+
+
+def test_similar_says_why_it_cannot_tell(run: Run, placed: Path, past: Past) -> None:
+    """A study that is not here, or a node that looks for nothing."""
+    ended = run("similar", "9.9", "--config", placed)
+    assert (ended.status, ended.out) == (1, "")
+    assert "no image of 9.9 is here, or none has been looked at yet" in ended.err
+    past.config.write_text(past.config.read_text().replace(SIMILAR, ""))
+    ended = run("similar", "1.1", "--config", past.config)
+    assert (ended.status, ended.err) == (
+        78, "there is no section `similar`: nobody looks for what looks alike\n",
+    )  # fmt: skip

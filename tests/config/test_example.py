@@ -32,11 +32,15 @@ def test_the_example_is_right() -> None:
 
 
 def test_what_is_commented_out_is_right_too(tmp_path: Path) -> None:
-    """Whoever removes the comment signs gets a PACS and an archive."""
-    content = re.sub(r"^  # (pacs|archive):", r"  \1:", EXAMPLE.read_text(), flags=re.MULTILINE)
+    """Whoever removes the comment signs gets a PACS and an archive, an index and a window."""
+    there = EXAMPLE.read_text()
+    content = re.sub(r"^( *)# (pacs|archive|similar|serve):", r"\1\2:", there, flags=re.MULTILINE)
     path = tmp_path / "ae_config.yaml"
     path.write_text(content)
-    assert load(path, **KNOWN).destinations.keys() == {"results", "pacs", "archive"}
+    found = load(path, **KNOWN | {"models": {*MODELS, "image_encoder"}})
+    assert found.destinations.keys() == {"results", "pacs", "archive"}
+    assert found.similar is not None
+    assert found.serve is not None
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,12 @@ OLD_TO_NEW = [
     ("  pacs: {ae", "  pacs: 3\n  9: {ae", 11, "destinations.pacs: must hold keys and values"),
     ("to: [pacs]", "to: [pacs]\n    guard: maybe", 10, "routes.hippocampus.guard: must be 'warn', 'purify', 'refuse' or 'off', not 'maybe'"),
     ("write: [segmentation]", "write: [segmentation]\n    report_declined: true", 9, "routes.hippocampus.report_declined: needs structured_report in `write`"),
+    # what looks alike, and the window
+    ("destinations:", "similar: {model: hippocampus}\ndestinations:", 10, "similar.model: hippocampus is not a model of this node; did you mean hippocampus_mr?"),
+    ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),
+    ("destinations:", "serve: {}\ndestinations:", 10, "serve.token: is missing"),
+    ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),
+    ("destinations:", "serve: {host: 0.0.0.0, token: {file: x}}\ndestinations:", 10, "serve.host: must be 127.0.0.1, ::1 or localhost: a token goes over https:// only, so let a proxy with TLS listen for others"),
     # YAML
     ("to: [pacs]", "to: [pacs", 10, "YAML: while parsing a flow sequence expected ',' or ']', but got ':' (begun in line 9)"),
     ("to: [pacs]", "to: !!python/name:os.system [pacs]", 9, "routes.hippocampus.to: tags that begin with ! have no meaning here"),
@@ -315,7 +321,8 @@ def test_the_schema_describes_every_key() -> None:
     """Editors complete and the reference is made from it."""
     schema = NodeConfig.json_schema()
     assert list(schema["properties"]) == [
-        "receive", "store", "complete", "infer", "routes", "encode", "destinations",
+        "receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations",
+        "serve",
     ]  # fmt: skip
     route = schema["$defs"]["RouteEntry"]
     assert {"when", "if", "inputs", "with"} <= route["properties"].keys()
@@ -337,7 +344,7 @@ YAML = st.recursive(
 @settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-@given(section=st.sampled_from(["receive", "store", "complete", "infer", "routes", "encode", "destinations"]), content=YAML)  # fmt: skip
+@given(section=st.sampled_from(["receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations", "serve"]), content=YAML)  # fmt: skip
 def test_whatever_stands_in_the_file_the_answer_is_a_sentence(
     tmp_path: Path, section: str, content: object
 ) -> None:

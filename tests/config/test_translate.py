@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_ai_node.config import NodeConfig, destinations, routes
+from dicom_ai_node.config import NodeConfig, destinations, routes, serve_token
+from dicom_ai_node.config.sections import Secret, Serve, Similar
 from dicom_ai_node.config.translate import revision
 from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
@@ -153,3 +154,29 @@ def test_a_secret_that_is_not_there(token: dict, said: str) -> None:
     """Better no start than requests that are refused all night."""
     with pytest.raises(ConfigError, match=rf"destinations\.web\.token: .*{said}"):
         destinations(config(web={"url": "https://x", "token": token}))
+
+
+def test_what_looks_alike_is_a_route_of_the_nodes_own() -> None:
+    """It takes every series that its model takes, whatever is odd about it, and writes nothing."""
+    plain = config()
+    assert [route.name for route in routes(plain)] == ["r"]
+    own = routes(plain.model_copy(update={"similar": Similar(model="encoder")}))[-1]
+    assert (own.name, own.run, own.model) == ("similar", "retrieve", "encoder")
+    assert [wanted.when for wanted in own.inputs] == [{}]
+    assert (own.write, own.to, own.options["allow_derived"]) == ((), (), True)
+
+
+def test_the_token_of_the_window_comes_from_its_file(tmp_path: Path) -> None:
+    """It never stands in the configuration; without it nothing is served."""
+    file = tmp_path / "token"
+    serve = Serve(token=Secret(file=file))
+    served = config().model_copy(update={"serve": serve})
+    with pytest.raises(ConfigError, match=r"serve\.token: cannot read the file"):
+        serve_token(served)
+    file.write_text(" \n")
+    with pytest.raises(ConfigError, match="there is nothing in"):
+        serve_token(served)
+    file.write_text("a long secret\n")
+    assert serve_token(served) == "a long secret"
+    with pytest.raises(ConfigError, match="no section `serve`"):
+        serve_token(config())

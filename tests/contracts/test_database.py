@@ -128,6 +128,29 @@ def test_a_locked_ledger_says_not_now(url: str, database: Database) -> None:
     hasty.close()
 
 
+def test_opening_it_again_takes_no_lock_from_those_who_use_it(
+    url: str, database: Database, ledger: SqlLedger
+) -> None:
+    """Another process that comes and goes must not take the ledger for unused, and clear up."""
+    come_and_go = (
+        "import sys; from dicom_ai_node.store.engines import open_database;"
+        "from dicom_ai_node.store.ledger import SqlLedger; d = open_database(sys.argv[1]);"
+        "print(SqlLedger(d).counts()['instances']); d.close()"
+    )
+
+    def seen_by_another() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", come_and_go, url],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    ledger.record([arrival(1)], NOON, QUIET)
+    open_database(url).close()
+    assert seen_by_another() == "1"
+    ledger.record([arrival(2)], NOON, QUIET)
+    assert seen_by_another() == "2"
+
+
 @pytest.mark.peer
 @pytest.mark.fault
 def test_a_server_that_crashes_and_returns_is_used_again(server: PostgreSQL) -> None:

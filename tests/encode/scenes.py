@@ -13,14 +13,11 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.findings import (
-    Backdrop,
     Box,
     Classification,
-    DerivedPixels,
     Detection,
     FindingClass,
     Findings,
-    HeatMap,
     Instances,
     Measurement,
     OperatingPoint,
@@ -37,6 +34,7 @@ from dicom_ai_node.domain.model import (
     Scaling,
     Sees,
 )
+from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.slide import slide_of

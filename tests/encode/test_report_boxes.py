@@ -10,8 +10,9 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Box, HeatMap
+from dicom_ai_node.domain.findings import Box
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.encode.write import ENCODERS, encode_job
 from tests import phantoms

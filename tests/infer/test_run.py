@@ -11,9 +11,10 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import ConfigError, Rejected, TaskFailed
-from dicom_ai_node.domain.findings import Box, Detection, Findings, HeatMap, Segmentation
+from dicom_ai_node.domain.findings import Box, Detection, Findings, Segmentation
 from dicom_ai_node.domain.image import Frames, Image, SourceFrame
 from dicom_ai_node.domain.orders import InferenceOrder
+from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import SOPInstanceUID

@@ -11,10 +11,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
-from dicom_ai_node.domain.findings import DerivedPixels, Findings, Restoration
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import Grid, Sees
 from dicom_ai_node.domain.orders import InferenceOrder
+from dicom_ai_node.domain.pictures import DerivedPixels, Restoration
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.encode.headers import read_sources

@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dicom_ai_node.domain.job import Job, JobInput, Result, Stage
 from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.domain.study import Arrival, Instance, Received, Series
@@ -158,3 +161,17 @@ def stage_of(ledger: SqlLedger, job: Job) -> Stage:
     found = ledger.job(job.key)
     assert found is not None
     return found.stage
+
+
+def towards(angle: float) -> NDArray[np.float32]:
+    """Return a unit vector at this angle from the first axis, in degrees."""
+    return np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle)), 0, 0], np.float32)
+
+
+def placed(ledger: SqlLedger, uid: str, angle: float, patient: str = "") -> Job:
+    """Bring a series into the ledger, place it among others, and end its job."""
+    listed(ledger, uid=uid)
+    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
+    assert ledger.place(job, towards(angle), patient, NOON)
+    assert ledger.move(job, Stage.DELIVERED, NOON)
+    return job

@@ -17,25 +17,23 @@ from pydicom.sr.coding import Code
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import OutOfResources, TaskFailed
 from dicom_ai_node.domain.findings import (
-    Backdrop,
     Box,
     Classification,
-    DerivedPixels,
     Detection,
+    Embedding,
     FindingClass,
     Findings,
-    HeatMap,
     Instances,
     Measurement,
-    Restoration,
     Segment,
     Segmentation,
     Trajectory,
 )
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap, Restoration
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.uids import SOPInstanceUID
-from dicom_ai_node.store.findings import findings_of, keep_findings
+from dicom_ai_node.store.findings import embedding_of, findings_of, keep_findings
 
 FRAMES = tuple(SourceFrame(SOPInstanceUID(f"1.2.{n}"), n) for n in (1, 2, 3))
 LIVER = Code("10200004", "SCT", "Liver")
@@ -138,6 +136,7 @@ def everything() -> Findings:
             mean_change=-0.1,
             shown_change=5e-324,
         ),
+        embedding=Embedding(vector=random.random(7).astype(np.float32), sources=FRAMES),
         notes=("one half of the slices was left out", ""),
     )  # fmt: skip
 
@@ -163,6 +162,7 @@ def _arrays(findings: Findings) -> list[np.ndarray]:
     arrays += [] if findings.restoration is None else [findings.restoration.array]
     arrays += [] if findings.derived is None else [findings.derived.pixels]
     arrays += [] if findings.heat_map is None else [findings.heat_map.array]
+    arrays += [] if findings.embedding is None else [findings.embedding.vector]
     return [array for array in arrays if array is not None]
 
 
@@ -179,6 +179,7 @@ def _plain(findings: Findings) -> list[object]:
         findings.classification,
         findings.detection,
         findings.heat_map and (findings.heat_map.sources, findings.heat_map.of),
+        findings.embedding and findings.embedding.sources,
     ]
 
 
@@ -263,6 +264,20 @@ def test_damaged_findings_are_never_encoded(tmp_path: Path, name: str, harm: str
             )
     with pytest.raises(TaskFailed):
         findings_of(tmp_path)
+
+
+def test_an_embedding_is_found_among_other_findings(tmp_path: Path) -> None:
+    """Whoever needs nothing else gets it to the last bit, or hears that there is none."""
+    keep_findings(tmp_path / "with", everything())
+    keep_findings(tmp_path / "without", Findings(notes=("nothing",)))
+    found, kept = embedding_of(tmp_path / "with"), everything().embedding
+    assert found is not None
+    assert kept is not None
+    assert found.vector.tobytes() == kept.vector.tobytes()
+    assert found.sources == FRAMES
+    assert embedding_of(tmp_path / "without") is None
+    with pytest.raises(TaskFailed, match="incomplete"):
+        embedding_of(tmp_path / "absent")
 
 
 def test_a_folder_without_findings_has_none(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from torch import nn
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
-from dicom_ai_node.domain.findings import Classification, FindingClass, HeatMap, OperatingPoint
+from dicom_ai_node.domain.findings import Classification, FindingClass, OperatingPoint
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import (
     Golden,
@@ -22,6 +22,7 @@ from dicom_ai_node.domain.model import (
     Scaling,
     Sees,
 )
+from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.neural.memory import AT_ONCE

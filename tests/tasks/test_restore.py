@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from torch import nn
 
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Findings, Restoration
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Geometry, SourceFrame, Volume
 from dicom_ai_node.domain.model import (
     Golden,
@@ -23,6 +23,7 @@ from dicom_ai_node.domain.model import (
     Sees,
     SlidingWindow,
 )
+from dicom_ai_node.domain.pictures import Restoration
 from dicom_ai_node.domain.restoring import enlarged
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.domain.wording import Wording

@@ -1,0 +1,143 @@
+"""What the ledger promises about images that look alike, in SQLite and in PostgreSQL."""
+
+import inspect
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.domain.similar import Similar
+from dicom_ai_node.domain.uids import SeriesInstanceUID, StudyInstanceUID
+from dicom_ai_node.store.ledger import SqlLedger
+from tests.store.made import (
+    DAY,
+    LEASE,
+    MINUTE,
+    NOON,
+    QUIET,
+    arrival,
+    arrived,
+    job_for,
+    listed,
+    placed,
+    sha,
+    towards,
+)
+
+MODEL = sha("model")
+"""The digest of the model of every job in `tests.store.made`."""
+
+
+def near(ledger: SqlLedger, uid: str, count: int = 5) -> Sequence[str]:
+    """Return the studies that are like a study or series."""
+    return [one.study_instance_uid for one in ledger.similar(StudyInstanceUID(uid), MODEL, count)]
+
+
+def test_it_is_what_the_port_asks_for() -> None:
+    """Every method of the port is there, and can be called as the port says."""
+    for name, asked in inspect.getmembers(Similar, inspect.isfunction):
+        if not name.startswith("_"):
+            there = inspect.signature(getattr(SqlLedger, name)).parameters
+            assert list(there) == list(inspect.signature(asked).parameters), name
+
+
+def test_the_nearest_study_comes_first(ledger: SqlLedger) -> None:
+    """With the cosine between the two, its modality and when it came; never the study itself."""
+    for uid, angle in (("1.1.1", 0), ("1.2.1", 60), ("1.3.1", 20), ("1.4.1", 180)):
+        placed(ledger, uid, angle)
+    first, second, third = ledger.similar(StudyInstanceUID("1.1"), MODEL, 5)
+    assert (first.study_instance_uid, first.series_instance_uid) == ("1.3", "1.3.1")
+    assert first.score == pytest.approx(np.cos(np.radians(20)), abs=1e-6)
+    assert (first.modality, first.received_at) == ("CT", NOON)
+    assert second.score == pytest.approx(0.5, abs=1e-6)
+    assert (third.study_instance_uid, third.score) == ("1.4", pytest.approx(-1, abs=1e-6))
+
+
+def test_a_series_can_be_asked_about_alone(ledger: SqlLedger) -> None:
+    """What is near the other series of its study does not count then."""
+    for uid, angle in (("1.1.1", 0), ("1.1.2", 90), ("1.2.1", 10), ("1.3.1", 80)):
+        placed(ledger, uid, angle)
+    assert near(ledger, "1.1.1") == ["1.2", "1.3"]
+    assert near(ledger, "1.1.2") == ["1.3", "1.2"]
+
+
+def test_a_study_is_as_near_as_its_nearest_series(ledger: SqlLedger) -> None:
+    """However many of its series are near, it is told once, and makes room for others."""
+    placed(ledger, "1.1.1", 0)
+    for number in range(1, 12):
+        placed(ledger, f"1.2.{number}", number)
+    placed(ledger, "1.3.1", 50)
+    found = ledger.similar(StudyInstanceUID("1.1"), MODEL, 2)
+    assert [one.series_instance_uid for one in found] == ["1.2.1", "1.3.1"]
+
+
+def test_no_more_are_told_than_were_asked_for(ledger: SqlLedger) -> None:
+    """The nearest of them."""
+    for number in range(1, 6):
+        placed(ledger, f"1.{number}.1", 10 * number)
+    assert near(ledger, "1.1", 2) == ["1.2", "1.3"]
+    assert near(ledger, "1.1", 0) == []
+
+
+def test_nothing_is_like_what_was_never_placed(ledger: SqlLedger) -> None:
+    """A study that is not here, or that is still at work, has no neighbours."""
+    placed(ledger, "1.1.1", 0)
+    listed(ledger, uid="1.2.1")
+    assert near(ledger, "1.2") == []
+    assert near(ledger, "9.9") == []
+    assert near(ledger, "1.1") == []
+    told = [ledger.is_placed(StudyInstanceUID(uid), MODEL) for uid in ("1.1", "1.2", "9.9")]
+    assert told == [True, False, False]
+    assert ledger.is_placed(SeriesInstanceUID("1.1.1"), MODEL)
+
+
+def test_what_another_model_has_placed_is_not_compared(ledger: SqlLedger) -> None:
+    """Two encoders do not speak of the same directions."""
+    placed(ledger, "1.1.1", 0)
+    placed(ledger, "1.2.1", 0)
+    assert ledger.similar(StudyInstanceUID("1.1"), sha("another"), 5) == []
+    assert not ledger.is_placed(StudyInstanceUID("1.1"), sha("another"))
+
+
+def test_a_series_that_has_grown_is_placed_anew(ledger: SqlLedger) -> None:
+    """The late slice made another job; its place replaces the first."""
+    placed(ledger, "1.1.1", 0)
+    placed(ledger, "1.2.1", 10)
+    placed(ledger, "1.3.1", 50)
+    ledger.record([arrival(9, "1.2.1", "1.2")], NOON, QUIET)
+    (series,) = ledger.study(StudyInstanceUID("1.2")).series
+    assert ledger.complete(series, "quiet", [job_for(series)], [], NOON)
+    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
+    assert ledger.place(job, towards(90), "", NOON)
+    assert near(ledger, "1.1") == ["1.3", "1.2"]
+
+
+def test_who_was_given_up_places_nothing(ledger: SqlLedger) -> None:
+    """A worker that was lost and comes back finds its fence stale."""
+    listed(ledger, uid="1.1.1")
+    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
+    ledger.reap(NOON + 2 * MINUTE, 3)
+    assert not ledger.place(job, towards(0), "", NOON)
+    assert not ledger.is_placed(StudyInstanceUID("1.1"), MODEL)
+
+
+def test_the_same_again_is_the_same(ledger: SqlLedger) -> None:
+    """The power may go after the place is kept and before the job has moved."""
+    listed(ledger, uid="1.1.1")
+    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
+    assert ledger.place(job, towards(0), "", NOON)
+    assert ledger.place(job, towards(0), "", NOON)
+    placed(ledger, "1.2.1", 10)
+    assert near(ledger, "1.2") == ["1.1"]
+
+
+def test_a_study_that_is_forgotten_is_like_nothing(ledger: SqlLedger) -> None:
+    """Its rows go with it in one transaction: a question a moment later does not find it."""
+    placed(ledger, "1.1.1", 0)
+    placed(ledger, "1.2.1", 1)
+    arrived(ledger, 4, series="1.1.2", study="1.1", now=NOON + 2 * DAY)
+    assert near(ledger, "1.1") == ["1.2"]
+    assert ledger.forget(NOON + DAY).studies == 1
+    assert near(ledger, "1.1") == []
+    assert not ledger.is_placed(StudyInstanceUID("1.2"), MODEL)
