@@ -1,6 +1,7 @@
 """Pixels that a task or the node has made: heat maps, restored images, what is drawn on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

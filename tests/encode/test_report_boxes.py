@@ -1,6 +1,7 @@
 """A detection in a report: every box where it lies, and what was looked for in vain."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import TaskFailed
-from dicom_ai_node.domain.findings import Box
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.uids import SOPInstanceUID
@@ -18,6 +18,9 @@ from dicom_ai_node.encode.write import ENCODERS, encode_job
 from tests import phantoms
 from tests.encode import scenes
 from tests.peers import air
+
+if TYPE_CHECKING:
+    from dicom_ai_node.domain.findings import Box
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 PRESENCE = Code("121052", "DCM", "Presence of property")
