@@ -17,7 +17,7 @@ from scipy.ndimage import shift
 from dicom_ai_node.samples.headers import grey, header
 
 CINE_FRAMES, CINE_FRAME_MS = 24, 40.0
-CINE_SWAY_PX, CINE_DRIFT_PX = 12.0, 18.0
+CINE_SWAY_PX, CINE_SWAYS, CINE_DRIFT_PX = 10.0, 2.5, 6.0
 
 _MM_PER_PX: Mapping[str, tuple[float, float]] = {
     "us-fetal-head-2nd": (0.136595851666 * 540 / 173, 0.136595851666 * 800 / 256),
@@ -30,10 +30,11 @@ _MM_PER_PX: Mapping[str, tuple[float, float]] = {
 def cine_path_px(frames: int = CINE_FRAMES) -> NDArray[np.float64]:
     """Return how far the cine has moved: (frames, 2) pixels along rows and columns.
 
-    A slow drift down and one sway to the right and back, as breathing would.
+    A slow drift down and two and a half sways to the right and the left, as breathing would.
     """
     phase = np.arange(frames) / frames
-    return np.stack([CINE_DRIFT_PX * phase, CINE_SWAY_PX * np.sin(2 * np.pi * phase)], axis=1)
+    sway = CINE_SWAY_PX * np.sin(2 * np.pi * CINE_SWAYS * phase)
+    return np.stack([CINE_DRIFT_PX * phase, sway], axis=1)
 
 
 def cr_chest() -> list[FileDataset]:

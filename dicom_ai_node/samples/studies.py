@@ -95,7 +95,8 @@ SAMPLES: tuple[Sample, ...] = (
         source="HC18, 144_HC",
         licence="CC BY 4.0",
         make=images.us_cine,
-        truth="head circumference 98.67 mm in every frame; the path is images.cine_path_px",
+        truth="head circumference 98.67 mm in every frame; the path is images.cine_path_px, to and "
+        "fro by 5.7 mm every 0.384 s",
     ),
     Sample(
         name="sm-nuclei",

@@ -14,6 +14,8 @@ from dicom_ai_node.training.fit_track import NEAR_PX
 from dicom_ai_node.training.grid import Facts
 from dicom_ai_node.training.score_track import MadeCine, errors_px, followed
 
+MOVED_PX = 4.0
+"""A point that moves less could be found by a network that finds nothing."""
 GOLDEN_FRAMES = 5
 """Of the one that is kept as proof."""
 
@@ -58,7 +60,8 @@ def golden_of(
 ) -> dict[str, NDArray[np.float32]]:
     """Return the golden cine in the unit of the facts, a start, and where it is found again.
 
-    It is the beginning of the cine in which the network is surest of a point on every frame.
+    It is the beginning of the cine in which the network is surest, on every frame, of a point
+    that moves.
     """
     intensity, count = facts["intensity"], facts["settings"]["features"]
     span = float(intensity["high"]) - float(intensity["low"])
@@ -68,7 +71,8 @@ def golden_of(
         stored = (item.frames[:GOLDEN_FRAMES] * span + float(intensity["low"])).round()
         again = replace(item, frames=(stored - float(intensity["low"])) / span)
         found = followed(network, again, count, rules_of(facts))
-        sure, place = found.confidence.amin(0).max(0)
+        gone_px = (found.points[-1] - found.points[0]).norm(dim=1)
+        sure, place = (found.confidence.amin(0) * (gone_px >= MOVED_PX)).max(0)
         if float(sure) > best[0]:
             arrays = {
                 "image": stored.numpy(),
