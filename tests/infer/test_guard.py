@@ -23,7 +23,7 @@ from dicom_ai_node.samples.studies import write_samples
 from tests import phantoms
 from tests.attacked import BUNDLES, MODEL, xray
 
-GUARDED = ("brain_tumour_mr",)
+GUARDED = ("brain_tumour_mr", "fetal_head_us")
 
 
 def _run(
