@@ -95,26 +95,6 @@ def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
     return facts
 
 
-def judge_settings(config: NodeConfig) -> None:
-    """Let the kind of every model that a route names read the settings of that model.
-
-    Raises
-    ------
-    ConfigError
-        With every mistake, one a line.
-    """
-    from dicom_ai_node.infer.kinds import settings_of  # noqa: PLC0415 - it brings torch
-
-    mistakes = []
-    for facts in models(config).values():
-        try:
-            settings_of(facts)
-        except ConfigError as wrong:
-            mistakes.append(str(wrong))
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-
-
 def prepare(config: NodeConfig) -> None:
     """Bring the tables up to date and sweep away what a crash has left half written."""
     config.store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("us-cine", "fetal-head"),
     ("cr-chest", "chest-x-ray"),
     ("cr-chest", "pneumonia"),
+    ("cr-chest", "lungs"),
     ("petct-lung", "lung-lesion"),
     ("pet-brain", ""),  # no model for it is shipped yet: it is received and stored
 )

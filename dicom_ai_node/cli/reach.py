@@ -43,6 +43,26 @@ def check(config: NodeConfig) -> None:
         raise ConfigError("\n".join(mistakes))
 
 
+def judge_settings(config: NodeConfig) -> None:
+    """Let the kind of every model that a route names read the settings of that model.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake, one a line.
+    """
+    from dicom_ai_node.infer.kinds import settings_of  # noqa: PLC0415 - it brings torch
+
+    mistakes = []
+    for facts in compose.models(config).values():
+        try:
+            settings_of(facts)
+        except ConfigError as wrong:
+            mistakes.append(str(wrong))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+
+
 def ledger_of(config: NodeConfig) -> SqlLedger:
     """Return the ledger of a node that has run before; make nothing.
 

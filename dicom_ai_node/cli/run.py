@@ -10,6 +10,7 @@ import typer
 from dicom_ai_node import compose, log, roles
 from dicom_ai_node.cli.files import explanations
 from dicom_ai_node.cli.reach import check as check_all
+from dicom_ai_node.cli.reach import judge_settings
 from dicom_ai_node.cli.show import (
     DEFAULT_CONFIG,
     ConfigArgument,
@@ -71,7 +72,7 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     """Say everything that is wrong with a configuration file."""
     settings = compose.settings(config)
     check_all(settings)
-    compose.judge_settings(settings)
+    judge_settings(settings)
     if as_json:
         typer.echo(json.dumps({"routes": [route.name for route in settings.routes]}))
     else:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dicom_ai_node.training.classify import ClassRecipe
+from dicom_ai_node.training.detect import BoxRecipe
 from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.recipe import Recipe
 from dicom_ai_node.training.restore import RestoreRecipe
@@ -15,6 +16,7 @@ NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.ya
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
 PAIRS = [name for name in NAMES if "inputs" in facts_of(BUNDLES / name)]
 """Models that look at several series; each has a recipe of its own form."""
+DETECTORS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "detect"]
 CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
 RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
@@ -39,6 +41,12 @@ def recipe_of(name: str) -> Recipe:
 def class_recipe_of(name: str) -> ClassRecipe:
     """Return the recipe of a model that classifies."""
     recipe: ClassRecipe = module_of(name).RECIPE
+    return recipe
+
+
+def box_recipe_of(name: str) -> BoxRecipe:
+    """Return the recipe of a model that detects."""
+    recipe: BoxRecipe = module_of(name).RECIPE
     return recipe
 
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from highdicom import sr
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from dicom_ai_node.domain.boxes import Corners, iou
+from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import JobKey
@@ -15,11 +18,14 @@ from dicom_ai_node.encode.headers import read_sources
 from dicom_ai_node.encode.write import encode_job, encoders_for, write_objects
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.worker import Worker
+from dicom_ai_node.samples.images import cr_chest
 from dicom_ai_node.store.findings import findings_of, keep_findings
 from tests import phantoms
 from tests.encode import scenes
+from tests.journey.node import Node, running, storescu
 from tests.model_folders import box_model
 from tests.peers import air, iod, validators
+from tests.peers.orthanc import Orthanc
 
 SOURCES: Mapping[str, Callable[[], Dataset | Sequence[Dataset]]] = {
     "DX": phantoms.dx,
@@ -142,3 +148,53 @@ def test_no_validator_complains_about_what_a_real_network_has_found(tmp_path: Pa
     assert [f"{item.path.name}: {item.tool}: {item.text}" for item in verdict.complaints] == []
     assert all("dciodvfy" in verdict.checked[path] for path in paths)
     assert sum("pixelmed" in tools for tools in verdict.checked.values()) == 2
+
+
+ROUTES = """\
+  - name: lungs
+    when: {Modality: CR}
+    run: detect
+    model: lung_box_cxr
+    write: [presentation_state, structured_report, secondary_capture]
+    to: [pacs]
+"""
+RADIOLOGIST = {
+    "Right lung 1": Corners(15.6, 27.1, 430.3, 238.6),
+    "Left lung 1": Corners(9.0, 249.1, 441.6, 454.9),
+}
+"""The boxes that a radiologist drew on the chest X-ray of our samples, by their tracking ID."""
+
+
+@pytest.mark.peer
+def test_a_chest_x_ray_comes_back_with_boxes_around_the_lungs(tmp_path: Path) -> None:
+    """One C-STORE in; at the PACS a report, a presentation state and a picture say the same."""
+    (image,) = cr_chest()
+    image.PatientName = phantoms.CANARY
+    paths = phantoms.write(image, tmp_path / "series")
+    with Orthanc(tmp_path / "pacs") as pacs:
+        destination = f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
+        with running(Node(tmp_path / "node", ROUTES, destination)) as node:
+            sent = storescu(node.port, paths)
+            assert sent.returncode == 0, sent.stderr
+            (job,) = node.ended(1)
+            assert job.stage is Stage.DELIVERED, job.note
+            objects = {it.Modality: it for it in map(pacs.dataset, pacs.instances())}
+            assert phantoms.CANARY not in node.log.read_text()
+    assert set(objects) == {"PR", "SR", "OT"}
+    assert {it.StudyInstanceUID for it in objects.values()} == {image.StudyInstanceUID}
+    assert {str(it.PatientName) for it in objects.values()} == {phantoms.CANARY}
+    drawn = {
+        item.TrackingID: item.GraphicData
+        for annotation in objects["PR"].GraphicAnnotationSequence
+        for item in annotation.GraphicObjectSequence
+    }
+    read = sr.Comprehensive3DSR.from_dataset(objects["SR"])
+    told = {
+        group.tracking_identifier: group.roi.value.ravel()
+        for group in read.content.get_planar_roi_measurement_groups()
+    }
+    assert set(drawn) == set(told) == set(RADIOLOGIST)
+    for name, points in told.items():
+        assert list(points) == pytest.approx(list(drawn[name]), abs=1e-3)
+        left, top, _, _, right, bottom = points[:6]
+        assert iou(Corners(top, left, bottom, right), RADIOLOGIST[name]) > 0.7
