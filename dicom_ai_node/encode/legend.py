@@ -16,6 +16,8 @@ MOST_ENTRIES = 12
 MOST_MEASUREMENTS = 4
 _MEAN = "373098007"
 """SNOMED CT Mean."""
+_SUV, _MAXIMUM = "126401", "56851009"
+"""DCM SUVbw and SNOMED CT Maximum."""
 
 
 def legend_of(
@@ -156,5 +158,10 @@ def _values(findings: Findings, of: int | None, frame: SourceFrame) -> str:
 
 
 def _is_for_people(item: Measurement) -> bool:
-    """Spread and extremes are for the report; a picture shows the value itself or its mean."""
-    return item.derivation is None or item.derivation.value == _MEAN
+    """Spread and extremes are for the report; a picture shows the value itself or its mean.
+
+    Of PET it shows the maximum, too: it is the number that people ask for.
+    """
+    if item.derivation is None or item.derivation.value == _MEAN:
+        return True
+    return (item.concept.value, item.derivation.value) == (_SUV, _MAXIMUM)

@@ -53,7 +53,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     _add_notes(measured[0][0], findings.notes)
     content = sr.MeasurementReport(
         observation_context=_observer(origin),
-        procedure_reported=_procedures(origin.sources),
+        procedure_reported=_procedure(source),
         imaging_measurements=measured,
         title=codes.DCM.ImagingMeasurementReport,
         referenced_images=_library(origin),
@@ -164,10 +164,12 @@ def _observer(origin: Origin) -> sr.ObservationContext:
     )
 
 
-def _procedures(sources: Sequence[Dataset]) -> list[Code]:
-    """Return the imaging procedures that were reported on, not what the model did with them."""
-    modalities = dict.fromkeys(str(source.get("Modality")) for source in sources)
-    return list(dict.fromkeys(_PROCEDURES.get(item, _ANY_PROCEDURE) for item in modalities))
+def _procedure(source: Dataset) -> Code:
+    """Return the imaging procedure that was reported on, not what the model did with it.
+
+    A PET with its CT is one procedure, the PET.
+    """
+    return _PROCEDURES.get(str(source.get("Modality")), _ANY_PROCEDURE)
 
 
 def _library(origin: Origin) -> list[Dataset]:

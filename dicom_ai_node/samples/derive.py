@@ -30,6 +30,7 @@ COPIES: Mapping[str, str] = {
 
 MR = "train/hippocampus/images/hippocampus_003.nii.gz"
 NUCLEI = ("2246874c8b5b", "3bfa8b3b01fd", "cbca32daaae3", "cbff60361ded")
+PETCT = "train/petct/A-IA001491-0-0x0"
 PET = "train/brain-pet-template/CN_PET_TEMPLATE.nii.gz"
 
 
@@ -105,10 +106,24 @@ def sm_nuclei(data: Path) -> Image.Image:
     return sheet
 
 
+def petct_lung(data: Path) -> dict[str, NDArray[Any]]:
+    """Return the PET at 2 mm in thousandths of SUV, and the CT with pairs of slices averaged."""
+    folder = data / PETCT
+    suv, _ = axial(folder / "InputPET_SUV_ROI.nii.gz")
+    hu, _ = axial(folder / "InputCT_ROI.nii.gz")
+    slices, rows, columns = (length // 2 for length in suv.shape)
+    blocks = suv.reshape(slices, 2, rows, 2, columns, 2).mean(axis=(1, 3, 5))
+    pairs = hu.reshape(slices, 2, *hu.shape[1:]).mean(axis=1)
+    return {
+        "milli_suv": np.round(blocks * 1000).astype(np.uint16),
+        "hu": np.round(pairs).astype(np.int16),
+    }
+
+
 def main(data: Path, folder: Path = PIXELS) -> None:
     """Write all of `pixels/`."""
     folder.mkdir(exist_ok=True)
-    for make in (ct_head, mr_hippocampus, pet_brain):
+    for make in (ct_head, mr_hippocampus, pet_brain, petct_lung):
         arrays: dict[str, Any] = make(data)
         np.savez_compressed(folder / f"{make.__name__}.npz", **arrays)
     for source, name in COPIES.items():

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from pydicom.dataset import FileDataset
 
-from dicom_ai_node.samples import images, slides, volumes
+from dicom_ai_node.samples import images, pairs, slides, volumes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One study of one series.
+    """One study, of one series or of a pair.
 
     Attributes
     ----------
     name
         Of its folder.
+    modality
+        That of its series, or those.
     source, licence
         Where the pixels come from and under which terms; `ATTRIBUTION.md` says more.
     truth
@@ -61,6 +63,15 @@ SAMPLES: tuple[Sample, ...] = (
         licence="MIT",
         make=volumes.pet_brain,
         truth=f"SUVbw is the template times {volumes.SUV_OF_TEMPLATE:g}",
+    ),
+    Sample(
+        name="petct-lung",
+        title="FDG PET and CT of a part of a chest with a lung tumour",
+        modality="PT, CT",
+        source="zhongzisha/ISBI2018_PETCT_Segmentation, A-IA001491, blocks of pixels averaged",
+        licence="MIT",
+        make=pairs.petct_lung,
+        truth="the tumour in the PET has 1.206 cm3 as experts outlined it",
     ),
     Sample(
         name="cr-chest",
@@ -120,6 +131,6 @@ def write_samples(folder: Path) -> list[Path]:
         home = folder / sample.name
         home.mkdir(parents=True, exist_ok=True)
         for ds in sample.make():
-            paths.append(home / f"{sample.modality}{int(ds.InstanceNumber or 0):04d}.dcm")
+            paths.append(home / f"{ds.Modality}{int(ds.InstanceNumber or 0):04d}.dcm")
             ds.save_as(paths[-1], enforce_file_format=True)
     return paths

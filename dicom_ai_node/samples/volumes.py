@@ -18,11 +18,13 @@ SUV_OF_TEMPLATE = 6.0
 """SUVbw where the PET template, which has no unit, is 1."""
 
 _DOSE_BQ, _WEIGHT_KG, _UPTAKE_S, _HALF_LIFE_S = 370e6, 70.0, 3600.0, 6586.2
+BQML_PER_SUV = _DOSE_BQ * 0.5 ** (_UPTAKE_S / _HALF_LIFE_S) / (_WEIGHT_KG * 1000)
+"""Bq/ml of an SUVbw of 1, after what `pet_facts` says."""
 
 
 def ct_head() -> list[FileDataset]:
     """Return the head, tilted and unevenly spaced as it was scanned."""
-    pixels = _npz("ct_head")
+    pixels = npz("ct_head")
     series = []
     for index, hu in enumerate(pixels["hu"]):
         ds = header("ct-head", CTImageStorage, "CT", index + 1)
@@ -44,13 +46,13 @@ def ct_head() -> list[FileDataset]:
 
 def mr_hippocampus() -> list[FileDataset]:
     """Return the crop around one hippocampus; its place in the patient is made up."""
-    pixels = _npz("mr_hippocampus")
+    pixels = npz("mr_hippocampus")
     spacing_mm, series = pixels["spacing_mm"], []
     for index, values in enumerate(pixels["values"]):
         ds = header("mr-hippocampus", MRImageStorage, "MR", index + 1)
         grey(ds, values, bits=12)
         place(
-            ds, "mr-hippocampus", _corner(pixels["values"].shape, spacing_mm, index), spacing_mm[1:]
+            ds, "mr-hippocampus", corner(pixels["values"].shape, spacing_mm, index), spacing_mm[1:]
         )
         ds.SliceThickness = ds.SpacingBetweenSlices = float(spacing_mm[0])
         ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
@@ -66,26 +68,24 @@ def mr_hippocampus() -> list[FileDataset]:
 
 def pet_brain() -> list[FileDataset]:
     """Return the template as if it were one patient, in Bq/ml."""
-    pixels = _npz("pet_brain")
+    pixels = npz("pet_brain")
     spacing_mm, series = pixels["spacing_mm"], []
-    decayed_bq = _DOSE_BQ * 0.5 ** (_UPTAKE_S / _HALF_LIFE_S)
-    bqml_per_suv = decayed_bq / (_WEIGHT_KG * 1000)
     for index, milli in enumerate(pixels["milli"]):
         ds = header("pet-brain", PositronEmissionTomographyImageStorage, "PT", index + 1)
         grey(ds, milli.astype(np.int16), bits=16)
-        place(ds, "pet-brain", _corner(pixels["milli"].shape, spacing_mm, index), spacing_mm[1:])
-        _pet_facts(ds, len(pixels["milli"]))
+        place(ds, "pet-brain", corner(pixels["milli"].shape, spacing_mm, index), spacing_mm[1:])
+        pet_facts(ds, len(pixels["milli"]))
+        ds.SeriesDescription, ds.BodyPartExamined = "FDG BRAIN, MADE FROM A TEMPLATE", "BRAIN"
         ds.RescaleIntercept = 0
-        ds.RescaleSlope = f"{SUV_OF_TEMPLATE / 1000 * bqml_per_suv:.9g}"
+        ds.RescaleSlope = f"{SUV_OF_TEMPLATE / 1000 * BQML_PER_SUV:.9g}"
         ds.SliceThickness = float(spacing_mm[0])
-        ds.WindowCenter, ds.WindowWidth = round(5 * bqml_per_suv), round(10 * bqml_per_suv)
+        ds.WindowCenter, ds.WindowWidth = round(5 * BQML_PER_SUV), round(10 * BQML_PER_SUV)
         series.append(ds)
     return series
 
 
-def _pet_facts(ds: Dataset, slices: int) -> None:
+def pet_facts(ds: Dataset, slices: int) -> None:
     """Say all that SUV by body weight needs, PS3.3 C.8.9."""
-    ds.SeriesDescription, ds.BodyPartExamined = "FDG BRAIN, MADE FROM A TEMPLATE", "BRAIN"
     ds.PatientWeight = _WEIGHT_KG
     ds.Units, ds.CountsSource, ds.SeriesType = "BQML", "EMISSION", ["STATIC", "IMAGE"]
     ds.NumberOfSlices, ds.ImageIndex = slices, ds.InstanceNumber
@@ -108,12 +108,13 @@ def _pet_facts(ds: Dataset, slices: int) -> None:
     ds.PatientGantryRelationshipCodeSequence = [code("102540001", "SCT", "headfirst")]
 
 
-def _npz(name: str) -> dict[str, NDArray[Any]]:
+def npz(name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one file of pixels."""
     with np.load(Path(__file__).parent / "pixels" / f"{name}.npz") as arrays:
         return dict(arrays)
 
 
-def _corner(
+def corner(
     shape: tuple[int, ...], spacing_mm: NDArray[np.float64], index: int
 ) -> NDArray[np.float64]:
     """Return where slice `index` begins if the middle of the volume lies at the origin."""

@@ -16,6 +16,8 @@ BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.yaml"))
 SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
+PAIRS = [name for name in NAMES if "inputs" in facts_of(BUNDLES / name)]
+"""Models that look at several series; each has a recipe of its own form."""
 DETECTORS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "detect"]
 COUNTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment_instances"]
 ENCODERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "retrieve"]
@@ -23,7 +25,7 @@ CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "cl
 RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
 
 
-def _module_of(name: str) -> ModuleType:
+def module_of(name: str) -> ModuleType:
     """Load `configs/train.py` of a model as a module, without running it as a script."""
     path = BUNDLES / name / "configs/train.py"
     spec = importlib.util.spec_from_file_location(f"recipe_of_{name}", path)
@@ -36,35 +38,35 @@ def _module_of(name: str) -> ModuleType:
 
 def recipe_of(name: str) -> Recipe:
     """Return the recipe of a model that segments."""
-    recipe: Recipe = _module_of(name).RECIPE
+    recipe: Recipe = module_of(name).RECIPE
     return recipe
 
 
 def counting_recipe_of(name: str) -> InstanceRecipe:
     """Return the recipe of a model that counts."""
-    recipe: InstanceRecipe = _module_of(name).RECIPE
+    recipe: InstanceRecipe = module_of(name).RECIPE
     return recipe
 
 
 def class_recipe_of(name: str) -> ClassRecipe:
     """Return the recipe of a model that classifies."""
-    recipe: ClassRecipe = _module_of(name).RECIPE
+    recipe: ClassRecipe = module_of(name).RECIPE
     return recipe
 
 
 def box_recipe_of(name: str) -> BoxRecipe:
     """Return the recipe of a model that detects."""
-    recipe: BoxRecipe = _module_of(name).RECIPE
+    recipe: BoxRecipe = module_of(name).RECIPE
     return recipe
 
 
 def embedding_recipe_of(name: str) -> EmbeddingRecipe:
     """Return the recipe of a model that retrieves."""
-    recipe: EmbeddingRecipe = _module_of(name).RECIPE
+    recipe: EmbeddingRecipe = module_of(name).RECIPE
     return recipe
 
 
 def restore_recipe_of(name: str) -> RestoreRecipe:
     """Return the recipe of a model that restores."""
-    recipe: RestoreRecipe = _module_of(name).RECIPE
+    recipe: RestoreRecipe = module_of(name).RECIPE
     return recipe

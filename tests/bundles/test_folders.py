@@ -81,7 +81,7 @@ def test_the_weights_fit_the_network_and_give_one_channel_per_segment(name: str)
     """And one for the background, on the grid that went in."""
     facts = facts_of(name)
     grid = facts.window.roi_size if facts.window else facts.grid.size_px or (64, 80)
-    logits = network(facts)(torch.zeros((1, 1, *grid)))
+    logits = network(facts)(torch.zeros((1, len(facts.inputs) or 1, *grid)))
     assert tuple(logits.shape) == (1, 1 + len(facts.segments), *grid)
     assert bool(torch.isfinite(logits).all())
 

@@ -14,6 +14,7 @@ from scipy.ndimage import center_of_mass
 
 import dicom_ai_node
 from dicom_ai_node.domain.uids import is_uid
+from dicom_ai_node.samples.derive import PETCT
 from dicom_ai_node.samples.images import CINE_FRAMES, cine_path_px
 from dicom_ai_node.samples.studies import SAMPLES, write_samples
 from dicom_ai_node.samples.volumes import SUV_OF_TEMPLATE
@@ -45,12 +46,12 @@ def test_every_kind_of_image_is_there(studies: dict[str, list[Dataset]]) -> None
     assert set(studies) == {sample.name for sample in SAMPLES}
     for sample in SAMPLES:
         instances = studies[sample.name]
-        assert {ds.Modality for ds in instances} == {sample.modality}
+        assert {ds.Modality for ds in instances} == set(sample.modality.split(", "))
         assert len({ds.StudyInstanceUID for ds in instances}) == 1
-        assert len({ds.SeriesInstanceUID for ds in instances}) == 1
-    assert {sample.modality for sample in SAMPLES} == {"CT", "MR", "PT", "CR", "US", "SM"}
+        assert len({ds.SeriesInstanceUID for ds in instances}) == len(sample.modality.split(", "))
+    assert {sample.modality for sample in SAMPLES} == {"CT", "MR", "PT", "PT, CT", "CR", "US", "SM"}
     assert {name: len(instances) for name, instances in studies.items() if len(instances) > 1} == {
-        "ct-head": 28, "mr-hippocampus": 35, "pet-brain": 45,
+        "ct-head": 28, "mr-hippocampus": 35, "pet-brain": 45, "petct-lung": 48,
     }  # fmt: skip
 
 
@@ -223,6 +224,23 @@ def test_no_model_has_seen_the_hippocampus(data: Path) -> None:
     names = [path.name for path in sorted((data / "train/hippocampus/images").glob("*.nii.gz"))]
     position = names.index("hippocampus_003.nii.gz")
     assert part_of_block(position, hippocampus.BLOCK, hippocampus.EVERY) == "test"
+
+
+def test_no_model_has_seen_the_lung_of_the_pair() -> None:
+    """It is the patient whom the recipe holds out."""
+    assert recipe("petct_lesion").HELD_OUT in PETCT
+
+
+def test_the_pair_lies_in_one_frame_of_reference(studies: dict[str, list[Dataset]]) -> None:
+    """PET and CT cover the same part of the same patient, the CT with finer pixels."""
+    pair = studies["petct-lung"]
+    assert len({ds.FrameOfReferenceUID for ds in pair}) == 1
+    ends = {}
+    for ds in pair:
+        corner, spacing = np.array(ds.ImagePositionPatient, float), float(ds.PixelSpacing[0])
+        first = corner[:2] - spacing / 2
+        ends.setdefault(ds.Modality, set()).add((*first, *(first + ds.Rows * spacing), corner[2]))
+    assert ends["PT"] == ends["CT"]
 
 
 def test_no_model_has_seen_the_chest(data: Path) -> None:
