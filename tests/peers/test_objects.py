@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from highdicom.seg import segread
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Segmentation
@@ -301,6 +301,11 @@ def _no_area(dataset: Dataset) -> None:
     del dataset.DisplayedAreaSelectionSequence
 
 
+def _odd_date(dataset: Dataset) -> None:
+    with config.disable_value_validation():
+        dataset.PresentationCreationDate = "20269999"
+
+
 def _no_layer(dataset: Dataset) -> None:
     del dataset.GraphicAnnotationSequence[0].GraphicLayer
 
@@ -309,8 +314,9 @@ def _no_layer(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("kind", "harm", "tool"),
     [
-        pytest.param("presentation_state", _no_shape, "PS3.3", id="no shape of the grey values"),
-        pytest.param("presentation_state", _no_area, "dcmpschk", id="no displayed area"),
+        pytest.param("presentation_state", _no_shape, "dciodvfy", id="no shape of the grey values"),
+        pytest.param("presentation_state", _no_area, "PS3.3", id="no displayed area"),
+        pytest.param("presentation_state", _odd_date, "dcmpschk", id="a day that never was"),
         pytest.param("presentation_state", _no_layer, "dciodvfy", id="graphics without a layer"),
         pytest.param("segmentation", _no_algorithm, "dciodvfy", id="no algorithm name"),
         pytest.param("segmentation", _foreign, "PS3.3", id="an attribute of another IOD"),
