@@ -152,7 +152,7 @@ def summary(rows: Rows) -> dict[str, dict[str, float]]:
     found = {}
     # What is ours comes before what it is compared with.
     for name in sorted(
-        rows, key=lambda name: (name.startswith("NCC"), "error (px)" not in name, name)
+        rows, key=lambda name: (name.startswith("NCC"), ": error (px)" not in name, name)
     ):
         if not any(len(item) for item in rows[name]):
             continue
