@@ -1,5 +1,6 @@
 """A worker takes work for models that have proved right on its device, and for no others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_a_device_that_fails_is_not_trusted_further(
     threshold_model(tmp_path)
     worker = Worker(Catalog([tmp_path]), "cpu", warm=("bright_ct",))
     loaded = worker._loaded["bright_ct"]
-    worker._loaded["bright_ct"] = type(loaded)(loaded.facts, _Device(fault))
+    worker._loaded["bright_ct"] = replace(loaded, task=_Device(fault))
     with pytest.raises(error):
         worker(_attempt(tmp_path))
 
