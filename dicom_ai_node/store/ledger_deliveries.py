@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Delivery, DeliveryState, Event, Job, Result, Stage, check_move
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.uids import JobKey
@@ -42,7 +43,8 @@ class ResultsUnderWay:
             for destination in dict.fromkeys(destinations)
         ]
         to = Stage.DELIVERING if planned else Stage.DELIVERED
-        check_move(job.stage, to)
+        if job.stage is not Stage.ENCODING:
+            raise IllegalMove(f"a job that is {job.stage} has no results to commit")
 
         def work(connection: Connection) -> bool:
             done = connection.execute(

@@ -522,11 +522,11 @@ def test_a_move_says_who_has_to_act(ledger: SqlLedger) -> None:
 
 
 def test_a_job_cannot_skip_a_leg(ledger: SqlLedger) -> None:
-    """Nothing is delivered that was not encoded."""
+    """Nothing is encoded that was not inferred; only what writes nothing ends without it."""
     listed(ledger)
     (held,) = ledger.claim(Stage.READY, NOON, LEASE)
     with pytest.raises(IllegalMove):
-        ledger.move(held, Stage.DELIVERED, NOON)
+        ledger.move(held, Stage.ENCODING, NOON)
     with pytest.raises(IllegalMove):
         ledger.commit_results(held, [], [], NOON)
 

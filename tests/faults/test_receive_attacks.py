@@ -95,9 +95,14 @@ def test_bytes_behind_a_lie_are_not_kept(node: Node) -> None:  # noqa: F811
     assert _resident_mib() - before < 20
 
 
+def _threads() -> int:
+    return int(Path("/proc/self/status").read_text().split("Threads:")[1].split()[0])
+
+
 def test_more_connections_than_places_push_out_the_oldest(start: Start) -> None:  # noqa: F811
     """A thousand silent connections cost no more than the ones that fit, and an echo still works."""
     node = start(pending=20)  # noqa: F811
+    before = _threads()  # libraries of other tests have threads of their own
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", node.port)))
@@ -105,8 +110,7 @@ def test_more_connections_than_places_push_out_the_oldest(start: Start) -> None:
         ]
         assert _echo_seconds(node) < 2
         assert _seconds_until_closed(silent[0]) < 1
-    threads = Path("/proc/self/status").read_text().split("Threads:")[1].split()[0]
-    assert int(threads) < 60
+    assert _threads() - before < 45
 
 
 def test_associations_above_the_limit_are_rejected_for_now_and_all_recovers(start: Start) -> None:  # noqa: F811
