@@ -41,6 +41,7 @@ class RejectCode(Enum):
     IN_COVERAGE = (Who.NOBODY, "110523", "too few slices, or another body part or view")
     IN_MANIPULATED = (Who.PERSON, "110513", "the input looks manipulated")
     IN_UNFAMILIAR = (Who.PERSON, "110513", "the input is unlike what the model was trained on")
+    SR_UNREADABLE = (Who.SENDER, "110521", "the structured report cannot be read")
     IN_MISSING_INPUT = (Who.SENDER, "110523", "a named input did not arrive in time")
 
     def __init__(self, who: Who, ups_reason: str, meaning: str) -> None:

@@ -1,0 +1,69 @@
+"""What structured reports say in numbers, whoever wrote them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom.sr.coding import Code
+
+from dicom_ai_node.domain.uids import (
+    SeriesInstanceUID,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyInstanceUID,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedMeasurement:
+    """One number of a report with all that says what it is of, PS3.16 TID 300 and TID 1501.
+
+    Attributes
+    ----------
+    concept, value, unit, derivation
+        What was measured, how much it is, in UCUM, and whether it is a mean, a maximum ...
+    finding, site, laterality
+        Of what, where and on which side; `None` where the report does not say.
+    tracking_id, tracking_uid
+        By what the same thing is known in other reports; empty if by nothing.
+    subject
+        Which one, where a report tells of several subjects, such as twins in the womb; else empty.
+    sources
+        The images that it was measured on, as far as the report names them next to it.
+    observed_at
+        When, if the report says so of this item; in the time zone of the report.
+    """
+
+    concept: Code
+    value: float
+    unit: Code
+    derivation: Code | None = None
+    finding: Code | None = None
+    site: Code | None = None
+    laterality: Code | None = None
+    tracking_id: str = ""
+    tracking_uid: str = ""
+    subject: str = ""
+    sources: tuple[SOPInstanceUID, ...] = ()
+    observed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All numbers of one structured report, in the order in which it tells them.
+
+    Attributes
+    ----------
+    studied_at
+        When the patient was examined: the date of the study, or that of the report where it does
+        not give one. Without a zone, as DICOM writes it; `None` if there is neither.
+    left_out
+        Sentences on numbers that are none, such as those without a unit. They quote nothing.
+    """
+
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    study_instance_uid: StudyInstanceUID
+    studied_at: datetime | None
+    measurements: tuple[ReportedMeasurement, ...]
+    left_out: tuple[str, ...] = ()
