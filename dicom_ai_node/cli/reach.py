@@ -18,6 +18,10 @@ MOST_NAMED = 5
 """How many jobs an ambiguous name is answered with."""
 
 
+_PLACELESS = frozenset({"CR", "DX", "ES", "GM", "IO", "MG", "PX", "RF", "SM", "US", "XA", "XC"})
+"""Modalities whose images have no place in the patient."""
+
+
 def check(config: NodeConfig) -> None:
     """Look at what a configuration points to: the secrets, the keys, and every model in a route.
 
@@ -38,6 +42,12 @@ def check(config: NodeConfig) -> None:
         f"routes: {route.name}: {misfits}"
         for route in routes(config)
         if (misfits := models[route.model].misfits([one.name for one in route.inputs]))
+    ]
+    mistakes += [
+        f"routes.{route.name}: a parametric map needs images with a frame of reference, and "
+        f"{route.model} looks at {', '.join(models[route.model].modality)}"
+        for route in config.routes
+        if "parametric_map" in route.write and set(models[route.model].modality) <= _PLACELESS
     ]
     for facts in models.values():
         try:

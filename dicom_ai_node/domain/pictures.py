@@ -1,6 +1,7 @@
 """Pixels that a task or the node has made: heat maps, restored images, what is drawn on."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,19 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.image import SourceFrame
+
+
+class Explained(StrEnum):
+    """By which method a network is asked where its answer comes from."""
+
+    GRAD_CAM = "grad_cam"
+    INTEGRATED_GRADIENTS = "integrated_gradients"
+    OCCLUSION = "occlusion"
+
+    @property
+    def words(self) -> str:
+        """What a reader calls it: Grad-CAM."""
+        return {"grad_cam": "Grad-CAM"}.get(self, self.replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +37,14 @@ class HeatMap:
         One per frame, in the order of `array`; need not be all that were looked at.
     of
         The place of the class in `Classification.classes` or `Detection.classes`, counted from 0.
+    by
+        The method.
     """
 
     array: NDArray[np.float16]
     sources: tuple[SourceFrame, ...]
     of: int
+    by: Explained = Explained.GRAD_CAM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

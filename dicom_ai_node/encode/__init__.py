@@ -7,6 +7,7 @@ OUTPUTS = (
     "annotations",
     "rt_structure_set",
     "derived_image",
+    "parametric_map",
     "presentation_state",
     "secondary_capture",
     "structured_report",

@@ -107,13 +107,22 @@ def source_images(sources: Iterable[Dataset]) -> list[Dataset]:
     return items
 
 
-def derived_from(source: Dataset, frame: SourceFrame) -> Dataset:
-    """Return the item of Derivation Image Sequence of one segmented frame, PS3.3 C.7.6.16.2.6."""
+def primary_first(sources: Sequence[Dataset], source: Dataset) -> list[Dataset]:
+    """Return all inputs, those of the series of `source` first: viewers look at the first only."""
+    series = source.SeriesInstanceUID
+    return sorted(sources, key=lambda item: bool(item.SeriesInstanceUID != series))
+
+
+def derived_from(source: Dataset, frame: SourceFrame, by: Code = codes.DCM.Segmentation) -> Dataset:
+    """Return the item of Derivation Image Sequence of one frame, PS3.3 C.7.6.16.2.6.
+
+    `by` says how it came from there, CID 7203.
+    """
     image = reference(source, frame)
     image.SpatialLocationsPreserved = "YES"
     image.PurposeOfReferenceCodeSequence = [concept(PURPOSE)]
     item = Dataset()
-    item.DerivationCodeSequence = [concept(codes.DCM.Segmentation)]
+    item.DerivationCodeSequence = [concept(by)]
     item.SourceImageSequence = [image]
     return item
 

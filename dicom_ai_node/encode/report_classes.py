@@ -50,9 +50,10 @@ def class_groups(
 
 
 def explained(group: Group, origin: Origin) -> None:
-    """Refer from a group to the pictures that show what speaks for it."""
-    for picture in origin.encoded.get("secondary_capture", ()):
-        group[0].ContentSequence.append(_explanation(picture))
+    """Refer from a group to the pictures and maps that show what speaks for it."""
+    for kind in ("secondary_capture", "parametric_map"):
+        for picture in origin.encoded.get(kind, ()):
+            group[0].ContentSequence.append(_explanation(picture))
 
 
 def percents_of(found: Classification) -> list[float]:

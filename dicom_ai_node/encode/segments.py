@@ -15,19 +15,20 @@ from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.tag import Tag
 from pydicom.uid import SegmentationStorage
 
 from dicom_ai_node.domain.findings import Findings, Segment, Segmentation
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import derive_uid
+from dicom_ai_node.encode.frame_groups import Dimensions, common_geometry, measures, place
 from dicom_ai_node.encode.identity import add_requests, result_header, tracking_id, tracking_uid
-from dicom_ai_node.encode.planes import Plane, are_placed, even_spacing_mm, order, planes
+from dicom_ai_node.encode.planes import Plane, are_placed, order, planes
 from dicom_ai_node.encode.provenance import (
     add_loss,
     add_references,
     concept,
     derived_from,
+    primary_first,
     source_images,
 )
 from dicom_ai_node.encode.tiles import add_place, add_tiles, is_on_slide
@@ -96,7 +97,7 @@ def segmentation_header(
         seg.PatientOrientation = None
     else:
         seg.PatientOrientation = source.get("PatientOrientation") or None
-    inputs = _primary_first(origin.sources, source)
+    inputs = primary_first(origin.sources, source)
     seg.SourceImageSequence = source_images(inputs)
     add_references(seg, inputs)
     add_loss(seg, inputs)
@@ -121,12 +122,6 @@ def _add_image(seg: Dataset, origin: Origin, found: Segmentation, source: Datase
     _, seg.Rows, seg.Columns = found.labels.shape
     if source.get("BurnedInAnnotation") in {"YES", "NO"}:
         seg.BurnedInAnnotation = "NO"  # labels show no text, whatever the source shows
-
-
-def _primary_first(sources: Sequence[Dataset], source: Dataset) -> list[Dataset]:
-    """Return all inputs, those of the segmented series first: viewers look at the first only."""
-    series = source.SeriesInstanceUID
-    return sorted(sources, key=lambda item: bool(item.SeriesInstanceUID != series))
 
 
 def _described(origin: Origin, segment: Segment, number: int) -> Dataset:
@@ -167,9 +162,9 @@ def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
     ranks = dict(zip(distinct, order([first[frame] for frame in distinct]), strict=True))
     is_timed = any(time > 1 for time, _ in ranks.values())
     is_numbered = part.frames[0][0] is not None
-    dimensions = _Dimensions(is_numbered, is_timed, is_placed, derive_uid(origin.job, "dimensions"))
+    dimensions = Dimensions(is_numbered, is_timed, is_placed, derive_uid(origin.job, "dimensions"))
     dimensions.describe(seg)
-    shared = _common_geometry(where) if is_placed else Dataset()
+    shared = common_geometry(where) if is_placed else Dataset()
     seg.SharedFunctionalGroupsSequence = [shared]
     groups = []
     for (segment, _), plane in zip(part.frames, where, strict=True):
@@ -177,7 +172,7 @@ def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
         number = None if segment is None else segment + 1
         item.FrameContentSequence = [dimensions.values(number, *ranks[plane.frame])]
         if is_placed:
-            _place(item, plane, shared)
+            place(item, plane, shared)
         if number is not None:
             item.SegmentIdentificationSequence = [_identified(number)]
         item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
@@ -187,7 +182,7 @@ def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
 
 def _add_groups_of_tiles(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]) -> None:
     shared = Dataset()
-    shared.PixelMeasuresSequence = [_measures(where[0], None)]
+    shared.PixelMeasuresSequence = [measures(where[0], None)]
     seg.SharedFunctionalGroupsSequence = [shared]
     seg.PerFrameFunctionalGroupsSequence = []
     numbers = [None if segment is None else segment + 1 for segment, _ in part.frames]
@@ -204,83 +199,6 @@ def _identified(number: int) -> Dataset:
     identification = Dataset()
     identification.ReferencedSegmentNumber = number
     return identification
-
-
-@dataclass(frozen=True, slots=True)
-class _Dimensions:
-    """By what the frames are told apart: segment, time, and place or order."""
-
-    by_segment: bool
-    by_time: bool
-    by_place: bool
-    uid: str
-
-    def describe(self, seg: Dataset) -> None:
-        pointers = [("ReferencedSegmentNumber", "SegmentIdentificationSequence")] * self.by_segment
-        pointers += [("TemporalPositionIndex", "FrameContentSequence")] * (
-            self.by_time or not self.by_place
-        )
-        pointers += [("ImagePositionPatient", "PlanePositionSequence")] * self.by_place
-        organization = Dataset()
-        organization.DimensionOrganizationUID = self.uid
-        seg.DimensionOrganizationSequence = [organization]
-        seg.DimensionIndexSequence = []
-        for keyword, group in pointers:
-            item = Dataset()
-            item.DimensionIndexPointer = Tag(keyword)
-            item.FunctionalGroupPointer = Tag(group)
-            item.DimensionOrganizationUID = self.uid
-            item.DimensionDescriptionLabel = keyword
-            seg.DimensionIndexSequence.append(item)
-
-    def values(self, segment: int | None, time: int, place: int) -> Dataset:
-        content = Dataset()
-        values = [] if segment is None else [segment]
-        if self.by_time or not self.by_place:
-            # Frames without a place are told apart by their order alone.
-            content.TemporalPositionIndex = time if self.by_place else place
-            values.append(content.TemporalPositionIndex)
-        if self.by_place:
-            values.append(place)
-        content.DimensionIndexValues = values
-        return content
-
-
-def _common_geometry(where: Sequence[Plane]) -> Dataset:
-    """Return the shared group: pixel measures and orientation where all frames agree."""
-    shared = Dataset()
-    if len({(plane.spacing, plane.thickness) for plane in where}) == 1:
-        shared.PixelMeasuresSequence = [_measures(where[0], even_spacing_mm(where))]
-    if len({plane.orientation for plane in where}) == 1:
-        shared.PlaneOrientationSequence = [_orientation(where[0])]
-    return shared
-
-
-def _place(item: Dataset, plane: Plane, shared: Dataset) -> None:
-    position = Dataset()
-    position.ImagePositionPatient = list(plane.position or ())
-    item.PlanePositionSequence = [position]
-    if "PixelMeasuresSequence" not in shared:
-        item.PixelMeasuresSequence = [_measures(plane, None)]
-    if "PlaneOrientationSequence" not in shared:
-        item.PlaneOrientationSequence = [_orientation(plane)]
-
-
-def _measures(plane: Plane, between_mm: float | None) -> Dataset:
-    measures = Dataset()
-    measures.PixelSpacing = list(plane.spacing or ())
-    if between_mm is not None:
-        measures.SpacingBetweenSlices = f"{between_mm:.10g}"
-    thickness = plane.thickness or (None if between_mm is None else f"{between_mm:.10g}")
-    if thickness is not None:
-        measures.SliceThickness = thickness
-    return measures
-
-
-def _orientation(plane: Plane) -> Dataset:
-    orientation = Dataset()
-    orientation.ImageOrientationPatient = list(plane.orientation or ())
-    return orientation
 
 
 def planes_with(mask: NDArray[np.bool_]) -> list[int]:

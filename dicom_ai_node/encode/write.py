@@ -13,6 +13,7 @@ from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.annotations import encode as annotations
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
+from dicom_ai_node.encode.parametric_map import encode as parametric_map
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.rt_structure_set import encode as rt_structure_set
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
@@ -28,6 +29,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "annotations": annotations,
     "rt_structure_set": rt_structure_set,
     "derived_image": derived_image,
+    "parametric_map": parametric_map,
     "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,

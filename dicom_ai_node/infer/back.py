@@ -25,7 +25,7 @@ from dicom_ai_node.infer.resample import Placed
 MOST_SHOWN = 400
 """Frames in a backdrop; a secondary capture with more is of no use to anyone."""
 MOST_EXPLAINED = 100
-"""Frames in a heat map, which takes twice the bytes of a backdrop."""
+"""Frames in a heat map, which takes twice the bytes of a backdrop; of a stack, neighbours."""
 
 
 def on_sources(
@@ -54,13 +54,12 @@ def on_sources(
         found = _followed(found, grid, image, facts)
     if found.detection is not None:
         found = replace(found, detection=_boxes_on(found.detection, grid, image, facts))
+    if found.heat_map is not None:
+        found = replace(found, heat_map=_heat_on(found.heat_map, grid, image, facts))
     frames = _frames(found, image)
     if frames is None:
         return found
     shown = backdrop(image, frames, facts.display_window)
-    if found.heat_map is not None:
-        heat = _heat_on(found.heat_map, grid, frames, facts)
-        found = replace(found, heat_map=replace(heat, sources=shown.sources))
     return replace(found, backdrop=shown, notes=(*found.notes, *_omitted(found, frames, facts)))
 
 
@@ -109,10 +108,32 @@ def _followed(found: Findings, grid: Placed, image: Image, facts: ModelFacts) ->
     )
 
 
-def _heat_on(heat: HeatMap, grid: Placed, frames: list[int], facts: ModelFacts) -> HeatMap:
-    if heat.array.shape != grid.image.array.shape:
+def _heat_on(heat: HeatMap, grid: Placed, image: Image, facts: ModelFacts) -> HeatMap:
+    """Return the heat on the pixels of the source, on no more frames than anyone looks at.
+
+    Frames lie on the grid one by one, and so may be explained one by one; a volume is one thing.
+    """
+    on_grid, is_whole = grid.image, isinstance(image, Volume)
+    count = len(on_grid.array) if is_whole else len(heat.sources)
+    is_known = is_whole or set(heat.sources) <= set(on_grid.sources)
+    if heat.array.shape != (count, *on_grid.array.shape[1:]) or not is_known or not count:
         raise TaskFailed(f"{facts.name} did not explain the grid that it was given")
-    return replace(heat, array=grid.back_map(heat.array[frames]))
+    if is_whole:
+        whole, sources = grid.back_map(heat.array), image.sources
+        kept = _warmest(whole)
+        array = whole[kept]
+    else:
+        kept = _warmest(heat.array) if _is_stack(image) else _evenly(count, MOST_EXPLAINED)
+        array, sources = grid.back_map(heat.array[kept]), heat.sources
+    return replace(heat, array=array, sources=tuple(sources[place] for place in kept))
+
+
+def _warmest(heat: NDArray[np.float16]) -> list[int]:
+    """Return which neighbouring slices of (slices, rows, columns) have the most heat."""
+    amounts = heat.sum(axis=(1, 2), dtype=np.float64)
+    most = min(len(amounts), MOST_EXPLAINED)
+    first = int(np.convolve(amounts, np.ones(most), "valid").argmax())
+    return list(range(first, first + most))
 
 
 def _boxes_on(found: Detection, grid: Placed, image: Image, facts: ModelFacts) -> Detection:
@@ -145,7 +166,7 @@ def _frames(found: Findings, image: Image) -> list[int] | None:
     if found.detection is not None:
         return frames_with_boxes(found.detection)
     if found.classification is not None:
-        return frames_to_explain(None if found.heat_map is None else found.heat_map.array, image)
+        return frames_to_explain(found.heat_map, image)
     return None
 
 
@@ -159,21 +180,23 @@ def _omitted(found: Findings, frames: list[int], facts: ModelFacts) -> tuple[str
     return (f"{len(frames)} of {labelled} labelled {kind} are shown",)
 
 
-def frames_to_explain(
-    heat: NDArray[np.float16] | None, image: Image, most: int = MOST_EXPLAINED
-) -> list[int]:
+def frames_to_explain(heat: HeatMap | None, image: Image, most: int = MOST_EXPLAINED) -> list[int]:
     """Return on which frames a classification is shown.
 
     Of the slices of a stack the one with most heat, or the middle one; of other frames all,
     evenly thinned to `most`.
     """
     count = len(image.array)
-    is_stack = isinstance(image, Volume) or image.thickness_mm is not None
-    if not is_stack:
+    if not _is_stack(image):
         return _evenly(count, most)
     if heat is None:
         return [count // 2]
-    return [int(heat.sum(axis=(1, 2), dtype=np.float64).argmax())]
+    hottest = int(heat.array.sum(axis=(1, 2), dtype=np.float64).argmax())
+    return [image.sources.index(heat.sources[hottest])]
+
+
+def _is_stack(image: Image) -> bool:
+    return isinstance(image, Volume) or image.thickness_mm is not None
 
 
 def frames_with_boxes(found: Detection, most: int = MOST_EXPLAINED) -> list[int]:

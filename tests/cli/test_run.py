@@ -76,6 +76,11 @@ def _a_secret_without_its_variable(config: Path) -> None:
           "results: {url: 'https://pacs.example.org', token: {env: NO_SUCH_TOKEN}}")  # fmt: skip
 
 
+def _a_map_of_what_has_no_place(config: Path) -> None:
+    _with(config, "ct_tissue", "lung_fields_cxr")
+    _with(config, "write: [", "write: [parametric_map, ")
+
+
 def _a_model_folder_that_contradicts_itself(config: Path) -> None:
     folder = threshold_model(config.parent / "models")
     facts = folder / "configs/dicom.yaml"
@@ -103,6 +108,7 @@ def _inputs_that_its_model_does_not_have(config: Path) -> None:
         (_a_secret_without_its_file, "destinations.results.token: cannot read the file"),
         (_a_secret_without_its_variable, "destinations.results.token: there is nothing in"),
         (_inputs_that_its_model_does_not_have, "routes: tissue: ct_tissue takes one input, not 2"),
+        (_a_map_of_what_has_no_place, "lung_fields_cxr looks at CR, DX"),
         (_a_model_folder_that_contradicts_itself, "bright_ct: golden/golden.npz is missing"),
     ],
 )

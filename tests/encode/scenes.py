@@ -620,8 +620,11 @@ SOURCES: Mapping[str, Callable[[], Sequence[Dataset]]] = {
 
 CLASSIFIED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     name: SOURCES[name]
-    for name in ("MR", "DX", "CR", "US", "US cine", "two CR", "name in ISO 2022", "no Type 2")
-} | {"one MR slice": lambda: phantoms.mr(slices=1)}
+    for name in (
+        "CT", "CT tilted, uneven", "enhanced MR", "MR", "DX", "CR", "US", "US cine", "two CR",
+        "name in ISO 2022", "no Type 2",
+    )
+} | {"one MR slice": lambda: phantoms.mr(slices=1)}  # fmt: skip
 """Sources of which there is a classification with a heat map."""
 
 FOLLOWED: Mapping[str, Callable[[], Scene]] = {

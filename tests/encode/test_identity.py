@@ -54,6 +54,7 @@ def test_uids_depend_on_the_job_and_nothing_else() -> None:
         ("segmentation_labelmap", 91),
         ("structured_report", 92),
         ("secondary_capture", 94),
+        ("parametric_map", 94),
         ("derived_image", 95),
         ("rt_structure_set", 96),
     ],

@@ -48,7 +48,8 @@ def _texts(report: Dataset, meaning: str) -> list[list[str]]:
     ]
 
 
-def _explanations(report: Dataset) -> list[list[str]]:
+def explanations(report: Dataset) -> list[list[str]]:
+    """Return what each measurement group refers to as its visual explanation, by UID."""
     return [
         [
             str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
@@ -128,10 +129,11 @@ def test_two_classes_never_share_a_tracking_uid() -> None:
 def test_the_reported_class_shows_what_spoke_for_it(source: str) -> None:
     """Its group refers to the pictures with the heat map, and so does the evidence."""
     made = _made(scenes.classified(scenes.CLASSIFIED[source]()))
-    pictures = [str(item.SOPInstanceUID) for item in made["secondary_capture"]]
+    shown = [*made["secondary_capture"], *made["parametric_map"]]
+    pictures = [str(item.SOPInstanceUID) for item in shown]
     assert pictures
     (report,) = made["structured_report"]
-    assert _explanations(report) == [pictures, [], []]
+    assert explanations(report) == [pictures, [], []]
     assert set(pictures) <= _evidence(report)
     assert air.objections(report) == []
 
@@ -139,12 +141,12 @@ def test_the_reported_class_shows_what_spoke_for_it(source: str) -> None:
 def test_a_report_refers_to_no_picture_that_is_not_written() -> None:
     """A route may ask for the report alone, and a picture may explain nothing."""
     scene = scenes.classified([phantoms.cr()])
-    assert _explanations(_report(scene)) == [[], [], []]
+    assert explanations(_report(scene)) == [[], [], []]
     plain = replace(scene, findings=replace(scene.findings, heat_map=None))
     made = _made(plain)
     (report,) = made["structured_report"]
     assert len(made["secondary_capture"]) == 1
-    assert _explanations(report) == [[], [], []]
+    assert explanations(report) == [[], [], []]
     assert str(made["secondary_capture"][0].SOPInstanceUID) not in _evidence(report)
 
 

@@ -347,9 +347,10 @@ def test_a_classification_is_shown_on_the_pixels_of_the_source(
     assert backdrop is not None
     assert sum(classification.probabilities) == pytest.approx(1)
     assert len(classification.sources) == frames
-    assert heat.array.shape == backdrop.array.shape == (shown, first.Rows, first.Columns)
-    assert heat.sources == backdrop.sources
-    assert set(heat.sources) <= set(classification.sources)
+    assert backdrop.array.shape == (shown, first.Rows, first.Columns)
+    assert heat.array.shape == (frames, first.Rows, first.Columns)
+    assert set(backdrop.sources) <= set(heat.sources)
+    assert heat.sources == classification.sources
     assert heat.array.min() >= 0
     assert 0 < heat.array.max() <= 1
     assert heat.of == classification.present
@@ -419,11 +420,13 @@ def test_of_a_stack_the_hottest_slice_is_shown_and_of_a_long_cine_every_second_f
         spacing_mm=None,
         region=(0, 2, 0, 2),
     )
-    heat = np.zeros((200, 2, 2), np.float16)
-    heat[77] = 1
-    few = frames_to_explain(heat, frames)
+    array = np.zeros((180, 2, 2), np.float16)
+    array[57] = 1
+    sources = tuple(SourceFrame(SOPInstanceUID(f"1.2.{n}")) for n in range(200))
+    heat = HeatMap(array=array, sources=sources[20:], of=0)
+    few = frames_to_explain(heat, replace(frames, sources=sources))
     assert (len(few), few[0], few[-1]) == (100, 0, 199)
-    stack = replace(frames, thickness_mm=(1.0,) * 200)
+    stack = replace(frames, sources=sources, thickness_mm=(1.0,) * 200)
     assert frames_to_explain(heat, stack) == [77]
     assert frames_to_explain(None, stack) == [100]
 

@@ -150,6 +150,24 @@ def test_another_implementation_finds_every_voxel_where_the_model_put_it(
             _assert_same_place(found, made.scene.origin.sources, value, seen, affine)
 
 
+@pytest.mark.parametrize("source", ["CT, classified", "MR, classified", "enhanced MR, classified"])
+def test_another_implementation_finds_the_heat_where_the_model_put_it(
+    source: str, written: Mapping[str, Written], tmp_path: Path
+) -> None:
+    """The volume that dcmqi makes of a parametric map is the heat map, in value and in place."""
+    made = _made(source, written)
+    heat = made.scene.findings.heat_map
+    assert heat is not None
+    array, affine = validators.map_volume(made.path("parametric_map"), tmp_path)
+    to_slice = np.linalg.inv(affine)
+    for warmth, plane in zip(
+        heat.array, planes(heat.sources, made.scene.origin.sources), strict=True
+    ):
+        column, row, at = (to_slice @ (*(plane.corner_mm * (-1, -1, 1)), 1))[:3]
+        assert np.allclose((column, row, at - round(at)), 0, atol=1e-3)
+        assert np.array_equal(array[round(at)], warmth.astype(np.float32))
+
+
 @pytest.mark.parametrize("source", [*scenes.SOURCES, *COUNTED, REAL_HEAD])
 def test_another_implementation_draws_every_frame_as_the_model_labelled_it(
     source: str, written: Mapping[str, Written], tmp_path: Path
@@ -289,6 +307,19 @@ def _no_contour_type(dataset: Dataset) -> None:
     del dataset.ROIContourSequence[0].ContourSequence[0].ContourGeometricType
 
 
+def _no_quantity(dataset: Dataset) -> None:
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    del shared.RealWorldValueMappingSequence[0].MeasurementUnitsCodeSequence
+
+
+def _no_anatomy(dataset: Dataset) -> None:
+    del dataset.SharedFunctionalGroupsSequence[0].FrameAnatomySequence
+
+
+def _no_content_label(dataset: Dataset) -> None:
+    del dataset.ContentLabel
+
+
 def _no_pixels(dataset: Dataset) -> None:
     del dataset.PixelData
 
@@ -331,6 +362,9 @@ def _no_layer(dataset: Dataset) -> None:
         ),
         pytest.param("rt_structure_set", _no_label, "dciodvfy", id="no name of the structures"),
         pytest.param("rt_structure_set", _no_contour_type, "drtdump", id="no type of a contour"),
+        pytest.param("parametric_map", _no_quantity, "dciodvfy", id="numbers without a unit"),
+        pytest.param("parametric_map", _no_anatomy, "dcmqi", id="no body part"),
+        pytest.param("parametric_map", _no_content_label, "PS3.3", id="no label of the content"),
         pytest.param("secondary_capture", _no_conversion, "dciodvfy", id="no conversion type"),
         pytest.param("secondary_capture", _no_pixels, "dcmj2pnm", id="no pixels"),
     ],
@@ -343,7 +377,7 @@ def test_the_judges_notice_when_an_object_is_broken(
     tmp_path: Path,
 ) -> None:
     """Silence counts only because each of them speaks up when there is something to say."""
-    source = "CR, boxes" if kind == "presentation_state" else "CT"
+    source = {"presentation_state": "CR, boxes", "parametric_map": "CT, classified"}.get(kind, "CT")
     path = _broken(written[source], kind, harm, tmp_path)
     said = validators.validate([path], tmp_path, only=tool)
     assert tool in {item.tool for item in said.complaints}
