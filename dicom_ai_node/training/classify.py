@@ -1,14 +1,8 @@
-"""The command line of every recipe of kind `classify`: train, calibrate, score, write the folder.
+"""What every recipe of kind `classify` does: train, calibrate, score, write the folder."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +12,8 @@ from torch import Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.certainty import calibration_error, temperature_of
-from dicom_ai_node.training.command import asked, check_on_record
-from dicom_ai_node.training.fit import Plan
+from dicom_ai_node.training.command import Course, Scores, Work, run
+from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_classes import fit_classes
 from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
 from dicom_ai_node.training.picture import Picture, PictureParts
@@ -34,14 +28,13 @@ from dicom_ai_node.training.ranking import (
     threshold_of,
 )
 from dicom_ai_node.training.reliability import bins_of, reliability_picture
+from dicom_ai_node.training.scores import row_of
 
 GOLDEN_CERTAINTY = 0.85
 """The golden picture is one on whose class the model is about this certain: it shows a change."""
 
 SAME = 2e-3
 """How far a score that is measured again may lie from the one on record."""
-
-Scores = dict[str, dict[str, float]]
 
 
 def _nothing_beside(_parts: PictureParts) -> Mapping[str, Measure]:
@@ -166,18 +159,13 @@ def scores_of(
 def _row(
     measure: Measure, found: Probabilities, labels: Labels, groups: Sequence[str]
 ) -> dict[str, float]:
-    low, high = interval(measure, found, labels, groups)
-    return {
-        "value": round(measure(found, labels), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "cases": len(labels),
-    }
+    drawn = interval(measure, found, labels, groups)
+    return row_of(measure(found, labels), drawn, len(labels))
 
 
-def _train(recipe: ClassRecipe, parts: PictureParts, facts: Facts) -> Mapping[str, Any]:
-    torch.manual_seed(recipe.plan.seed)
-    network = model_folder.new_network(recipe.folder)
+def _fit(work: Work[ClassRecipe, PictureParts]) -> Fitted:
+    parts, facts = work.parts, work.facts
+    network = model_folder.new_network(work.recipe.folder)
     examples = [(network_input(on_grid(p, facts), facts), p.label) for p in parts.training]
     labels = _labels(parts.validation)
 
@@ -185,55 +173,30 @@ def _train(recipe: ClassRecipe, parts: PictureParts, facts: Facts) -> Mapping[st
         found = softmax(logits_of(candidate, parts.validation, facts), axis=1)
         return (mean_auc(found, labels) + accuracy(found, labels)) / 2
 
-    fitted = fit_classes(network, examples, judge, recipe.plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": recipe.plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": recipe.plan.seed,
-        "torch": torch.__version__,
-    }
+    return fit_classes(network, examples, judge, work.plan)
 
 
-def _calibrate(recipe: ClassRecipe, parts: PictureParts, facts: Facts) -> Facts:
+def _calibrate(work: Work[ClassRecipe, PictureParts], network: nn.Module) -> None:
     """Find temperature and threshold on the validation part, and write them into the facts."""
-    network = model_folder.shipped_network(recipe.folder)
-    logits, labels = logits_of(network, parts.validation, facts), _labels(parts.validation)
+    folder, pictures, facts = work.recipe.folder, work.parts.validation, work.facts
+    logits, labels = logits_of(network, pictures, facts), _labels(pictures)
     temperature = temperature_of(logits, labels)
-    model_folder.write_number(recipe.folder, "temperature", temperature)
+    model_folder.write_number(folder, "temperature", temperature)
     point = facts["settings"].get("operating_point")
     if point:
         k = [entry["label"] for entry in facts["classes"]].index(point["label"])
         found = softmax(logits / temperature, axis=1)[:, k]
         threshold = round(threshold_of(found, labels == k), 3)
-        model_folder.write_number(recipe.folder, "threshold", threshold)
-    return model_folder.facts_of(recipe.folder)
+        model_folder.write_number(folder, "threshold", threshold)
 
 
-def draw_reliability(recipe: ClassRecipe, pictures: Sequence[Picture], facts: Facts) -> None:
+def _draw(work: Work[ClassRecipe, PictureParts], network: nn.Module) -> None:
     """Write `docs/reliability.png`, which the card shows: are the probabilities to be believed?"""
-    network = model_folder.shipped_network(recipe.folder)
+    pictures, facts = work.parts.test, work.facts
     logits, labels = logits_of(network, pictures, facts), _labels(pictures)
     found = softmax(logits / facts["settings"]["temperature"], axis=1)
     picture = reliability_picture(bins_of(found, labels), f"{facts['name']} on its test part")
-    picture.save(recipe.folder / "docs/reliability.png", optimize=True)
-
-
-def _score(
-    recipe: ClassRecipe, parts: PictureParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "training": dict(training),
-        "validation": scores_of(network, parts.validation, facts),
-        "test": scores_of(network, parts.test, facts, recipe.beside(parts)),
-    }
+    picture.save(work.recipe.folder / "docs/reliability.png", optimize=True)
 
 
 def golden_of(
@@ -254,36 +217,26 @@ def golden_of(
     return image, np.asarray(certain, dtype=np.float32)
 
 
-def _finish(
-    recipe: ClassRecipe, parts: PictureParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    image, probabilities = golden_of(network, parts.test, facts)
-    model_folder.write_golden_class(recipe.folder, image, probabilities)
-    score = _score(recipe, parts, facts, training)
-    model_folder.write_score(recipe.folder, score)
-    draw_reliability(recipe, parts.test, facts)
-    model_folder.write_checksums(recipe.folder)
-    return score
+def _golden(work: Work[ClassRecipe, PictureParts], network: nn.Module) -> None:
+    image, probabilities = golden_of(network, work.parts.test, work.facts)
+    model_folder.write_golden(work.recipe.folder, image=image.numpy(), probabilities=probabilities)
+
+
+COURSE: Course[ClassRecipe, PictureParts] = Course(
+    fit=_fit,
+    calibrate=_calibrate,
+    golden=_golden,
+    settle=lambda work, network: {
+        "validation": scores_of(network, work.parts.validation, work.facts)
+    },
+    score=lambda work, network, _: scores_of(
+        network, work.parts.test, work.facts, work.recipe.beside(work.parts)
+    ),
+    draw=_draw,
+    same=SAME,
+)
 
 
 def main(recipe: ClassRecipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
-
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if not told.score_only:
-        training = _train(recipe, parts, facts)
-        facts = _calibrate(recipe, parts, facts)
-        return model_folder.score_table(_finish(recipe, parts, facts, training)["test"])
-    on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-    score = _score(recipe, parts, facts, on_record["training"])
-    check_on_record(score, on_record, "value", SAME)
-    return model_folder.score_table(score["test"])
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

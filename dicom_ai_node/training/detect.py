@@ -1,17 +1,10 @@
-"""The command line of every recipe of kind `detect`: train, calibrate, score, write the folder.
+"""What every recipe of kind `detect` does: train, calibrate, score, write the folder."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
@@ -27,7 +20,7 @@ from dicom_ai_node.training.boxed import (
     on_grid,
     parts_of,
 )
-from dicom_ai_node.training.command import asked, check_on_record
+from dicom_ai_node.training.command import Course, Scores, Work, run
 from dicom_ai_node.training.detections import (
     PRICES,
     Judged,
@@ -44,10 +37,11 @@ from dicom_ai_node.training.detections import (
     sensitivity_at,
     sensitivity_from,
 )
-from dicom_ai_node.training.fit import Plan
+from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_boxes import fit_boxes
 from dicom_ai_node.training.grid import Facts
 from dicom_ai_node.training.reliability import bins_of, reliability_picture
+from dicom_ai_node.training.scores import row_of
 
 OF_BOXES = ("how probable the model said that a box is right", "boxes")
 """What a reliability diagram shows."""
@@ -106,7 +100,7 @@ def scores_of(
     pictures: Sequence[BoxPicture],
     facts: Facts,
     beside: Mapping[str, Method],
-) -> dict[str, dict[str, float]]:
+) -> Scores:
     """Return every measure with its 95 % interval, then those of the methods beside."""
     groups = [picture.group for picture in pictures]
     plain = judge_all(method_of(network, facts, (1.0, 0.0)), pictures, facts)
@@ -128,17 +122,11 @@ def scores_of(
 
 
 def _row(measure: Measure, images: Sequence[Judged], groups: Sequence[str]) -> dict[str, float]:
-    low, high = interval(measure, images, groups)
-    return {
-        "value": round(measure(images), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "cases": len(images),
-    }
+    return row_of(measure(images), interval(measure, images, groups), len(images))
 
 
-def _train(recipe: BoxRecipe, parts: BoxParts, facts: Facts) -> Mapping[str, Any]:
-    torch.manual_seed(recipe.plan.seed)
+def _fit(work: Work[BoxRecipe, BoxParts]) -> Fitted:
+    recipe, parts, facts = work.recipe, work.parts, work.facts
     network = model_folder.new_network(recipe.folder)
     if recipe.begin_from is not None:
         _begin(network, model_folder.shipped_network(recipe.begin_from))
@@ -157,16 +145,7 @@ def _train(recipe: BoxRecipe, parts: BoxParts, facts: Facts) -> Mapping[str, Any
         )
 
     examples = [example_of(picture, facts) for picture in parts.training]
-    fitted = fit_boxes(network, examples, classes, judge, recipe.plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": recipe.plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": recipe.plan.seed,
-        "torch": torch.__version__,
-    }
+    return fit_boxes(network, examples, classes, judge, work.plan)
 
 
 def _begin(network: nn.Module, other: nn.Module) -> None:
@@ -180,24 +159,25 @@ def _begin(network: nn.Module, other: nn.Module) -> None:
     network.load_state_dict(same, strict=False)
 
 
-def _calibrate(recipe: BoxRecipe, parts: BoxParts, facts: Facts) -> Facts:
+def _calibrate(work: Work[BoxRecipe, BoxParts], network: nn.Module) -> None:
     """Find what makes heat a probability, and the operating point, on the validation part."""
-    network = model_folder.shipped_network(recipe.folder)
-    plain = judge_all(method_of(network, facts, (1.0, 0.0)), parts.validation, facts)
+    folder, pictures, facts = work.recipe.folder, work.parts.validation, work.facts
+    plain = judge_all(method_of(network, facts, (1.0, 0.0)), pictures, facts)
     boxes = np.concatenate([image.boxes for image in plain])
     chance = np.clip(boxes[:, 1], 1e-9, 1 - 1e-9)
     slope, offset = platt(np.log(chance / (1 - chance)), boxes[:, 2] > 0)
-    model_folder.write_number(recipe.folder, "slope", slope)
-    model_folder.write_number(recipe.folder, "offset", offset)
-    images = judge_all(method_of(network, facts, (slope, offset)), parts.validation, facts)
-    model_folder.write_number(recipe.folder, "threshold", best_threshold(images))
-    return model_folder.facts_of(recipe.folder)
+    model_folder.write_number(folder, "slope", slope)
+    model_folder.write_number(folder, "offset", offset)
+    images = judge_all(method_of(network, facts, (slope, offset)), pictures, facts)
+    model_folder.write_number(folder, "threshold", best_threshold(images))
 
 
 def golden_of(
     network: nn.Module, pictures: Sequence[BoxPicture], facts: Facts
 ) -> tuple[Tensor, NDArray[np.float32]]:
-    """Return the golden picture on the model's grid in its unit, and its boxes as parts of it.
+    """Return the golden picture on the model's grid in its unit, and its boxes (n, 6).
+
+    Class, probability, then top, left, bottom and right as parts of the rows and columns.
 
     It is the first one on which the model finds as many boxes as a person, none of them with a
     probability so near the operating point that another machine might leave it out.
@@ -227,59 +207,36 @@ def _parts_found(
     ).reshape(-1, 6)
 
 
-def _score(
-    recipe: BoxRecipe, parts: BoxParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "training": dict(training),
-        "validation": scores_of(network, parts.validation, facts, {}),
-        "test": scores_of(network, parts.test, facts, recipe.beside(parts)),
-    }
-
-
-def _draw_reliability(recipe: BoxRecipe, pictures: Sequence[BoxPicture], facts: Facts) -> None:
+def _draw(work: Work[BoxRecipe, BoxParts], network: nn.Module) -> None:
     """Write `docs/reliability.png`, which the card shows: are the probabilities to be believed?"""
-    network = model_folder.shipped_network(recipe.folder)
-    images = judge_all(method_of(network, facts, _line(facts)), pictures, facts)
-    title = f"boxes of {facts['name']} on its test part"
+    images = judge_all(
+        method_of(network, work.facts, _line(work.facts)), work.parts.test, work.facts
+    )
+    title = f"boxes of {work.facts['name']} on its test part"
     picture = reliability_picture(bins_of(*reliability(images)), title, OF_BOXES)
-    picture.save(recipe.folder / "docs/reliability.png", optimize=True)
+    picture.save(work.recipe.folder / "docs/reliability.png", optimize=True)
 
 
-def _finish(
-    recipe: BoxRecipe, parts: BoxParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    model_folder.write_golden_boxes(recipe.folder, *golden_of(network, parts.test, facts))
-    score = _score(recipe, parts, facts, training)
-    model_folder.write_score(recipe.folder, score)
-    _draw_reliability(recipe, parts.test, facts)
-    model_folder.write_checksums(recipe.folder)
-    return score
+def _golden(work: Work[BoxRecipe, BoxParts], network: nn.Module) -> None:
+    image, boxes = golden_of(network, work.parts.test, work.facts)
+    model_folder.write_golden(work.recipe.folder, image=image.numpy(), boxes=boxes)
+
+
+COURSE: Course[BoxRecipe, BoxParts] = Course(
+    fit=_fit,
+    calibrate=_calibrate,
+    golden=_golden,
+    settle=lambda work, network: {
+        "validation": scores_of(network, work.parts.validation, work.facts, {})
+    },
+    score=lambda work, network, _: scores_of(
+        network, work.parts.test, work.facts, work.recipe.beside(work.parts)
+    ),
+    draw=_draw,
+    same=SAME,
+)
 
 
 def main(recipe: BoxRecipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
-
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if not told.score_only:
-        training = _train(recipe, parts, facts)
-        facts = _calibrate(recipe, parts, facts)
-        return model_folder.score_table(_finish(recipe, parts, facts, training)["test"])
-    on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-    score = _score(recipe, parts, facts, on_record["training"])
-    check_on_record(score, on_record, "value", SAME)
-    return model_folder.score_table(score["test"])
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

@@ -60,46 +60,14 @@ def _halved(tensor: Tensor) -> Tensor:
     return tensor.detach().half() if tensor.is_floating_point() else tensor.detach()
 
 
-def write_golden(folder: Path, image: Tensor, labels: NDArray[np.uint8]) -> None:
-    """Write the golden case: the image on the model's grid in its unit, and the result on it."""
-    path = folder / "golden/golden.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, image=image.numpy().astype(np.float32), labels=labels)
+def write_golden(folder: Path, **arrays: NDArray[Any]) -> None:
+    """Write the golden case: `image` on the model's grid in its unit, and what it has to give.
 
-
-def write_golden_class(folder: Path, image: Tensor, probabilities: NDArray[np.float32]) -> None:
-    """Write the golden case of a model that sorts: the image, and how probable each class is."""
-    path = folder / "golden/golden.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image_values = image.numpy().astype(np.float32)
-    np.savez_compressed(path, image=image_values, probabilities=probabilities)
-
-
-def write_golden_vector(folder: Path, image: Tensor, embedding: NDArray[np.float32]) -> None:
-    """Write the golden case of a model that retrieves: the image, and where it places it."""
-    path = folder / "golden/golden.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image_values = image.numpy().astype(np.float32)
-    np.savez_compressed(path, image=image_values, embedding=embedding)
-
-
-def write_golden_image(
-    folder: Path, image: NDArray[np.float32], restored: NDArray[np.float32]
-) -> None:
-    """Write the golden case of a model that restores: one frame, and what it becomes."""
-    path = folder / "golden/golden.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, image=image[None], restored=restored[None])
-
-
-def write_golden_boxes(folder: Path, image: Tensor, boxes: NDArray[np.float32]) -> None:
-    """Write the golden case of a model that detects: the image, and its boxes (n, 6).
-
-    Class, probability, then top, left, bottom and right as parts of the rows and columns.
+    See `domain.model.Golden` for what the arrays are called.
     """
     path = folder / "golden/golden.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, image=image.numpy().astype(np.float32), boxes=boxes)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 def write_number(folder: Path, key: str, value: float) -> None:

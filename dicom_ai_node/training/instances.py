@@ -1,16 +1,11 @@
-"""The command line of every recipe of kind `segment_instances`: train, choose limits, score.
+"""What every recipe of kind `segment_instances` does: train, choose limits, score."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -28,11 +23,11 @@ from dicom_ai_node.neural.separate import (
 )
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.brightness import by_brightness
-from dicom_ai_node.training.command import asked, check_on_record
+from dicom_ai_node.training.command import Course, Known, Scores, Work, run
 from dicom_ai_node.training.fit import Example, Fitted, Judge, Plan, descend, draw
 from dicom_ai_node.training.grid import Facts, pad_end
 from dicom_ai_node.training.matching import Objects, scores
-from dicom_ai_node.training.scores import interval_of_mean
+from dicom_ai_node.training.scores import interval_of_mean, row_of
 
 SAME = 0.015
 """By how much a mean may differ on another machine: one nucleus in one of a hundred fields."""
@@ -125,8 +120,8 @@ def _mean_pq(fields: Sequence[Field], found: Sequence[Objects]) -> float:
     return float(np.mean([np.mean(values) for values in by_kind.values()]))
 
 
-def _train(recipe: InstanceRecipe, parts: FieldParts, facts: Facts) -> Mapping[str, Any]:
-    torch.manual_seed(recipe.plan.seed)
+def _fit(work: Work[InstanceRecipe, FieldParts]) -> Fitted:
+    recipe, parts, facts = work.recipe, work.parts, work.facts
     network = model_folder.new_network(recipe.folder)
     examples: list[Example] = []
     for field in parts.training:
@@ -141,16 +136,7 @@ def _train(recipe: InstanceRecipe, parts: FieldParts, facts: Facts) -> Mapping[s
             found = probabilities_of(candidate, held, facts)
         return _mean_pq(held, [separate(p, Limits()) for p in found])
 
-    fitted = _fitted(network, examples, judge, recipe.plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": recipe.plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": recipe.plan.seed,
-        "torch": torch.__version__,
-    }
+    return _fitted(network, examples, judge, work.plan)
 
 
 def _fitted(network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Plan) -> Fitted:
@@ -170,13 +156,13 @@ def _fitted(network: nn.Module, examples: Sequence[Example], judge: Judge, plan:
     return descend(network, optimizer, loss, judge, plan)
 
 
-def _choose_limits(recipe: InstanceRecipe, parts: FieldParts, facts: Facts) -> Facts:
+def _choose_limits(work: Work[InstanceRecipe, FieldParts], network: nn.Module) -> None:
     """Choose the limits that give the best PQ on the validation part, and write them down."""
-    network = model_folder.shipped_network(recipe.folder)
-    found = probabilities_of(network, parts.validation, facts)
+    fields = work.parts.validation
+    found = probabilities_of(network, fields, work.facts)
 
     def quality(limits: Limits) -> float:
-        return _mean_pq(parts.validation, [separate(p, limits) for p in found])
+        return _mean_pq(fields, [separate(p, limits) for p in found])
 
     best = max(
         (Limits(core=c, inside=i, smallest_px=12) for c, i in itertools.product(CORES, INSIDES)),
@@ -184,29 +170,20 @@ def _choose_limits(recipe: InstanceRecipe, parts: FieldParts, facts: Facts) -> F
     )
     best = max((replace(best, smallest_px=size) for size in SMALLEST), key=quality)
     for key in ("core", "inside", "smallest_px"):
-        model_folder.write_number(recipe.folder, key, getattr(best, key))
-    return model_folder.facts_of(recipe.folder)
+        model_folder.write_number(work.recipe.folder, key, getattr(best, key))
 
 
 def _interval(values: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
     """Return the mean with its 95 % interval."""
-    low, high = interval_of_mean(values, groups)
-    return {
-        "value": round(float(np.mean(values)), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "cases": len(values),
-    }
+    return row_of(float(np.mean(values)), interval_of_mean(values, groups), len(values))
 
 
-def table_of(
-    fields: Sequence[Field], found: Sequence[Objects], method: str = ""
-) -> dict[str, dict[str, float]]:
+def table_of(fields: Sequence[Field], found: Sequence[Objects], method: str = "") -> Scores:
     """Return every measure of all fields, and some of every kind of field, with intervals."""
     rows = [scores(f.objects, objects) for f, objects in zip(fields, found, strict=True)]
     kinds = list(dict.fromkeys(field.kind for field in fields))
     asked_for = [(name, None) for name in rows[0]] + list(itertools.product(BY_KIND, kinds))
-    table: dict[str, dict[str, float]] = {}
+    table: Scores = {}
     for name, kind in asked_for:
         chosen = [n for n, field in enumerate(fields) if kind in (None, field.kind)]
         row = _interval([rows[n][name] for n in chosen], [fields[n].group for n in chosen])
@@ -214,8 +191,8 @@ def table_of(
     return table
 
 
-def _found(recipe: InstanceRecipe, fields: Sequence[Field], facts: Facts) -> list[Objects]:
-    network, limits = model_folder.shipped_network(recipe.folder), limits_of(facts)
+def _found(network: nn.Module, fields: Sequence[Field], facts: Facts) -> list[Objects]:
+    limits = limits_of(facts)
     return [separate(p, limits) for p in probabilities_of(network, fields, facts)]
 
 
@@ -224,31 +201,20 @@ def _found_simply(fields: Sequence[Field], gap_px: int, facts: Facts) -> list[Ob
     return [by_brightness(field.image, gap_px, smallest_px) for field in fields]
 
 
-def _chosen(
-    recipe: InstanceRecipe, fields: Sequence[Field], facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what is known before the test part is looked at."""
+def _settle(work: Work[InstanceRecipe, FieldParts], network: nn.Module) -> Known:
+    fields, facts = work.parts.validation, work.facts
     return {
-        "training": dict(training),
         "gap_px": max(GAPS_PX, key=lambda gap: _mean_pq(fields, _found_simply(fields, gap, facts))),
-        "validation": table_of(fields, _found(recipe, fields, facts)),
+        "validation": table_of(fields, _found(network, fields, facts)),
     }
 
 
-def _score(
-    recipe: InstanceRecipe, fields: Sequence[Field], facts: Facts, chosen: Mapping[str, Any]
-) -> dict[str, Any]:
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    simply = _found_simply(fields, chosen["gap_px"], facts)
+def _score(work: Work[InstanceRecipe, FieldParts], network: nn.Module, known: Known) -> Scores:
+    fields, facts = work.parts.test, work.facts
+    simply = _found_simply(fields, known["gap_px"], facts)
     return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        **{key: chosen[key] for key in ("training", "gap_px", "validation")},
-        "test": {
-            **table_of(fields, _found(recipe, fields, facts)),
-            **table_of(fields, simply, "Otsu and watershed"),
-        },
+        **table_of(fields, _found(network, fields, facts)),
+        **table_of(fields, simply, "Otsu and watershed"),
     }
 
 
@@ -271,30 +237,21 @@ def golden_of(
     return torch.from_numpy(image), np.asarray(labels, np.uint8)
 
 
-def main(recipe: InstanceRecipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
+def _golden(work: Work[InstanceRecipe, FieldParts], network: nn.Module) -> None:
+    image, labels = golden_of(network, work.parts.test, work.facts, work.recipe.golden)
+    model_folder.write_golden(work.recipe.folder, image=image.numpy(), labels=labels)
 
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if told.score_only:
-        on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-        score = _score(recipe, parts.test, facts, on_record)
-        check_on_record(score, on_record, "value", SAME)
-        return model_folder.score_table(score["test"])
-    training = _train(recipe, parts, facts)
-    facts = _choose_limits(recipe, parts, facts)
-    network = model_folder.shipped_network(recipe.folder)
-    golden = golden_of(network, parts.test, facts, recipe.golden)
-    model_folder.write_golden(recipe.folder, *golden)
-    chosen = _chosen(recipe, parts.validation, facts, training)
-    score = _score(recipe, parts.test, facts, chosen)
-    model_folder.write_score(recipe.folder, score)
-    model_folder.write_checksums(recipe.folder)
-    return model_folder.score_table(score["test"])
+
+COURSE: Course[InstanceRecipe, FieldParts] = Course(
+    fit=_fit,
+    calibrate=_choose_limits,
+    golden=_golden,
+    settle=_settle,
+    score=_score,
+    same=SAME,
+)
+
+
+def main(recipe: InstanceRecipe, arguments: Sequence[str] | None = None) -> str:
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

@@ -1,15 +1,9 @@
-"""The command line of every recipe: train, score on what was held out, write the model folder.
+"""What every recipe does: train, score on what was held out, write the model folder."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +12,8 @@ from torch import Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
-from dicom_ai_node.training.command import asked, check_on_record
-from dicom_ai_node.training.fit import Example, Plan, fit
+from dicom_ai_node.training.command import Course, Scores, Work, run
+from dicom_ai_node.training.fit import Example, Fitted, Plan, fit
 from dicom_ai_node.training.grid import Facts, pad_end, resize_labels, scaled
 from dicom_ai_node.training.predict import labels_of, labels_on_grid, on_grid
 from dicom_ai_node.training.scores import dice, summaries
@@ -82,9 +76,7 @@ def scores_of(
     return rows
 
 
-def summarised(
-    network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe
-) -> dict[str, dict[str, float]]:
+def summarised(network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe) -> Scores:
     """Return every score over the cases, with its interval over their groups."""
     groups = [case.group or case.name for case in cases]
     return summaries(scores_of(network, cases, facts, recipe), groups)
@@ -99,35 +91,11 @@ def _judge(cases: Sequence[Case], facts: Facts, recipe: Recipe) -> Callable[[nn.
     return judge
 
 
-def _train(recipe: Recipe, parts: Parts, facts: Facts) -> Mapping[str, Any]:
-    torch.manual_seed(recipe.plan.seed)
+def _fit(work: Work[Recipe, Parts]) -> Fitted:
+    recipe, parts, facts = work.recipe, work.parts, work.facts
     network = model_folder.new_network(recipe.folder)
     examples = [example_of(case, facts) for case in parts.training]
-    fitted = fit(network, examples, _judge(parts.validation, facts, recipe), recipe.plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": recipe.plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": recipe.plan.seed,
-        "torch": torch.__version__,
-    }
-
-
-def _score(
-    recipe: Recipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "training": dict(training),
-        "validation": summarised(network, parts.validation, facts, recipe),
-        "test": summarised(network, parts.test, facts, recipe),
-    }
+    return fit(network, examples, _judge(parts.validation, facts, recipe), work.plan)
 
 
 def golden_of(
@@ -146,34 +114,23 @@ def golden_of(
     return torch.stack(images), np.stack(labels)
 
 
-def _finish(
-    recipe: Recipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    model_folder.write_golden(recipe.folder, *golden_of(network, parts.test, facts, recipe))
-    score = _score(recipe, parts, facts, training)
-    model_folder.write_score(recipe.folder, score)
-    model_folder.write_checksums(recipe.folder)
-    return score
+def _golden(work: Work[Recipe, Parts], network: nn.Module) -> None:
+    image, labels = golden_of(network, work.parts.test, work.facts, work.recipe)
+    model_folder.write_golden(work.recipe.folder, image=image.numpy(), labels=labels)
+
+
+COURSE: Course[Recipe, Parts] = Course(
+    fit=_fit,
+    golden=_golden,
+    settle=lambda work, network: {
+        "validation": summarised(network, work.parts.validation, work.facts, work.recipe)
+    },
+    score=lambda work, network, _: summarised(network, work.parts.test, work.facts, work.recipe),
+    same=SAME,
+    told="mean",
+)
 
 
 def main(recipe: Recipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
-
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if not told.score_only:
-        return model_folder.score_table(
-            _finish(recipe, parts, facts, _train(recipe, parts, facts))["test"]
-        )
-    on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-    score = _score(recipe, parts, facts, on_record["training"])
-    check_on_record(score, on_record, "mean", SAME)
-    return model_folder.score_table(score["test"])
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

@@ -1,14 +1,8 @@
-"""The command line of every recipe of kind `restore`: train, score beside simple methods, write.
+"""What every recipe of kind `restore` does: train, score beside simple methods, write."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +14,12 @@ from dicom_ai_node.domain.model import Intensity, Scaling
 from dicom_ai_node.domain.restoring import enlarged, extended, kept_mean
 from dicom_ai_node.domain.scaling import ends_of
 from dicom_ai_node.training import folder as model_folder
-from dicom_ai_node.training.command import asked, check_on_record
-from dicom_ai_node.training.fit import Plan, descend
+from dicom_ai_node.training.command import Course, Scores, Work, run
+from dicom_ai_node.training.fit import Fitted, Plan, descend
 from dicom_ai_node.training.grid import Facts, pad_end
 from dicom_ai_node.training.pair import Method, Pair, PairParts, Plane, psnr, ssim, to_unit
 from dicom_ai_node.training.ranking import interval
+from dicom_ai_node.training.scores import row_of
 
 MOST_JUDGED = 16
 """About how many validation images choose the step; all of them tune the simple methods."""
@@ -76,14 +71,14 @@ def chosen(recipe: RestoreRecipe, pairs: Sequence[Pair]) -> dict[str, Method]:
 
 def scores_of(
     methods: Mapping[str, Method], pairs: Sequence[Pair], recipe: RestoreRecipe
-) -> dict[str, dict[str, float]]:
+) -> Scores:
     """Return PSNR and SSIM of every method, the shift of the mean, and the gain of the first.
 
     `methods` begins with the network. A gain is over the best of the others in that measure,
     image by image.
     """
     found = {name: [method(pair) for pair in pairs] for name, method in methods.items()}
-    rows: dict[str, dict[str, float]] = {}
+    rows: Scores = {}
     groups = [pair.group for pair in pairs]
     for title, measure in (("PSNR (dB)", psnr), ("SSIM", ssim)):
         values = {
@@ -108,13 +103,8 @@ def scores_of(
 
 def _row(values: NDArray[np.float64], groups: Sequence[str]) -> dict[str, float]:
     nothing = np.zeros(len(values), np.int64)
-    low, high = interval(lambda v, _: float(v.mean()), values[:, None], nothing, groups)
-    return {
-        "value": round(float(values.mean()), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "cases": len(values),
-    }
+    drawn = interval(lambda v, _: float(v.mean()), values[:, None], nothing, groups)
+    return row_of(float(values.mean()), drawn, len(values))
 
 
 def draw(
@@ -141,9 +131,9 @@ def draw(
     return torch.stack(inputs)[:, None], torch.stack(changes)[:, None]
 
 
-def _train(recipe: RestoreRecipe, parts: PairParts, facts: Facts) -> Mapping[str, Any]:
-    plan, settings = recipe.plan, facts["settings"]
-    torch.manual_seed(plan.seed)
+def _fit(work: Work[RestoreRecipe, PairParts]) -> Fitted:
+    recipe, plan, parts, facts = work.recipe, work.plan, work.parts, work.facts
+    settings = facts["settings"]
     generator = Generator().manual_seed(plan.seed)
     network = model_folder.new_network(recipe.folder)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -173,36 +163,19 @@ def _train(recipe: RestoreRecipe, parts: PairParts, facts: Facts) -> Mapping[str
         ]
         return float(np.mean(scores))
 
-    fitted = descend(network, optimizer, loss, judge, plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": plan.seed,
-        "torch": torch.__version__,
-    }
+    return descend(network, optimizer, loss, judge, plan)
 
 
-def _score(
-    recipe: RestoreRecipe, parts: PairParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
+def _scored_beside(
+    work: Work[RestoreRecipe, PairParts], network: nn.Module, pairs: Sequence[Pair]
+) -> Scores:
+    """Score the network beside simple methods that the validation part has tuned."""
     methods: dict[str, Method] = {
-        "network": lambda pair: restored(network, pair, facts),
-        "as it came": lambda pair: enlarged(pair.given, facts["settings"]["factor"]),
-        **chosen(recipe, parts.validation),
+        "network": lambda pair: restored(network, pair, work.facts),
+        "as it came": lambda pair: enlarged(pair.given, work.facts["settings"]["factor"]),
+        **chosen(work.recipe, work.parts.validation),
     }
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "training": dict(training),
-        "validation": scores_of(methods, parts.validation, recipe),
-        "test": scores_of(methods, parts.test, recipe),
-    }
+    return scores_of(methods, pairs, work.recipe)
 
 
 def golden_of(network: nn.Module, image: Plane, facts: Facts, zero: float) -> Plane:
@@ -213,36 +186,24 @@ def golden_of(network: nn.Module, image: Plane, facts: Facts, zero: float) -> Pl
     return restored(network, Pair(given=image, wanted=image, ends=ends, group="", zero=zero), facts)
 
 
-def _finish(
-    recipe: RestoreRecipe, parts: PairParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    image = recipe.golden(parts.test)
-    model_folder.write_golden_image(
-        recipe.folder, image, golden_of(network, image, facts, parts.test[0].zero)
-    )
-    score = _score(recipe, parts, facts, training)
-    model_folder.write_score(recipe.folder, score)
-    model_folder.write_checksums(recipe.folder)
-    return score
+def _golden(work: Work[RestoreRecipe, PairParts], network: nn.Module) -> None:
+    pairs = work.parts.test
+    image = work.recipe.golden(pairs)
+    after = golden_of(network, image, work.facts, pairs[0].zero)
+    model_folder.write_golden(work.recipe.folder, image=image[None], restored=after[None])
+
+
+COURSE: Course[RestoreRecipe, PairParts] = Course(
+    fit=_fit,
+    golden=_golden,
+    settle=lambda work, network: {
+        "validation": _scored_beside(work, network, work.parts.validation)
+    },
+    score=lambda work, network, _: _scored_beside(work, network, work.parts.test),
+    same=SAME,
+)
 
 
 def main(recipe: RestoreRecipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
-
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if not told.score_only:
-        training = _train(recipe, parts, facts)
-        return model_folder.score_table(_finish(recipe, parts, facts, training)["test"])
-    on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-    score = _score(recipe, parts, facts, on_record["training"])
-    check_on_record(score, on_record, "value", SAME)
-    return model_folder.score_table(score["test"])
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

@@ -1,14 +1,8 @@
-"""The command line of every recipe of kind `retrieve`: train, score, write the folder.
+"""What every recipe of kind `retrieve` does: train, score, write the folder."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +12,8 @@ from torch.nn import functional
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import network_input, on_grid
-from dicom_ai_node.training.command import asked, check_on_record
-from dicom_ai_node.training.fit import Plan
+from dicom_ai_node.training.command import Course, Scores, Work, run
+from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_embedding import fit_embedding
 from dicom_ai_node.training.grid import Facts
 from dicom_ai_node.training.neighbours import (
@@ -30,6 +24,7 @@ from dicom_ai_node.training.neighbours import (
 )
 from dicom_ai_node.training.picture import Picture, PictureParts
 from dicom_ai_node.training.ranking import Labels, Probabilities, interval
+from dicom_ai_node.training.scores import row_of
 
 NEAREST = 5
 THUMBNAIL_PX = 20
@@ -37,8 +32,6 @@ THUMBNAIL_PX = 20
 
 SAME = 2e-3
 """How far a score that is measured again may lie from the one on record."""
-
-Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +114,8 @@ def _row(values: NDArray[np.float64], labels: Labels, groups: Sequence[str]) -> 
     def mean(found: Probabilities, _labels: Labels) -> float:
         return float(found.mean())
 
-    low, high = interval(mean, values[:, None], labels, groups)
-    return {
-        "value": round(float(values.mean()), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "cases": len(values),
-    }
+    drawn = interval(mean, values[:, None], labels, groups)
+    return row_of(float(values.mean()), drawn, len(values))
 
 
 def _mean_over_classes(values: NDArray[np.float64], labels: Labels) -> float:
@@ -136,9 +124,9 @@ def _mean_over_classes(values: NDArray[np.float64], labels: Labels) -> float:
     return float(np.mean([found.mean() for found in means if found.size]))
 
 
-def _train(recipe: EmbeddingRecipe, parts: PictureParts, facts: Facts) -> Mapping[str, Any]:
-    torch.manual_seed(recipe.plan.seed)
-    network = model_folder.new_network(recipe.folder)
+def _fit(work: Work[EmbeddingRecipe, PictureParts]) -> Fitted:
+    parts, facts = work.parts, work.facts
+    network = model_folder.new_network(work.recipe.folder)
     inputs = inputs_of(parts.training, facts)[:, 0]
     examples = [(image, p.label) for image, p in zip(inputs, parts.training, strict=True)]
     seen, labels = inputs_of(parts.validation, facts), _labels(parts.validation)
@@ -148,31 +136,7 @@ def _train(recipe: EmbeddingRecipe, parts: PictureParts, facts: Facts) -> Mappin
         likeness = likeness_by_angle(vectors_of(candidate, seen))
         return _mean_over_classes(precisions(likeness, labels, groups, NEAREST), labels)
 
-    fitted = fit_embedding(network, examples, judge, recipe.plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": recipe.plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": recipe.plan.seed,
-        "torch": torch.__version__,
-    }
-
-
-def _score(
-    recipe: EmbeddingRecipe, parts: PictureParts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "training": dict(training),
-        "validation": scores_of(network, parts.validation, facts, recipe.classes),
-        "test": scores_of(network, parts.test, facts, recipe.classes),
-    }
+    return fit_embedding(network, examples, judge, work.plan)
 
 
 def golden_of(
@@ -186,27 +150,24 @@ def golden_of(
     return image, vector.astype(np.float32)
 
 
-def main(recipe: EmbeddingRecipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
+def _golden(work: Work[EmbeddingRecipe, PictureParts], network: nn.Module) -> None:
+    image, vector = golden_of(network, work.parts.test, work.facts)
+    model_folder.write_golden(work.recipe.folder, image=image.numpy(), embedding=vector)
 
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if told.score_only:
-        on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-        score = _score(recipe, parts, facts, on_record["training"])
-        check_on_record(score, on_record, "value", SAME)
-        return model_folder.score_table(score["test"])
-    training = _train(recipe, parts, facts)
-    network = model_folder.shipped_network(recipe.folder)
-    model_folder.write_golden_vector(recipe.folder, *golden_of(network, parts.test, facts))
-    score = _score(recipe, parts, facts, training)
-    model_folder.write_score(recipe.folder, score)
-    model_folder.write_checksums(recipe.folder)
-    return model_folder.score_table(score["test"])
+
+COURSE: Course[EmbeddingRecipe, PictureParts] = Course(
+    fit=_fit,
+    golden=_golden,
+    settle=lambda work, network: {
+        "validation": scores_of(network, work.parts.validation, work.facts, work.recipe.classes)
+    },
+    score=lambda work, network, _: scores_of(
+        network, work.parts.test, work.facts, work.recipe.classes
+    ),
+    same=SAME,
+)
+
+
+def main(recipe: EmbeddingRecipe, arguments: Sequence[str] | None = None) -> str:
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

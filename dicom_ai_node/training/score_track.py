@@ -15,6 +15,7 @@ from dicom_ai_node.neural.pose import LEAST_AGREE, moved, points_on, pose
 from dicom_ai_node.training.cine import STEP_MS, Motion
 from dicom_ai_node.training.fit_track import features_of
 from dicom_ai_node.training.ranking import INTERVAL, RESAMPLES, SEED
+from dicom_ai_node.training.scores import row_of
 
 ASTRAY_PX = 5.0
 """Further from the truth, a place is another place."""
@@ -179,12 +180,7 @@ def with_interval(values: Sequence[NDArray[np.float64]], measure: Measure) -> di
         for _ in range(RESAMPLES)
     ]
     low, high = np.percentile(drawn, INTERVAL)
-    return {
-        "value": round(measure(there), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
-        "cases": len(there),
-    }
+    return row_of(measure(there), (float(low), float(high)), len(there))
 
 
 def mean(values: Sequence[NDArray[np.float64]]) -> float:

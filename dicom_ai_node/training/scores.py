@@ -63,6 +63,17 @@ def interval_of_mean(values: Sequence[float], groups: Sequence[str]) -> tuple[fl
     return float(low), float(high)
 
 
+def row_of(value: float, interval: tuple[float, float], cases: int) -> dict[str, float]:
+    """Return one score with its 95 % interval, as `docs/score.json` holds it."""
+    low, high = interval
+    return {
+        "value": round(value, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "cases": cases,
+    }
+
+
 def summary(values: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
     """Return mean, its 95 % interval, sd, median, smallest and largest of one score.
 

@@ -1,14 +1,8 @@
-"""The command line of every recipe of kind `track`: train, calibrate, score, write the folder.
+"""What every recipe of kind `track` does: train, calibrate, score, write the folder."""
 
-python dicom_ai_node/bundles/NAME/configs/train.py --data FOLDER [--minutes N] [--score-only]
-"""
-
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +13,8 @@ from dicom_ai_node.neural.pose import largest_part, points_on
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.cine import breathing, cine, path_px
-from dicom_ai_node.training.command import asked, check_on_record
-from dicom_ai_node.training.fit import Plan
+from dicom_ai_node.training.command import Course, Scores, Work, run
+from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_track import (
     Still,
     fit_track,
@@ -147,7 +141,7 @@ def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
     return rows
 
 
-def summary(rows: Rows) -> dict[str, dict[str, float]]:
+def summary(rows: Rows) -> Scores:
     """Return every score with its interval; of errors in pixels also the 95th percentile."""
     found = {}
     # What is ours comes before what it is compared with.
@@ -163,8 +157,8 @@ def summary(rows: Rows) -> dict[str, dict[str, float]]:
     return found
 
 
-def _train(recipe: TrackRecipe, parts: Parts, facts: Facts) -> Mapping[str, Any]:
-    torch.manual_seed(recipe.plan.seed)
+def _fit(work: Work[TrackRecipe, Parts]) -> Fitted:
+    recipe, parts, facts = work.recipe, work.parts, work.facts
     network = model_folder.new_network(recipe.folder)
     rules, count = rules_of(facts), facts["settings"]["features"]
     stills = [on_grid(case, facts) for case in parts.training]
@@ -183,70 +177,38 @@ def _train(recipe: TrackRecipe, parts: Parts, facts: Facts) -> Mapping[str, Any]
         ]
         return found_again(candidate, pairs, count, rules) + 0.5 * float(np.mean(overlaps))
 
-    fitted = fit_track(network, stills, count, rules, judge, recipe.plan)
-    model_folder.write_weights(recipe.folder, fitted.network)
-    return {
-        "cases": len(parts.training),
-        "steps": fitted.steps,
-        "batch": recipe.plan.batch,
-        "minutes": round(fitted.minutes, 1),
-        "seed": recipe.plan.seed,
-        "torch": torch.__version__,
-    }
+    return fit_track(network, stills, count, rules, judge, work.plan)
 
 
 def _made(recipe: TrackRecipe, cases: Sequence[Case], facts: Facts) -> list[MadeCine]:
     return [made(case, facts, seed) for seed, case in enumerate(recipe.cines(cases))]
 
 
-def _calibrate(recipe: TrackRecipe, parts: Parts, facts: Facts) -> Facts:
-    network = model_folder.shipped_network(recipe.folder)
-    found = certainty_of(network, _made(recipe, parts.validation, facts), facts)
-    for name, value in found.items():
-        model_folder.write_number(recipe.folder, name, value)
-    return model_folder.facts_of(recipe.folder)
+def _calibrate(work: Work[TrackRecipe, Parts], network: nn.Module) -> None:
+    cines = _made(work.recipe, work.parts.validation, work.facts)
+    for name, value in certainty_of(network, cines, work.facts).items():
+        model_folder.write_number(work.recipe.folder, name, value)
 
 
-def _score(
-    recipe: TrackRecipe, parts: Parts, facts: Facts, training: Mapping[str, Any]
-) -> dict[str, Any]:
-    network = model_folder.shipped_network(recipe.folder)
-    weights = (recipe.folder / model_folder.WEIGHTS).read_bytes()
-    return {
-        "model": facts["name"],
-        "version": facts["version"],
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "training": dict(training),
-        "validation": summary(_rows(network, _made(recipe, parts.validation, facts), facts)),
-        "test": summary(_rows(network, _made(recipe, parts.test, facts), facts)),
-    }
+def _golden(work: Work[TrackRecipe, Parts], network: nn.Module) -> None:
+    cines = _made(work.recipe, work.parts.validation, work.facts)
+    model_folder.write_golden(work.recipe.folder, **golden_of(network, cines, work.facts))
+
+
+def _scored(work: Work[TrackRecipe, Parts], network: nn.Module, cases: Sequence[Case]) -> Scores:
+    return summary(_rows(network, _made(work.recipe, cases, work.facts), work.facts))
+
+
+COURSE: Course[TrackRecipe, Parts] = Course(
+    fit=_fit,
+    calibrate=_calibrate,
+    golden=_golden,
+    settle=lambda work, network: {"validation": _scored(work, network, work.parts.validation)},
+    score=lambda work, network, _: _scored(work, network, work.parts.test),
+    same=SAME,
+)
 
 
 def main(recipe: TrackRecipe, arguments: Sequence[str] | None = None) -> str:
-    """Run a recipe and return its score table.
-
-    Raises
-    ------
-    SystemExit
-        With `--score-only`, if the shipped weights do not give the scores on record.
-    """
-    told = asked(recipe.folder, recipe.plan.minutes, arguments)
-    recipe = replace(recipe, plan=replace(recipe.plan, minutes=told.minutes))
-    facts = model_folder.facts_of(recipe.folder)
-    parts = recipe.read(told.data)
-    if told.score_only:
-        on_record = json.loads((recipe.folder / "docs/score.json").read_text())
-        score = _score(recipe, parts, facts, on_record["training"])
-        check_on_record(score, on_record, "value", SAME)
-        return model_folder.score_table(score["test"])
-    training = _train(recipe, parts, facts)
-    facts = _calibrate(recipe, parts, facts)
-    network = model_folder.shipped_network(recipe.folder)
-    golden = golden_of(network, _made(recipe, parts.validation, facts), facts)
-    path = recipe.folder / "golden/golden.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, allow_pickle=False, **golden)
-    score = _score(recipe, parts, facts, training)
-    model_folder.write_score(recipe.folder, score)
-    model_folder.write_checksums(recipe.folder)
-    return model_folder.score_table(score["test"])
+    """Run a recipe and return its score table, see `command.run`."""
+    return run(recipe, COURSE, arguments)

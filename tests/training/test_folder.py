@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,7 +53,7 @@ def test_only_networks_of_monai_are_built(folder: Path) -> None:
 def test_checksums_cover_what_decides_the_result_and_nothing_else(folder: Path) -> None:
     """Card and score may be improved without making another model of it."""
     model_folder.write_weights(folder, model_folder.new_network(folder))
-    model_folder.write_golden(folder, torch.zeros((2, 2)), torch.ones((2, 2)).byte().numpy())
+    model_folder.write_golden(folder, image=np.zeros((2, 2)), labels=np.ones((2, 2)))
     model_folder.write_checksums(folder)
     lines = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
     assert [name for _, name in lines] == [
