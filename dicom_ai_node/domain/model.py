@@ -6,7 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import FindingClass, Segment
+from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.rule import Condition
 from dicom_ai_node.domain.uids import Sha256, derive_uid
 
@@ -202,6 +204,21 @@ class ModelFacts:
             return ""
         given = ", ".join(sorted(names)) or "none"
         return f"{self.name} takes the inputs {', '.join(self.inputs)}, not {given}"
+
+    def only_frames(self, inputs: Mapping[str, Image]) -> Frames:
+        """Return the one input of a model that looks at images.
+
+        Raises
+        ------
+        TaskFailed
+            If there is not exactly one, or it is a volume.
+        """
+        if len(inputs) != 1:
+            raise TaskFailed(f"{self.name} looks at one input, {len(inputs)} were given")
+        (image,) = inputs.values()
+        if not isinstance(image, Frames):
+            raise TaskFailed(f"{self.name} looks at images, a volume was given")
+        return image
 
     @property
     def device_uid(self) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
 from dicom_ai_node.domain.findings import Classification, Findings, OperatingPoint
-from dicom_ai_node.domain.image import Frames, Image
+from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
@@ -98,11 +98,7 @@ class Classify:
         OutOfResources
             If there is no memory even for a single frame.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} classifies one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        if not isinstance(image, Frames):
-            raise TaskFailed(f"{self._facts.name} classifies images, a volume was given")
+        image = self._facts.only_frames(inputs)
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
         probabilities, remarks = self._ladder.climb(
             tuple(items.shape), lambda rung: self._probabilities(items, rung.batch)

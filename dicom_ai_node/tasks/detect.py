@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dicom_ai_node.domain.boxes import BORDERS, Candidate, candidates
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
 from dicom_ai_node.domain.findings import Box, Detection, Findings
-from dicom_ai_node.domain.image import Frames, Image, SourceFrame
+from dicom_ai_node.domain.image import Image, SourceFrame
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
@@ -108,11 +108,7 @@ class Detect:
         OutOfResources
             If there is no memory even for a single frame.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} looks at one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        if not isinstance(image, Frames):
-            raise TaskFailed(f"{self._facts.name} looks at images, a volume was given")
+        image = self._facts.only_frames(inputs)
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
         inside = (image.array.shape[1], image.array.shape[2])
         proposed, remarks = self._ladder.climb(

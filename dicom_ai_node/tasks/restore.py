@@ -104,11 +104,7 @@ class Restore:
         OutOfResources
             If there is no memory even for a single frame.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} restores one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        if not isinstance(image, Frames):
-            raise TaskFailed(f"{self._facts.name} restores images, a volume was given")
+        image = self._facts.only_frames(inputs)
         base = np.stack([enlarged(frame, self._settings.factor) for frame in image.array])
         changes, remarks = self._changes(image, base)
         valid = _valid(image, self._settings.factor)

@@ -76,11 +76,7 @@ class Retrieve:
         OutOfResources
             If there is no memory even for a single frame.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} looks at one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        if not isinstance(image, Frames):
-            raise TaskFailed(f"{self._facts.name} looks at images, a volume was given")
+        image = self._facts.only_frames(inputs)
         looked_at = thinned(image, self._settings.most_frames)
         items = torch.from_numpy(padded(scaled(looked_at, self._facts), self._facts))[:, None]
         vector, remarks = self._ladder.climb(

@@ -113,11 +113,7 @@ class SegmentInstances:
         OutOfResources
             If there is no memory even for the smallest batch.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} looks at one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        if not isinstance(image, Frames):
-            raise TaskFailed(f"{self._facts.name} looks at images, a volume was given")
+        image = self._facts.only_frames(inputs)
         self._check_spacing(image)
         items = torch.from_numpy(padded(self._scaled(image), self._facts))[:, None]
         probabilities, remarks = self._ladder.climb(

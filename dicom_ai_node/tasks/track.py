@@ -156,10 +156,8 @@ class Track:
         OutOfResources
             If there is no memory even for a single frame.
         """
-        if len(inputs) != 1:
-            raise TaskFailed(f"{self._facts.name} follows in one input, {len(inputs)} were given")
-        (image,) = inputs.values()
-        if not isinstance(image, Frames) or len(image.array) < 2:  # noqa: PLR2004
+        image = self._facts.only_frames(inputs)
+        if len(image.array) < 2:  # noqa: PLR2004
             raise TaskFailed(f"{self._facts.name} follows through frames, there is only one image")
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
         said = options.get("start")

@@ -221,9 +221,10 @@ def test_only_a_cine_can_be_followed_through() -> None:
     volume = Volume(
         array=cine.array, geometry=Geometry(np.eye(4), (5, 60, 80), ""), unit="1", sources=()
     )
-    for image in (still, volume):
-        with pytest.raises(TaskFailed, match="only one image"):
-            _task()({"image": image}, {})
+    with pytest.raises(TaskFailed, match="only one image"):
+        _task()({"image": still}, {})
+    with pytest.raises(TaskFailed, match="a volume was given"):
+        _task()({"image": volume}, {})
     with pytest.raises(TaskFailed, match="2 were given"):
         _task()({"a": cine, "b": cine}, {})
 
