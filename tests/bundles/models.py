@@ -4,9 +4,16 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+import torch
+from torch import nn
+
+from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.infer.networks import network
+from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.detect import BoxRecipe
-from dicom_ai_node.training.folder import facts_of
 from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
 from dicom_ai_node.training.restore import RestoreRecipe
@@ -15,14 +22,38 @@ from dicom_ai_node.training.retrieve import EmbeddingRecipe
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.yaml"))
-SEGMENTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment"]
-PAIRS = [name for name in NAMES if "inputs" in facts_of(BUNDLES / name)]
+SEGMENTERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "segment"]
+PAIRS = [name for name in NAMES if "inputs" in model_folder.facts_of(BUNDLES / name)]
 """Models that look at several series; each has a recipe of its own form."""
-DETECTORS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "detect"]
-COUNTERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "segment_instances"]
-ENCODERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "retrieve"]
-CLASSIFIERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "classify"]
-RESTORERS = [name for name in NAMES if facts_of(BUNDLES / name)["kind"] == "restore"]
+DETECTORS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "detect"]
+COUNTERS = [
+    name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "segment_instances"
+]
+ENCODERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "retrieve"]
+CLASSIFIERS = [
+    name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "classify"
+]
+RESTORERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "restore"]
+
+CATALOG = Catalog([BUNDLES])
+needs_material = pytest.mark.skipif(
+    not (MATERIAL / "train").is_dir(), reason="the training material is not here"
+)
+
+
+def facts_of(name: str) -> ModelFacts:
+    """Return the facts as the node reads them: an unknown key or a wrong code raises."""
+    return CATALOG.facts(name)
+
+
+def spoilt_network(facts: ModelFacts) -> nn.Module:
+    """Return the network of a model with other weights: what must not pass for the model."""
+    spoilt = network(facts)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weights in spoilt.parameters():
+            weights.mul_(1 + 0.5 * torch.randn_like(weights))
+    return spoilt
 
 
 def module_of(name: str) -> ModuleType:

@@ -10,9 +10,7 @@ from pydicom.sr._concepts_dict import concepts
 
 from dicom_ai_node.domain.errors import ModelUnusable
 from dicom_ai_node.domain.image import Frames, SourceFrame
-from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.uids import SOPInstanceUID
-from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
@@ -20,13 +18,17 @@ from dicom_ai_node.infer.resample import placed
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import logits_of, main, network_input
 from dicom_ai_node.training.picture import Picture, PictureParts
-from tests.bundles.models import BUNDLES, CLASSIFIERS, MATERIAL, class_recipe_of
-
-CATALOG = Catalog([BUNDLES])
-EVERY_CLASSIFIER = pytest.mark.parametrize("name", CLASSIFIERS)
-needs_material = pytest.mark.skipif(
-    not (MATERIAL / "train").is_dir(), reason="the training material is not here"
+from tests.bundles.models import (
+    BUNDLES,
+    CLASSIFIERS,
+    MATERIAL,
+    class_recipe_of,
+    facts_of,
+    needs_material,
+    spoilt_network,
 )
+
+EVERY_CLASSIFIER = pytest.mark.parametrize("name", CLASSIFIERS)
 
 BEYOND_THE_DICTIONARY = {
     "233604007": "Pneumonia",
@@ -35,17 +37,6 @@ BEYOND_THE_DICTIONARY = {
     "127024001": "Neoplasm of pituitary gland",
 }
 """Concepts of SNOMED CT that no context group of PS3.16 holds, checked by a person."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Compute as the recipes do."""
-    torch.set_num_threads(1)
-
-
-def facts_of(name: str) -> ModelFacts:
-    """Return the facts as the node reads them: an unknown key or a wrong code raises."""
-    return CATALOG.facts(name)
 
 
 @cache
@@ -96,13 +87,8 @@ def test_the_golden_case_is_one_the_model_is_not_sure_of(name: str) -> None:
 def test_weights_that_were_changed_fail_the_golden_case(name: str) -> None:
     """The golden case is not one that anything would pass."""
     facts = facts_of(name)
-    spoilt = network(facts)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for weights in spoilt.parameters():
-            weights.mul_(1 + 0.5 * torch.randn_like(weights))
     with pytest.raises(ModelUnusable, match="golden"):
-        check_golden(facts, task_of(facts, spoilt))
+        check_golden(facts, task_of(facts, spoilt_network(facts)))
 
 
 @EVERY_CLASSIFIER

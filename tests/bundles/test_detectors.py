@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dicom_ai_node.domain.boxes import Corners, iou
 from dicom_ai_node.domain.errors import ModelUnusable
-from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
-from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
@@ -21,29 +18,22 @@ from dicom_ai_node.samples.images import cr_chest
 from dicom_ai_node.training.boxed import BoxParts
 from dicom_ai_node.training.detect import main
 from tests import phantoms
-from tests.bundles.models import BUNDLES, DETECTORS, MATERIAL, box_recipe_of
-
-CATALOG = Catalog([BUNDLES])
-EVERY_DETECTOR = pytest.mark.parametrize("name", DETECTORS)
-needs_material = pytest.mark.skipif(
-    not (MATERIAL / "train").is_dir(), reason="the training material is not here"
+from tests.bundles.models import (
+    BUNDLES,
+    DETECTORS,
+    MATERIAL,
+    box_recipe_of,
+    facts_of,
+    needs_material,
+    spoilt_network,
 )
+
+EVERY_DETECTOR = pytest.mark.parametrize("name", DETECTORS)
 RADIOLOGIST = {
     "Right lung": Corners(15.6, 27.1, 430.3, 238.6),
     "Left lung": Corners(9.0, 249.1, 441.6, 454.9),
 }
 """The boxes that a radiologist drew on the chest X-ray of our samples."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Compute as the recipes do."""
-    torch.set_num_threads(1)
-
-
-def facts_of(name: str) -> ModelFacts:
-    """Return the facts as the node reads them: an unknown key or a wrong code raises."""
-    return CATALOG.facts(name)
 
 
 @cache
@@ -63,13 +53,8 @@ def test_the_golden_boxes_come_out_as_they_did_at_release(name: str) -> None:
 def test_weights_that_were_changed_fail_the_golden_case(name: str) -> None:
     """The golden case is not one that anything would pass."""
     facts = facts_of(name)
-    spoilt = network(facts)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for weights in spoilt.parameters():
-            weights.mul_(1 + 0.5 * torch.randn_like(weights))
     with pytest.raises(ModelUnusable, match="golden"):
-        check_golden(facts, task_of(facts, spoilt))
+        check_golden(facts, task_of(facts, spoilt_network(facts)))
 
 
 @EVERY_DETECTOR

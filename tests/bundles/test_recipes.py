@@ -9,12 +9,16 @@ from scipy import ndimage
 
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.recipe import main
-from tests.bundles.models import MATERIAL, PAIRS, SEGMENTERS, module_of, recipe_of
+from tests.bundles.models import (
+    MATERIAL,
+    PAIRS,
+    SEGMENTERS,
+    module_of,
+    needs_material,
+    recipe_of,
+)
 
 EVERY_RECIPE = pytest.mark.parametrize("name", sorted(set(SEGMENTERS) - set(PAIRS)))
-needs_material = pytest.mark.skipif(
-    not (MATERIAL / "train").is_dir(), reason="the training material is not here"
-)
 _READ: dict[str, Parts] = {}
 
 

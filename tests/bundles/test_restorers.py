@@ -10,35 +10,25 @@ import torch
 
 from dicom_ai_node.domain.errors import ModelUnusable
 from dicom_ai_node.domain.image import Frames, SourceFrame
-from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.uids import SOPInstanceUID
-from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.pair import PairParts
 from dicom_ai_node.training.restore import golden_of
-from tests.bundles.models import BUNDLES, MATERIAL, RESTORERS, restore_recipe_of
-
-CATALOG = Catalog([BUNDLES])
-EVERY_RESTORER = pytest.mark.parametrize("name", RESTORERS)
-needs_material = pytest.mark.skipif(
-    not (MATERIAL / "train").is_dir(), reason="the training material is not here"
+from tests.bundles.models import (
+    BUNDLES,
+    MATERIAL,
+    RESTORERS,
+    facts_of,
+    needs_material,
+    restore_recipe_of,
 )
+
+EVERY_RESTORER = pytest.mark.parametrize("name", RESTORERS)
 FEW = 300_000
 """Parameters; a model that restores runs on every slice that comes."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Compute as the recipes do."""
-    torch.set_num_threads(1)
-
-
-def facts_of(name: str) -> ModelFacts:
-    """Return the facts as the node reads them: an unknown key or a wrong code raises."""
-    return CATALOG.facts(name)
 
 
 def test_there_are_restorers() -> None:

@@ -1,6 +1,6 @@
 """From files to findings: what comes out of a phantom can be foreseen to the pixel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import ConfigError, Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Box, Detection, Findings, Segmentation
 from dicom_ai_node.domain.image import Frames, Image, SourceFrame
+from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.reject import RejectCode
@@ -31,6 +32,18 @@ CT = phantoms.ct_values(12, 64, 48)
 """The ball of the CT phantom has 120 HU, which the model calls bright; the body has 40."""
 
 
+def _order(
+    facts: ModelFacts, options: Mapping[str, Option] | None = None, **inputs: Sequence[Path]
+) -> InferenceOrder:
+    return InferenceOrder(
+        kind=facts.kind,
+        model=facts.name,
+        model_digest=facts.digest,
+        inputs={name: tuple(paths) for name, paths in inputs.items()},
+        options=options or {},
+    )
+
+
 def _run(
     tmp_path: Path,
     series: list[Dataset] | Dataset,
@@ -39,13 +52,7 @@ def _run(
 ) -> Findings:
     threshold_model(tmp_path, **changes)
     facts = Catalog([tmp_path]).facts("bright_ct")
-    order = InferenceOrder(
-        kind="segment",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
-        options=options or {},
-    )
+    order = _order(facts, options, image=phantoms.write(series, tmp_path / "series"))
     task = task_of(facts, network(facts), "cpu")
     return run_inference(order, facts, task)
 
@@ -81,15 +88,8 @@ PET = phantoms.pet_values(12, 64, 48)
 def _run_pair(tmp_path: Path, inputs: Mapping[str, list[Dataset]], **changes: object) -> Findings:
     pair_model(tmp_path, **changes)
     facts = Catalog([tmp_path]).facts("bright_pair")
-    order = InferenceOrder(
-        kind="segment",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={
-            name: tuple(phantoms.write(series, tmp_path / name)) for name, series in inputs.items()
-        },
-        options={},
-    )
+    paths = {name: phantoms.write(series, tmp_path / name) for name, series in inputs.items()}
+    order = _order(facts, **paths)
     return run_inference(order, facts, task_of(facts, network(facts)))
 
 
@@ -254,13 +254,7 @@ def test_a_file_that_is_no_dicom_is_rejected_and_no_crash(tmp_path: Path) -> Non
     facts = Catalog([tmp_path]).facts("bright_ct")
     path = tmp_path / "text"
     path.write_text("ZZCANARY^PHI")
-    order = InferenceOrder(
-        kind="segment",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": (path,)},
-        options={},
-    )
+    order = _order(facts, image=(path,))
     with pytest.raises(Rejected) as caught:
         run_inference(order, facts, task_of(facts, network(facts), "cpu"))
     assert "ZZCANARY" not in str(caught.value)
@@ -270,13 +264,7 @@ def test_labels_of_another_shape_are_not_delivered(tmp_path: Path) -> None:
     """A task that resamples by itself is found out."""
     threshold_model(tmp_path)
     facts = Catalog([tmp_path]).facts("bright_ct")
-    order = InferenceOrder(
-        kind="segment",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": tuple(phantoms.write(phantoms.ct(), tmp_path / "series"))},
-        options={},
-    )
+    order = _order(facts, image=phantoms.write(phantoms.ct(), tmp_path / "series"))
 
     def cropped(inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         labels = np.zeros((2, 2, 2), np.uint8)
@@ -312,13 +300,7 @@ def _classified(
 ) -> Findings:
     class_model(tmp_path, **changes)
     facts = Catalog([tmp_path]).facts("bright_cxr")
-    order = InferenceOrder(
-        kind="classify",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
-        options=options or {},
-    )
+    order = _order(facts, options, image=phantoms.write(series, tmp_path / "series"))
     task = task_of(facts, network(facts), "cpu")
     return run_inference(order, facts, task)
 
@@ -400,13 +382,7 @@ def test_a_heat_map_of_another_grid_is_refused(tmp_path: Path) -> None:
             found, heat_map=HeatMap(array=np.zeros((1, 2, 2), np.float16), sources=(), of=0)
         )
 
-    order = InferenceOrder(
-        kind="classify",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": tuple(phantoms.write(phantoms.cr(), tmp_path / "series"))},
-        options={},
-    )
+    order = _order(facts, image=phantoms.write(phantoms.cr(), tmp_path / "series"))
     with pytest.raises(TaskFailed, match="did not explain the grid"):
         run_inference(order, facts, cropped)
 
@@ -438,13 +414,7 @@ def _followed(tmp_path: Path, cine: Dataset, start: str, **changes: Any) -> Find
     folder = track_model(tmp_path / "models", **changes)
     facts = Catalog([tmp_path / "models"]).facts(folder.name)
     paths = phantoms.write(cine, tmp_path / "series")
-    order = InferenceOrder(
-        kind=facts.kind,
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": paths},
-        options={"start": start},
-    )
+    order = _order(facts, {"start": start}, image=paths)
     return run_inference(order, facts, task_of(facts, network(facts)))
 
 
@@ -489,13 +459,7 @@ def test_a_start_outside_of_the_tissue_is_refused(tmp_path: Path) -> None:
 def _boxed(tmp_path: Path, series: Dataset, **options: Option) -> Findings:
     box_model(tmp_path)
     facts = Catalog([tmp_path]).facts("bright_boxes")
-    order = InferenceOrder(
-        kind="detect",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": tuple(phantoms.write(series, tmp_path / "series"))},
-        options=options,
-    )
+    order = _order(facts, options, image=phantoms.write(series, tmp_path / "series"))
     return run_inference(order, facts, task_of(facts, network(facts), "cpu"))
 
 
@@ -532,13 +496,7 @@ def test_a_task_that_names_frames_of_its_own_is_found_out(tmp_path: Path) -> Non
     """A box must lie on an image that was given."""
     box_model(tmp_path)
     facts = Catalog([tmp_path]).facts("bright_boxes")
-    order = InferenceOrder(
-        kind="detect",
-        model=facts.name,
-        model_digest=facts.digest,
-        inputs={"image": tuple(phantoms.write(phantoms.cr(), tmp_path / "series"))},
-        options={},
-    )
+    order = _order(facts, image=phantoms.write(phantoms.cr(), tmp_path / "series"))
     elsewhere = SourceFrame(SOPInstanceUID("1.2.3"))
     box = Box(of=0, probability=1.0, source=elsewhere, corners=Corners(0, 0, 1, 1))
     said = Detection(classes=facts.classes, boxes=(box,), threshold=0.5, sources=(elsewhere,))
