@@ -117,6 +117,9 @@ class Doorway:
         with self._changed:
             self._pending[guest] = None
             oldest = next(iter(self._pending)) if len(self._pending) > self.limits.pending else None
+            if oldest is not None:
+                # Now, for its thread may come later than the next guest, who would push out nobody.
+                del self._pending[oldest]
         if oldest is not None:
             oldest.hang_up()
 

@@ -14,6 +14,9 @@ from tests.receive.rawpeer import RawPeer, command, encoded, p_data, pdv, reques
 
 pytestmark = pytest.mark.fault
 
+PATIENCE_SECONDS = 15.0
+"""How long a busy machine may take for what an idle one does at once."""
+
 
 def _resident_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -28,6 +31,14 @@ def _echo_seconds(node: Node) -> float:  # noqa: F811
     return time.monotonic() - began
 
 
+def _is_closed(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        return sock.recv(100) == b""
+    except BlockingIOError:
+        return False
+
+
 def _seconds_until_closed(sock: socket.socket) -> float:
     began = time.monotonic()
     sock.settimeout(20)
@@ -37,15 +48,16 @@ def _seconds_until_closed(sock: socket.socket) -> float:
 
 
 def test_twenty_silent_clients_stop_nobody_and_are_thrown_out(start: Start) -> None:  # noqa: F811
-    """A C-ECHO answers within a second meanwhile, and their time runs out."""
-    node = start(request_seconds=1.5)  # noqa: F811
+    """A C-ECHO is answered while all of them still wait, and their time runs out."""
+    node = start(request_seconds=5)  # noqa: F811
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", node.port)))
             for _ in range(20)
         ]
-        assert _echo_seconds(node) < 1
-        assert max(map(_seconds_until_closed, silent)) < 6
+        _echo_seconds(node)
+        assert not any(_is_closed(sock) for sock in silent)
+        assert max(map(_seconds_until_closed, silent)) < PATIENCE_SECONDS
 
 
 def test_a_trickle_does_not_prolong_the_deadline(start: Start) -> None:  # noqa: F811
@@ -57,7 +69,7 @@ def test_a_trickle_does_not_prolong_the_deadline(start: Start) -> None:  # noqa:
             for byte in request():
                 peer.send(bytes([byte]))
                 time.sleep(0.1)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -81,7 +93,7 @@ def test_an_announced_length_costs_no_memory(
             peer.send(struct.pack(">BxL", 1, length) + request(calling=calling)[6:])
         time.sleep(0.3)
         assert _resident_mib() - before < 20
-        assert _echo_seconds(node) < 1
+        assert _echo_seconds(node) < PATIENCE_SECONDS
 
 
 def test_bytes_behind_a_lie_are_not_kept(node: Node) -> None:  # noqa: F811
@@ -99,18 +111,29 @@ def _threads() -> int:
     return int(Path("/proc/self/status").read_text().split("Threads:")[1].split()[0])
 
 
+def _settles_below(most: int, before: int) -> bool:
+    """Return whether no more than `most` threads are left, which need a moment to end."""
+    began = time.monotonic()
+    while _threads() - before >= most:
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def test_more_connections_than_places_push_out_the_oldest(start: Start) -> None:  # noqa: F811
-    """A thousand silent connections cost no more than the ones that fit, and an echo still works."""
-    node = start(pending=20)  # noqa: F811
+    """Three hundred silent connections cost what those cost that fit, and an echo still works."""
+    # Silence alone would end them only much later than anybody waits here.
+    node = start(pending=20, request_seconds=10 * PATIENCE_SECONDS)  # noqa: F811
     before = _threads()  # libraries of other tests have threads of their own
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", node.port)))
             for _ in range(300)
         ]
-        assert _echo_seconds(node) < 2
-        assert _seconds_until_closed(silent[0]) < 1
-    assert _threads() - before < 60
+        assert _echo_seconds(node) < PATIENCE_SECONDS
+        assert _seconds_until_closed(silent[0]) < PATIENCE_SECONDS
+        assert _settles_below(60, before)
 
 
 def test_associations_above_the_limit_are_rejected_for_now_and_all_recovers(start: Start) -> None:  # noqa: F811
@@ -124,7 +147,7 @@ def test_associations_above_the_limit_are_rejected_for_now_and_all_recovers(star
     began = time.monotonic()
     while node.listener._doorway.is_full and time.monotonic() - began < 5:
         time.sleep(0.05)
-    assert _echo_seconds(node) < 1
+    assert _echo_seconds(node) < PATIENCE_SECONDS
 
 
 def test_an_instance_of_500_mb_costs_no_memory(start: Start, tmp_path: Path) -> None:  # noqa: F811
@@ -178,7 +201,7 @@ def test_a_data_set_that_is_a_trap_is_refused_cheaply(node: Node, tail: bytes) -
     began = time.monotonic()
     with RawPeer(node.port).associate() as peer:
         assert peer.store(encoded(smallest()) + tail) == 0xC000
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < PATIENCE_SECONDS
         assert peer.store(encoded(smallest())) == 0x0000
     assert _resident_mib() - before < 200
     assert len(node.diary.refused) == 1
