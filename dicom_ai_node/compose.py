@@ -38,6 +38,7 @@ from dicom_ai_node.receive.dimse import DimseListener
 from dicom_ai_node.receive.peers import AllowedPeer
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.histories import Histories
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.patients import Patients
 from dicom_ai_node.store.places import Places
@@ -238,6 +239,7 @@ def work(config: NodeConfig) -> Work:
             routes=routes,
             accepts=lambda name, sop_class_uid: way[name].accepts(sop_class_uid),
             limit_seconds=config.infer.limit_seconds,
+            earlier_reports=Histories(the_ledger, the_blobs, patients(config)).reports_before,
         ),
         objects_in=objects_in,
         place=Places(the_ledger, the_blobs, patients(config)).enter,

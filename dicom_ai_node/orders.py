@@ -14,8 +14,8 @@ from dicom_ai_node.domain.orders import (
     inference_order,
 )
 from dicom_ai_node.domain.ports import Blobs, Ledger
-from dicom_ai_node.domain.rule import Route
-from dicom_ai_node.domain.uids import SOPClassUID
+from dicom_ai_node.domain.rule import COMPARE, Route
+from dicom_ai_node.domain.uids import Sha256, SOPClassUID
 
 LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
 
@@ -30,6 +30,7 @@ class OrderBook:
     routes: Sequence[Route]
     accepts: Callable[[str, SOPClassUID], bool]
     limit_seconds: float
+    earlier_reports: Callable[[Job], Sequence[Sha256]]
 
     def route(self, job: Job) -> Route:
         """Return the route of a job.
@@ -46,7 +47,9 @@ class OrderBook:
 
     def inference(self, job: Job) -> Attempt:
         """Return the attempt to run the model of `job` on its inputs."""
-        order = inference_order(job, self.route(job), self.blobs.path)
+        route = self.route(job)
+        earlier = self.earlier_reports(job) if route.options.get(COMPARE) else ()
+        order = inference_order(job, route, self.blobs.path, earlier)
         return self._attempt(job, "findings", order)
 
     def encoding(self, job: Job) -> Attempt:

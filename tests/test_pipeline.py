@@ -24,7 +24,7 @@ from dicom_ai_node.domain.errors import (
 from dicom_ai_node.domain.job import DeliveryState, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
-from dicom_ai_node.domain.orders import Attempt, EncodingOrder
+from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Input, Route, one_of
 from dicom_ai_node.domain.study import Arrival, Instance, Received, Series
@@ -94,6 +94,7 @@ class Hospital:
     archive: ScriptedSender = field(default_factory=ScriptedSender)
     routes: Sequence[Route] = (ROUTE,)
     placed: list[tuple[Job, Path]] = field(default_factory=list)
+    earlier: dict[str, Sequence[Sha256]] = field(default_factory=dict)
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __post_init__(self) -> None:
@@ -117,7 +118,7 @@ class Hospital:
             orders=OrderBook(
                 blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work",
                 routes=self.routes, accepts=lambda name, uid: senders[name].accepts(uid),
-                limit_seconds=60,
+                limit_seconds=60, earlier_reports=self._earlier,
             ),
             objects_in=self._objects, place=self._place, patience=lambda _: patience,
             limits=Limits(), now=self.now,
@@ -129,6 +130,9 @@ class Hospital:
 
     def now(self) -> datetime:
         return self.time
+
+    def _earlier(self, job: Job) -> Sequence[Sha256]:
+        return self.earlier.get(job.route, ())
 
     def arrive(self, *contents: bytes, series: str = "1.2", modality: str = "CT") -> list[Received]:
         """Store instances, one per content, and record them."""
@@ -640,6 +644,22 @@ def test_what_is_left_of_finished_jobs_is_removed(hospital: Hospital) -> None:
     hospital.settled(b"late")
     hospital.work.tidy()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_a_route_that_compares_is_given_the_earlier_reports(
+    hospital: Hospital, compares: bool
+) -> None:
+    """Their files; a route that does not ask is not given what is none of its business."""
+    hospital.routes = [replace(ROUTE, options={"compare_earlier": compares})]
+    hospital.earlier[ROUTE.name] = [Sha256("e" * 64)]
+    hospital.__post_init__()
+    hospital.settled()
+    hospital.infer()
+    (attempt,) = hospital.inference.started
+    assert isinstance(attempt.order, InferenceOrder)
+    assert attempt.order.compares is compares
+    assert attempt.order.earlier == (hospital.blobs.path(Sha256("e" * 64)),) * compares
 
 
 def test_a_declined_job_can_become_a_report(hospital: Hospital) -> None:

@@ -37,6 +37,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("mr-hippocampus", "hippocampus"),
     ("us-fetal-head-2nd", "fetal-head"),
     ("us-fetal-head-3rd", "fetal-head"),
+    ("us-fetal-head-grown", "fetal-head"),
     ("us-cine", "fetal-head"),
     ("cr-chest", "chest-x-ray"),
     ("cr-chest", "pneumonia"),

@@ -31,7 +31,8 @@ def mistakes(data: Mapping[str, Any]) -> Found:
             yield from _expression(route.get("if"), ("routes", index, "if"))
             yield from _inputs(route.get("inputs"), ("routes", index, "inputs"))
             yield from _outputs(route, ("routes", index, "write"))
-            yield from _report(route, ("routes", index, "report_declined"))
+            for key in ("report_declined", "compare_earlier"):
+                yield from _report(route, ("routes", index, key))
             for key in ("write", "to", "same"):
                 yield from _twice(route.get(key), ("routes", index, key))
 
@@ -56,9 +57,10 @@ def _outputs(route: Mapping[str, Any], path: Location) -> Found:
 
 
 def _report(route: Mapping[str, Any], path: Location) -> Found:
+    """Check that who wants to be told, or compared with the next time, writes a report."""
     write = route.get("write")
     asked = [write] if isinstance(write, str) else write
-    is_wanted = route.get("report_declined") is True
+    is_wanted = route.get(str(path[-1])) is True
     if is_wanted and isinstance(asked, list) and "structured_report" not in asked:
         yield path, "needs structured_report in `write`"
 

@@ -102,6 +102,10 @@ class RouteEntry(Section):
         default=False,
         description="where the model declines its input, a structured report says so",
     )
+    compare_earlier: bool = Field(
+        default=False,
+        description="measurements are compared with those of earlier studies of the same patient",
+    )
     write: Annotated[tuple[OutputName, ...], BeforeValidator(_write_list)] = Field(min_length=1)
     to: Annotated[tuple[DestinationName, ...], BeforeValidator(_write_list)] = Field(
         description="destinations; [] keeps the results inside"

@@ -18,6 +18,7 @@ from dicom_ai_node.config.sections import (
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.rule import (
+    COMPARE,
     SIMILAR,
     Absent,
     Between,
@@ -135,6 +136,8 @@ def _options(entry: RouteEntry) -> Mapping[str, Option]:
         options["guard"] = entry.guard
     if entry.report_declined:
         options["report_declined"] = True
+    if entry.compare_earlier:
+        options[COMPARE] = True
     return options
 
 

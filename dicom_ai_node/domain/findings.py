@@ -7,9 +7,13 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
+from dicom_ai_node.domain.course import Course
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap, Restoration
 from dicom_ai_node.domain.quality import ImageQuality
+
+_SIDES = frozenset({"7771000", "24028007", "51440002"})
+"""SNOMED CT left, right, both: the modifiers that say on which side a finding is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,22 @@ class Segment:
     modifier: Code | None = None
     site: Code | None = None
     colour_rgb: tuple[int, int, int] = (255, 196, 0)
+
+    @property
+    def tracking_id(self) -> str:
+        """What a person calls this structure in a list: `Fetal head 1`."""
+        return f"{self.label[:56]} {self.number}"
+
+    @property
+    def laterality(self) -> Code | None:
+        """On which side it is, if its modifier is a side."""
+        is_sided = self.modifier is not None and self.modifier.value in _SIDES
+        return self.modifier if is_sided else None
+
+    @property
+    def place(self) -> Code | None:
+        """Where a report says that it is: its site; what has a side is a site by itself."""
+        return self.site or (None if self.laterality is None else self.type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,4 +272,5 @@ class Findings:
     embedding: Embedding | None = None
     restoration: Restoration | None = None
     derived: DerivedPixels | None = None
+    courses: tuple[Course, ...] = ()
     notes: tuple[str, ...] = ()

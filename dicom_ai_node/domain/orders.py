@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dicom_ai_node.domain.errors import Ended, NodeError
 from dicom_ai_node.domain.job import Job, Result
-from dicom_ai_node.domain.rule import Option, Route
+from dicom_ai_node.domain.rule import COMPARE, Option, Route
 from dicom_ai_node.domain.uids import JobKey, Sha256
 
 
@@ -15,7 +15,8 @@ from dicom_ai_node.domain.uids import JobKey, Sha256
 class InferenceOrder:
     """All that a worker needs for one inference; small enough to travel to another machine.
 
-    `inputs` maps the name of an input to the blobs of its instances.
+    `inputs` maps the name of an input to the blobs of its instances; `earlier` are reports of
+    other studies of the same patient, for a route that compares.
     """
 
     kind: str
@@ -23,6 +24,12 @@ class InferenceOrder:
     model_digest: Sha256
     inputs: Mapping[str, tuple[Path, ...]]
     options: Mapping[str, Option]
+    earlier: tuple[Path, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether what is measured is to be compared with what was measured at earlier studies."""
+        return bool(self.options.get(COMPARE))
 
     @property
     def reports_declined(self) -> bool:
@@ -69,8 +76,16 @@ class Outcome:
     seconds: float = 0.0
 
 
-def inference_order(job: Job, route: Route, path_of: Callable[[Sha256], Path]) -> InferenceOrder:
-    """Return the order for the inference of `job`; `path_of` tells where a blob lies."""
+def inference_order(
+    job: Job,
+    route: Route,
+    path_of: Callable[[Sha256], Path],
+    earlier: Sequence[Sha256] = (),
+) -> InferenceOrder:
+    """Return the order for the inference of `job`; `path_of` tells where a blob lies.
+
+    `earlier` are reports of other studies of the same patient.
+    """
     inputs: dict[str, list[Path]] = {}
     for source in job.inputs:
         inputs.setdefault(source.name, []).append(path_of(source.sha256))
@@ -83,6 +98,7 @@ def inference_order(job: Job, route: Route, path_of: Callable[[Sha256], Path]) -
         model_digest=job.model_digest,
         inputs={name: tuple(paths) for name, paths in inputs.items()},
         options=options,
+        earlier=tuple(map(path_of, earlier)),
     )
 
 

@@ -48,22 +48,40 @@ class ReportedMeasurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportReference:
+    """By what a report is found again, PS3.3 C.17.2.3."""
+
+    study_instance_uid: StudyInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All numbers of one structured report, in the order in which it tells them.
 
     Attributes
     ----------
+    reference
+        Which report it is.
     studied_at
         When the patient was examined: the date of the study, or that of the report where it does
         not give one. Without a zone, as DICOM writes it; `None` if there is neither.
+    written_at
+        When the report itself was written, in the same way.
+    made_by
+        Manufacturer, model name and version of what made it, one after the other.
+    replaces
+        Reports that this one takes the place of, PS3.3 C.17.2 Predecessor Documents Sequence.
     left_out
         Sentences on numbers that are none, such as those without a unit. They quote nothing.
     """
 
-    sop_class_uid: SOPClassUID
-    sop_instance_uid: SOPInstanceUID
-    series_instance_uid: SeriesInstanceUID
-    study_instance_uid: StudyInstanceUID
+    reference: ReportReference
     studied_at: datetime | None
     measurements: tuple[ReportedMeasurement, ...]
+    written_at: datetime | None = None
+    made_by: str = ""
+    replaces: tuple[SOPInstanceUID, ...] = ()
     left_out: tuple[str, ...] = ()

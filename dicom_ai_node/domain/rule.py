@@ -10,6 +10,9 @@ Option: TypeAlias = str | int | float | bool
 SIMILAR = "similar"
 """The route of the node's own: it places every series among those that look like it."""
 
+COMPARE = "compare_earlier"
+"""The option of a route that asks for a comparison with earlier studies."""
+
 
 @dataclass(frozen=True, slots=True)
 class OneOf:

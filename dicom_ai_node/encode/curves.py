@@ -36,6 +36,10 @@ class Panel:
         (values,) places on the horizontal axis.
     missing
         What is the matter where the last line has no value.
+    spread
+        (values, 2) from where to where the values of the last line may lie, or `None`.
+    ticks
+        Places on the horizontal axis and what stands below them; round numbers if there are none.
     """
 
     title: str
@@ -44,6 +48,8 @@ class Panel:
     value_label: str
     lines: tuple[Line, ...]
     missing: str
+    spread: NDArray[np.float64] | None = None
+    ticks: tuple[tuple[float, str], ...] = ()
 
 
 def panels_of(findings: Findings) -> list[Panel]:

@@ -77,7 +77,7 @@ def tracking_uid(origin: Origin, segment: Segment) -> str:
 
 def tracking_id(segment: Segment) -> str:
     """Return what a person calls this structure in a list: `Fetal head 1`."""
-    return f"{segment.label[:56]} {segment.number}"
+    return segment.tracking_id
 
 
 def local_time(origin: Origin, source: Dataset) -> datetime:

@@ -54,7 +54,8 @@ class _Axes:
     """From values to pixels."""
 
     def __init__(self, panel: Panel) -> None:
-        values = np.concatenate([line.values for line in panel.lines])
+        spread = () if panel.spread is None else (panel.spread.ravel(),)
+        values = np.concatenate([*(line.values for line in panel.lines), *spread])
         known = values[np.isfinite(values)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         spare = max((high - low) * 0.08, 1e-3)
@@ -79,18 +80,37 @@ def _draw_panel(image: Image.Image, panel: Panel) -> None:
         y = axes.y(value)
         pen.line([_LEFT, y, right, y], fill=_GRID)
         pen.text((_LEFT - 10, y), f"{value:g}", fill=_TEXT, font=letters, anchor="rm")
-    for at in round_steps(axes.first, axes.last, 2 * TICKS):
+    for at, words in panel.ticks or _numbers(axes):
         x = axes.x(at)
         pen.line([x, bottom, x, bottom + 6], fill=_TEXT)
-        pen.text((x, bottom + 10), f"{at:g}", fill=_TEXT, font=letters, anchor="ma")
+        half = letters.getlength(words) / 2
+        inside = min(max(x, half), WIDTH_PX - half)
+        pen.text((inside, bottom + 10), words, fill=_TEXT, font=letters, anchor="ma")
     pen.rectangle([_LEFT, top, right, bottom], outline=_GRID)
     pen.text((_LEFT, 10), panel.title, fill=_TEXT, font=letters)
     pen.text((_LEFT - 10, top - 34), panel.value_label, fill=_TEXT, font=letters, anchor="ra")
     middle = (_LEFT + right) / 2
     pen.text((middle, PANEL_PX - 34), panel.at_label, fill=_TEXT, font=letters, anchor="ma")
+    _draw_spread(pen, axes, panel)
     for line in panel.lines:
         _draw_line(pen, axes, panel.at, line)
     _draw_names(pen, panel)
+
+
+def _numbers(axes: _Axes) -> list[tuple[float, str]]:
+    return [(at, f"{at:g}") for at in round_steps(axes.first, axes.last, 2 * TICKS)]
+
+
+def _draw_spread(pen: ImageDraw.ImageDraw, axes: _Axes, panel: Panel) -> None:
+    """Draw a bar with ends through every value that stands for several."""
+    for at, (low, high) in zip(
+        panel.at, () if panel.spread is None else panel.spread, strict=False
+    ):
+        if low < high:
+            x, top, bottom = axes.x(at), axes.y(high), axes.y(low)
+            pen.line([x, top, x, bottom], fill=_TEXT, width=2)
+            for y in (top, bottom):
+                pen.line([x - 8, y, x + 8, y], fill=_TEXT, width=2)
 
 
 def _draw_names(pen: ImageDraw.ImageDraw, panel: Panel) -> None:

@@ -28,8 +28,6 @@ from dicom_ai_node.encode.segments import found_segments, planes_with
 PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
 NORMAL = Code("17621005", "SCT", "Normal")
-_SIDES = frozenset({"7771000", "24028007", "51440002"})
-"""SNOMED CT left, right, both: the modifiers that say on which side a finding is."""
 _SEGMENTATIONS = ("segmentation", "segmentation_labelmap", "segmentation_fractional")
 """Which segmentation a report refers to, the first that there is."""
 
@@ -256,11 +254,9 @@ def tracking(origin: Origin, segment: Segment) -> sr.TrackingIdentifier:
 
 def sites(segment: Segment) -> list[sr.FindingSite]:
     """Return where a segment is, with its side if it has one."""
-    is_sided = segment.modifier is not None and segment.modifier.value in _SIDES
-    place = segment.site or (segment.type if is_sided else None)
-    if place is None:
+    if segment.place is None:
         return []
-    return [sr.FindingSite(place, laterality=segment.modifier if is_sided else None)]
+    return [sr.FindingSite(segment.place, laterality=segment.laterality)]
 
 
 def measured(item: Measurement, origin: Origin | None = None) -> sr.Measurement:

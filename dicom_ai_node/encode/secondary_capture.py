@@ -2,7 +2,7 @@
 
 A volume becomes one picture of the image on which most was found, X-rays and single images one
 each, a cine a cine (Multi-frame True Color). What was followed or measured over time is plotted
-in one more picture.
+in one more picture, and so is what has changed since earlier studies.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.pictures import Backdrop
 from dicom_ai_node.domain.ports import Origin
-from dicom_ai_node.encode.curves import panels_of
+from dicom_ai_node.encode.curves import Panel, panels_of
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
 from dicom_ai_node.encode.marks import Mark, marks_of
@@ -33,6 +33,7 @@ from dicom_ai_node.encode.provenance import add_loss, is_multiframe, source_imag
 from dicom_ai_node.encode.sides import add_laterality
 from dicom_ai_node.encode.tiles import is_on_slide
 from dicom_ai_node.encode.trails import Trail
+from dicom_ai_node.encode.trends import trends_of
 
 KIND = "secondary_capture"
 MOST_BYTES = 256 * 2**20
@@ -74,9 +75,11 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     size = displayed_size(rows, columns, pixel_aspect(where[0]))
     scene = _Scene(findings, origin, backdrop, index, marks_of(findings, origin), size)
     if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
-        return [_cine(scene, where), *_plots(scene, where[0], 1)]
+        plots = _plot(scene, where[0], 1, panels_of(scene.findings), "all frames")
+        return [_cine(scene, where), *plots, *_trend(scene, where[0], 1 + len(plots))]
     chosen = [_fullest(scene)] if are_placed(where) else list(range(min(len(where), MOST_STILLS)))
-    return [_still(scene, where[at], at, number) for number, at in enumerate(chosen)]
+    stills = [_still(scene, where[at], at, number) for number, at in enumerate(chosen)]
+    return [*stills, *_trend(scene, where[chosen[0]], len(stills))]
 
 
 def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
@@ -122,20 +125,26 @@ def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     return image
 
 
-def _plots(scene: _Scene, plane: Plane, number: int) -> list[Dataset]:
-    """Return one picture with all curves over time, none if there is no curve."""
-    panels = panels_of(scene.findings)
+def _trend(scene: _Scene, plane: Plane, number: int) -> list[Dataset]:
+    """Return one picture of what has changed since earlier studies, if there are any."""
+    return _plot(scene, plane, number, trends_of(scene.findings), "all studies")
+
+
+def _plot(
+    scene: _Scene, plane: Plane, number: int, panels: Sequence[Panel], over: str
+) -> list[Dataset]:
+    """Return one picture with all curves, none if there is no curve."""
     if not panels:
         return []
     model, frame = scene.origin.model, SourceFrame(plane.frame.sop_instance_uid, 0)
-    legend = legend_of(scene.findings, model, frame, "all frames")
+    legend = legend_of(scene.findings, model, frame, over)
     sheet = _sheet(scene, 0)
     sheet = replace(sheet, size=plot_size(panels))
     sheet = replace(sheet, legend_lines=lines_of(sheet.size, legend))
     image = _image(scene, plane, SecondaryCaptureImageStorage, number)
     image.PatientOrientation = None
     image.SourceImageSequence = source_images([plane.header])
-    image.DerivationDescription = "AI result plotted over time, not for measurement"
+    image.DerivationDescription = f"AI result plotted over {over}, not for measurement"
     _add_pixels(image, draw_plot(sheet, panels, legend)[None])
     return [image]
 

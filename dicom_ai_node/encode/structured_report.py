@@ -18,6 +18,7 @@ from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import reference, request_attributes
 from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
+from dicom_ai_node.encode.report_courses import course_groups, earlier_evidence
 from dicom_ai_node.encode.report_groups import Group, groups
 from dicom_ai_node.encode.report_quality import SCHEME, own_codes, quality_groups
 from dicom_ai_node.encode.report_tracks import others, track_groups
@@ -65,10 +66,10 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
         [*origin.sources, *objects], content, study_instance_uid=report.StudyInstanceUID
     )
     report.CurrentRequestedProcedureEvidenceSequence = here
-    if elsewhere:
-        report.PertinentOtherEvidenceSequence = elsewhere
+    if pertinent := earlier_evidence(findings, elsewhere):
+        report.PertinentOtherEvidenceSequence = pertinent
     schemes = {item.concept.scheme_designator for item in findings.measurements}
-    if findings.quality is not None or SCHEME in schemes:
+    if findings.quality is not None or findings.courses or SCHEME in schemes:
         report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
         report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)
@@ -100,8 +101,8 @@ def _groups(findings: Findings, origin: Origin) -> list[Group]:
     ]
     left = others(findings)
     if left is None or (told and left.segmentation is None and not left.measurements):
-        return [*told, *quality]
-    return [*told, *groups(left, origin), *quality]
+        return [*told, *course_groups(findings, origin), *quality]
+    return [*told, *groups(left, origin), *course_groups(findings, origin), *quality]
 
 
 def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:

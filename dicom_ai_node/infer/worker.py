@@ -21,6 +21,7 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.infer.courses import compared
 from dicom_ai_node.infer.golden import check_golden
 from dicom_ai_node.infer.guard import Guard
 from dicom_ai_node.infer.kinds import task_of
@@ -103,13 +104,14 @@ class Worker:
             raise TaskFailed("an inference worker was given something else to do")
         try:
             loaded = self._for(order)
-            return run_inference(
+            found = run_inference(
                 order,
                 loaded.facts,
                 loaded.task,
                 loaded.guard,
                 max_pixels_bytes=self._max_pixels_bytes,
             )
+            return compared(found, order, loaded.facts)
         except torch.OutOfMemoryError as full:
             raise OutOfResources(f"{order.model}: no memory left on {self._device}") from full
         except torch.AcceleratorError as broken:

@@ -1,6 +1,7 @@
 """The samples that are looked at one by one: X-ray and ultrasound."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from dicom_ai_node.samples.headers import grey, header
 
 CINE_FRAMES, CINE_FRAME_MS = 24, 40.0
 CINE_SWAY_PX, CINE_SWAYS, CINE_DRIFT_PX = 10.0, 2.5, 6.0
+GROWN_BY, GROWN_DAYS = 1.2, 28
+"""About what a head grows in four weeks of the second trimester."""
 
 _MM_PER_PX: Mapping[str, tuple[float, float]] = {
     "us-fetal-head-2nd": (0.136595851666 * 540 / 173, 0.136595851666 * 800 / 256),
@@ -54,6 +57,25 @@ def fetal_head(name: str) -> list[FileDataset]:
     ds = header(name, UltrasoundImageStorage, "US")
     grey(ds, _png(name), bits=8)
     _ultrasound_facts(ds, _MM_PER_PX[name])
+    return [ds]
+
+
+def grown_head() -> list[FileDataset]:
+    """Return the second-trimester head as it would look after `GROWN_DAYS`: every length longer.
+
+    The same pixels with another calibration: of the same patient, and by how much the head has
+    grown is known exactly.
+    """
+    name = "us-fetal-head-2nd"
+    ds = header("us-fetal-head-grown", UltrasoundImageStorage, "US")
+    grey(ds, _png(name), bits=8)
+    row, column = _MM_PER_PX[name]
+    _ultrasound_facts(ds, (row * GROWN_BY, column * GROWN_BY))
+    ds.SeriesDescription = "MADE: A HEAD THAT HAS GROWN BY A KNOWN AMOUNT"
+    first = header(name, UltrasoundImageStorage, "US")
+    ds.PatientName, ds.PatientID = first.PatientName, first.PatientID
+    at = datetime.strptime(str(first.StudyDate), "%Y%m%d") + timedelta(days=GROWN_DAYS)  # noqa: DTZ007
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = f"{at:%Y%m%d}"
     return [ds]
 
 

@@ -100,6 +100,15 @@ SAMPLES: tuple[Sample, ...] = (
         truth="head circumference 270.34 mm",
     ),
     Sample(
+        name="us-fetal-head-grown",
+        title="Ultrasound, made: the head of us-fetal-head-2nd 28 days later, lengths times 1.2",
+        modality="US",
+        source="HC18, 297_HC",
+        licence="CC BY 4.0",
+        make=images.grown_head,
+        truth="head circumference 209.87 mm, 34.98 mm more than in us-fetal-head-2nd",
+    ),
+    Sample(
         name="us-cine",
         title="Ultrasound cine, made: one fetal head moved by a known path",
         modality="US",

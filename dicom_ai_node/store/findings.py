@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -100,6 +101,7 @@ def _writer(arrays: dict[str, NDArray[Any]]) -> cattrs.Converter:
     converter.register_unstructure_hook_func(_is_array, put)
     converter.register_unstructure_hook(Code, list)
     converter.register_unstructure_hook(SourceFrame, _frame)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
     return converter
 
 
@@ -108,6 +110,7 @@ def _reader(arrays: Mapping[str, NDArray[Any]]) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_structure_hook_func(_is_array, lambda name, _: arrays[name])
     converter.register_structure_hook(Code, lambda parts, _: Code(*parts))
+    converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
     converter.register_structure_hook(SourceFrame, lambda parts, _: SourceFrame(*parts))
     return converter
 

@@ -5,15 +5,23 @@ from dicom_ai_node.store.ledger_arrivals import Arrivals
 from dicom_ai_node.store.ledger_deliveries import ResultsUnderWay
 from dicom_ai_node.store.ledger_forget import Forgetting
 from dicom_ai_node.store.ledger_jobs import JobsAtWork
+from dicom_ai_node.store.ledger_patients import SamePatient
 from dicom_ai_node.store.ledger_people import People
 from dicom_ai_node.store.ledger_series import SeriesInWaiting
 from dicom_ai_node.store.ledger_similar import LooksAlike
 
 
 class SqlLedger(
-    Arrivals, SeriesInWaiting, JobsAtWork, ResultsUnderWay, LooksAlike, People, Forgetting
+    Arrivals,
+    SeriesInWaiting,
+    JobsAtWork,
+    ResultsUnderWay,
+    LooksAlike,
+    SamePatient,
+    People,
+    Forgetting,
 ):
-    """Everything that `domain.ports.Ledger` and `Similar` ask for, one transaction per method.
+    """Everything that the ports of the domain ask of a ledger, one transaction per method.
 
     Any number of threads may share one; each process opens its own database. The schema must
     have been brought up to date by `store.schema.migrate`.

@@ -123,6 +123,18 @@ embeddings = Table(
 )
 """Where each series lies among others, as one model sees it; it goes with its series."""
 
+series_patients = Table(
+    "series_patients",
+    metadata,
+    Column(
+        "series_instance_uid",
+        ForeignKey(series.c.series_instance_uid, ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("patient", Text, nullable=False, index=True),
+)
+"""Whose each series is, as a keyed hash, empty if it does not say; it goes with its series."""
+
 waits = Table(
     "waits",
     metadata,

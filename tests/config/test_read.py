@@ -158,6 +158,7 @@ OLD_TO_NEW = [
     ("  pacs: {ae", "  pacs: 3\n  9: {ae", 11, "destinations.pacs: must hold keys and values"),
     ("to: [pacs]", "to: [pacs]\n    guard: maybe", 10, "routes.hippocampus.guard: must be 'warn', 'purify', 'refuse' or 'off', not 'maybe'"),
     ("write: [segmentation]", "write: [segmentation]\n    report_declined: true", 9, "routes.hippocampus.report_declined: needs structured_report in `write`"),
+    ("write: [segmentation]", "write: [segmentation]\n    compare_earlier: true", 9, "routes.hippocampus.compare_earlier: needs structured_report in `write`"),
     # what looks alike, and the window
     ("destinations:", "similar: {model: hippocampus}\ndestinations:", 10, "similar.model: hippocampus is not a model of this node; did you mean hippocampus_mr?"),
     ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),

@@ -78,8 +78,15 @@ def test_a_route_with_one_input() -> None:
 
 def test_what_a_route_says_of_doubtful_inputs_is_told_to_the_worker() -> None:
     """`off` is a word here and no truth value; what is left out is no option and no new job."""
-    (route,) = routes(config({"guard": "off", "report_declined": True, "with": {"a": 1}}))
-    assert route.options == {"a": 1, "guard": "off", "report_declined": True}
+    (route,) = routes(
+        config({"guard": "off", "report_declined": True, "compare_earlier": True, "with": {"a": 1}})
+    )
+    assert route.options == {
+        "a": 1,
+        "guard": "off",
+        "report_declined": True,
+        "compare_earlier": True,
+    }
     assert routes(config({}))[0].options == {}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage
 
 from dicom_ai_node.domain.boxes import Corners
+from dicom_ai_node.domain.course import Course, Point
 from dicom_ai_node.domain.findings import (
     Box,
     Classification,
@@ -37,8 +39,17 @@ from dicom_ai_node.domain.model import (
 from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
+from dicom_ai_node.domain.reports import ReportReference
 from dicom_ai_node.domain.slide import slide_of
-from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
+from dicom_ai_node.domain.uids import (
+    JobKey,
+    SeriesInstanceUID,
+    Sha256,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyInstanceUID,
+    derive_uid,
+)
 from dicom_ai_node.encode.headers import normalised, read_sources
 from dicom_ai_node.infer.measure import measurements
 from dicom_ai_node.infer.motion import motions
@@ -422,6 +433,47 @@ def declined(received: Sequence[Dataset]) -> Scene:
     return Scene(findings=Findings(quality=seen, notes=("between 3 and 6 mm",)), origin=origin_)
 
 
+def course(name: str, *values: float, **changes: object) -> Course:
+    """Return a course of the liver with these values, 90 days apart; the last is of this study."""
+    start = datetime(2025, 1, 1, 9, 30)  # noqa: DTZ001 (as DICOM writes it)
+    points = [
+        Point(
+            at=start + timedelta(days=90 * place),
+            value=value,
+            low=value - place,
+            high=value + place,
+            report=None if place == len(values) - 1 else _earlier_report(place),
+        )
+        for place, value in enumerate(values)
+    ]
+    given = Course(of=LIVER.number, label=name, concept=VOLUME, unit=CM3, points=tuple(points))
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def _earlier_report(place: int) -> ReportReference:
+    uids = [derive_uid("earlier", level, str(place)) for level in ("study", "series", "report")]
+    return ReportReference(
+        study_instance_uid=StudyInstanceUID(uids[0]),
+        series_instance_uid=SeriesInstanceUID(uids[1]),
+        sop_class_uid=SOPClassUID(Comprehensive3DSRStorage),
+        sop_instance_uid=SOPInstanceUID(uids[2]),
+    )
+
+
+def compared(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return findings with the courses of three quantities, one of the image as a whole."""
+    plain = scene(received, **changes)
+    courses = (
+        course("Liver", 1500.0, 1490.0, 1612.0, 1701.0),
+        course(
+            "Liver", 40.0, 41.25, concept=codes.DCM.AttenuationCoefficient,
+            unit=codes.UCUM.HounsfieldUnit, derivation=MEAN,
+        ),
+        course("Whole image", 0.0, 3.0, of=None, concept=AREA, unit=MM2),
+    )  # fmt: skip
+    return replace(plain, findings=replace(plain.findings, courses=courses))
+
+
 def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return a liver on all but the first frame of several and a kidney on every second."""
     frames, rows, columns = shape
@@ -635,6 +687,11 @@ FOLLOWED: Mapping[str, Callable[[], Scene]] = {
     "US cine, over the cycle": lambda: over_cycle([phantoms.us_cine()]),
 }
 """What is said about cines, by the name that the table of the validators shows."""
+
+COMPARED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    name: SOURCES[name] for name in ("CT", "DX", "US", "US cine")
+}
+"""Sources whose measurements are compared with those of earlier studies."""
 
 COUNTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     "whole slide": lambda: [phantoms.sm()],

@@ -1,11 +1,20 @@
 """Curves as a picture: what lies where on it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dicom_ai_node.encode.curves import Line, Panel
 from dicom_ai_node.encode.picture import Entry, Sheet
-from dicom_ai_node.encode.plot import MOST_PANELS, draw_plot, plot_size, round_steps
+from dicom_ai_node.encode.plot import (
+    MOST_PANELS,
+    PANEL_PX,
+    WIDTH_PX,
+    draw_plot,
+    plot_size,
+    round_steps,
+)
 
 COLOUR = (0, 200, 255)
 
@@ -81,3 +90,22 @@ def test_panels_stand_below_each_other_and_are_not_too_many() -> None:
 def test_axes_have_round_numbers(low: float, high: float, steps: list[float]) -> None:
     """One, two or five times a power of ten."""
     assert round_steps(low, high, 5) == pytest.approx(steps)
+
+
+def test_values_that_stand_for_several_have_a_bar() -> None:
+    """From the least to the greatest of them; a single value has none."""
+    plain = replace(_panel([0, 5, 10]), spread=np.array([[0, 0], [5, 5], [10, 10]]))
+    ranged = replace(plain, spread=np.array([[0, 0], [2, 8], [10, 10]]))
+    white = (255, 255, 255)
+    bars = [_is(_drawn(panel), white)[100:400, 480:640].sum() for panel in (plain, ranged)]
+    assert bars[0] == 0
+    assert bars[1] > 100
+
+
+def test_dates_can_stand_below_the_axis() -> None:
+    """In place of round numbers, none cut off at the edge of the picture."""
+    dated = replace(_panel([0, 5, 10]), ticks=((0.0, "2025-01-01"), (0.2, "2025-12-31")))
+    below = _is(_drawn(dated), (255, 255, 255))[PANEL_PX - 10 : PANEL_PX + 20]
+    columns = np.flatnonzero(below.any(axis=0))
+    assert columns.max() < WIDTH_PX - 1
+    assert columns.max() > WIDTH_PX - 60

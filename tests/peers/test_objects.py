@@ -44,6 +44,7 @@ RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.ite
 }
 DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
 NO_BOXES = "CR, boxes, none found"
+COMPARED = {f"{name}, compared": make for name, make in scenes.COMPARED.items()}
 SOURCES = [
     *scenes.SOURCES,
     *CLASSIFIED,
@@ -52,6 +53,7 @@ SOURCES = [
     *DOUBTFUL,
     *scenes.FOLLOWED,
     *COUNTED,
+    *COMPARED,
     REAL_HEAD,
     NOTHING,
     NO_BOXES,
@@ -397,6 +399,7 @@ _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
     **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
     **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
     **{name: partial(_of, scenes.counted, make) for name, make in COUNTED.items()},
+    **{name: partial(_of, scenes.compared, make) for name, make in COMPARED.items()},
     **{
         name: partial(_of, partial(scenes.restored, factor=factor), make)
         for name, (make, factor) in RESTORED.items()

@@ -15,7 +15,7 @@ from scipy.ndimage import center_of_mass
 import dicom_ai_node
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.samples.derive import PETCT
-from dicom_ai_node.samples.images import CINE_FRAMES, cine_path_px
+from dicom_ai_node.samples.images import CINE_FRAMES, GROWN_BY, cine_path_px
 from dicom_ai_node.samples.studies import SAMPLES, write_samples
 from dicom_ai_node.samples.volumes import SUV_OF_TEMPLATE
 from dicom_ai_node.training.case import part_of_block
@@ -66,7 +66,7 @@ def test_nobody_is_called_sample(studies: dict[str, list[Dataset]]) -> None:
             is_uid(uid) for uid in (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
         )
     assert len({ds.SOPInstanceUID for ds in everything}) == len(everything)
-    assert len({ds.PatientID for ds in everything}) == len(SAMPLES)
+    assert len({ds.PatientID for ds in everything}) == len(SAMPLES) - 1  # one comes twice
 
 
 def test_writing_again_gives_the_same_bytes(written: list[Path], tmp_path: Path) -> None:
@@ -163,6 +163,20 @@ def test_ultrasound_is_calibrated(
     assert region.PhysicalUnitsXDirection == region.PhysicalUnitsYDirection == 3
     assert ds.Columns * region.PhysicalDeltaX * 10 == pytest.approx(mm_across, abs=0.01)
     assert ds.Rows * region.PhysicalDeltaY * 10 == pytest.approx(mm_across * 540 / 800, abs=0.01)
+
+
+def test_one_patient_comes_twice_and_has_grown(studies: dict[str, list[Dataset]]) -> None:
+    """The same number, a later date, the same pixels, and every length longer by the same."""
+    [before], [after] = studies["us-fetal-head-2nd"], studies["us-fetal-head-grown"]
+    assert (after.PatientID, after.PatientName) == (before.PatientID, before.PatientName)
+    assert (before.StudyDate, after.StudyDate) == ("20250303", "20250331")
+    assert after.PixelData == before.PixelData
+    for side in "XY":
+        lengths = [
+            ds.SequenceOfUltrasoundRegions[0][f"PhysicalDelta{side}"].value
+            for ds in (before, after)
+        ]
+        assert lengths[1] / lengths[0] == pytest.approx(GROWN_BY)
 
 
 def test_the_cine_moves_by_its_path(studies: dict[str, list[Dataset]]) -> None:
