@@ -120,6 +120,8 @@ class Classification:
         What decided; `None` if it was the highest probability.
     sources
         All frames that were looked at; the probabilities are the mean over them.
+    decided_by
+        The one of them whose probabilities these are, if it speaks for all.
     """
 
     classes: tuple[FindingClass, ...]
@@ -127,6 +129,7 @@ class Classification:
     present: int
     sources: tuple[SourceFrame, ...]
     operating_point: OperatingPoint | None = None
+    decided_by: SourceFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

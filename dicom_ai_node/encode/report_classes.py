@@ -79,6 +79,7 @@ def _group(
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     item = found.classes[place]
     presence = PRESENT if place == found.present else ABSENT
+    spoken = found.sources if found.decided_by is None else (found.decided_by,)
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=derive_uid(origin.job, "tracking", "class", str(place)),
@@ -91,7 +92,7 @@ def _group(
         qualitative_evaluations=[sr.QualitativeEvaluation(codes.DCM.PresenceOfProperty, presence)],
         source_images=[
             sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID, frames)
-            for header, frames in by_header(planes(found.sources, origin.sources))
+            for header, frames in by_header(planes(spoken, origin.sources))
         ],
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Detection, Findings, Segmentation
-from dicom_ai_node.domain.image import Frames, Image, Volume
+from dicom_ai_node.domain.image import Frames, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
@@ -166,7 +166,7 @@ def _frames(found: Findings, image: Image) -> list[int] | None:
     if found.detection is not None:
         return frames_with_boxes(found.detection)
     if found.classification is not None:
-        return frames_to_explain(found.heat_map, image)
+        return frames_to_explain(found.heat_map, image, found.classification.decided_by)
     return None
 
 
@@ -180,15 +180,19 @@ def _omitted(found: Findings, frames: list[int], facts: ModelFacts) -> tuple[str
     return (f"{len(frames)} of {labelled} labelled {kind} are shown",)
 
 
-def frames_to_explain(heat: HeatMap | None, image: Image, most: int = MOST_EXPLAINED) -> list[int]:
+def frames_to_explain(
+    heat: HeatMap | None, image: Image, decided_by: SourceFrame | None = None
+) -> list[int]:
     """Return on which frames a classification is shown.
 
-    Of the slices of a stack the one with most heat, or the middle one; of other frames all,
-    evenly thinned to `most`.
+    The one that decided; else, of the slices of a stack, the one with most heat, or the middle
+    one; of other frames all, evenly thinned.
     """
     count = len(image.array)
+    if decided_by is not None:
+        return [image.sources.index(decided_by)]
     if not _is_stack(image):
-        return _evenly(count, most)
+        return _evenly(count, MOST_EXPLAINED)
     if heat is None:
         return [count // 2]
     hottest = int(heat.array.sum(axis=(1, 2), dtype=np.float64).argmax())

@@ -1,5 +1,6 @@
 """From a model folder to its network, in whatever format it comes."""
 
+from collections.abc import Mapping
 from importlib import import_module
 
 import torch
@@ -32,10 +33,15 @@ def network(facts: ModelFacts, device: str = "cpu", trust: Trust | None = None) 
     how = facts.network
     if how.format not in FORMATS:
         raise ModelUnusable(f"{facts.name}: there is no format {how.format}")
-    if how.axes is not None and "explain_layer" in facts.settings:
+    if how.axes is not None and _asks_for_a_layer(facts):
         raise ModelUnusable(f"{facts.name}: with axes of its own it cannot be explained by a layer")
     (trust or Trust()).require(sealed, how.format)
     loaded: torch.nn.Module = import_module(f"{_PACKAGE}.{how.format}").load(sealed, how, device)
     if how.axes is None and how.gives is Gives.LOGITS:
         return loaded
     return Adapted(loaded, how)
+
+
+def _asks_for_a_layer(facts: ModelFacts) -> bool:
+    said = facts.settings.get("explain")
+    return "explain_layer" in facts.settings or (isinstance(said, Mapping) and "layer" in said)

@@ -1,13 +1,14 @@
 """Kind `classify`: one of several classes for the image as a whole, and where it speaks for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
+from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.explaining import Explain, explain_of
 from dicom_ai_node.domain.findings import Classification, Findings, OperatingPoint
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
@@ -15,8 +16,8 @@ from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
-from dicom_ai_node.neural.attribution import grad_cam
-from dicom_ai_node.neural.memory import Ladder
+from dicom_ai_node.neural.attribution import Explainer
+from dicom_ai_node.neural.memory import Ladder, Rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +26,19 @@ class Settings:
 
     temperature: float = 1.0  # logits are divided by it before softmax
     operating_point: OperatingPoint | None = None  # without it the most probable class is present
-    explain_layer: str | None = None  # module whose 2-D feature map a heat map is made of
+    most_certain_of: str | None = None  # of several images the one where this is likeliest decides
+    explain: Explain | None = None  # how a heat map is made
 
 
 class Classify:
-    """Says which class an image is of, from the mean of its frames; never resamples.
+    """Says which class an image is of, from all of its frames or the surest; never resamples.
 
     Parameters
     ----------
     facts
         Intensity and classes.
     settings
-        Temperature, operating point and the layer to explain by.
+        Temperature, operating point, what decides and how it is explained.
     network
         Takes (batch, 1, rows, columns) float32, gives (batch, classes) logits.
     device
@@ -61,12 +63,10 @@ class Classify:
         self._settings = settings
         self._network = network
         self._device = device
-        self._layer: torch.nn.Module | None = None
         self._ladder = Ladder(device)
-        if settings.explain_layer is not None:
-            self._layer = dict(network.named_modules()).get(settings.explain_layer)
-            if self._layer is None:
-                raise ModelUnusable(f"{facts.name}: there is no layer {settings.explain_layer}")
+        self._explainer: Explainer | None = None
+        if settings.explain is not None:
+            self._explainer = Explainer(settings.explain, network, facts.name)
 
     @staticmethod
     def settings(w: Wording, facts: ModelFacts) -> Settings:
@@ -81,14 +81,15 @@ class Classify:
         return Settings(
             temperature=temperature,
             operating_point=_operating_point(w, facts),
-            explain_layer=w.text("explain_layer") if w.has("explain_layer") else None,
+            most_certain_of=_most_certain_of(w, facts),
+            explain=explain_of(w),
         )
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         """Return the probabilities of all classes for the one image in `inputs`.
 
-        A heat map of the reported class is made if the model names a layer for it, unless the
-        option `explain` is false.
+        A heat map of the reported class is made if the model says how, unless the option `explain`
+        is false.
 
         Raises
         ------
@@ -100,20 +101,19 @@ class Classify:
         """
         image = self._facts.only_frames(inputs)
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
-        probabilities, remarks = self._ladder.climb(
+        by_frame, remarks = self._ladder.climb(
             tuple(items.shape), lambda rung: self._probabilities(items, rung.batch)
         )
+        decided = self._deciding(by_frame)
+        probabilities = by_frame.mean(0) if decided is None else by_frame[decided]
         present = _present(probabilities, self._facts, self._settings.operating_point)
         heat = None
-        if self._layer is not None and options.get("explain", True):
-            layer, inside = self._layer, image.array.shape[1:]
-            array, _ = self._ladder.climb(
-                ("heat", *items.shape),
-                lambda rung: self._heat(items.split(rung.batch), present, layer, inside),
+        if self._explainer is not None and options.get("explain", True):
+            asked = slice(None) if decided is None else slice(decided, decided + 1)
+            array = self._heat(self._explainer, items[asked], present, image.array.shape[1:])
+            heat = HeatMap(
+                array=array, sources=image.sources[asked], of=present, by=self._explainer.method
             )
-            heat = HeatMap(array=array, sources=image.sources, of=present)
-        count = len(image.array)
-        notes = (f"the probabilities are the mean over {count} images",) if count > 1 else ()
         return Findings(
             classification=Classification(
                 classes=self._facts.classes,
@@ -121,21 +121,40 @@ class Classify:
                 present=present,
                 sources=image.sources,
                 operating_point=self._settings.operating_point,
+                decided_by=None if decided is None else image.sources[decided],
             ),
             heat_map=heat,
-            notes=(*notes, *remarks),
+            notes=(*self._notes(len(by_frame)), *remarks),
+        )
+
+    def _deciding(self, by_frame: NDArray[np.float64]) -> int | None:
+        """Return which of several frames speaks for all, `None` if all speak together."""
+        label = self._settings.most_certain_of
+        if label is None or len(by_frame) == 1:
+            return None
+        return int(by_frame[:, _place_of(label, self._facts)].argmax())
+
+    def _notes(self, count: int) -> tuple[str, ...]:
+        label = self._settings.most_certain_of
+        if count == 1:
+            return ()
+        if label is None:
+            return (f"the probabilities are the mean over {count} images",)
+        return (
+            f"the probabilities are those of the one of {count} images that is likeliest {label}",
         )
 
     def _probabilities(self, items: torch.Tensor, at_once: int) -> NDArray[np.float64]:
-        """Return (classes,): the mean over all frames."""
+        """Return (frames, classes)."""
         with torch.inference_mode():
             logits = [
                 self._logits(group.to(self._device)).double().cpu()
                 for group in items.split(at_once)
             ]
-            by_frame = (torch.cat(logits) / self._settings.temperature).softmax(1)
-            mean: NDArray[np.float64] = by_frame.mean(0).numpy()
-        return mean
+            found: NDArray[np.float64] = (
+                (torch.cat(logits) / self._settings.temperature).softmax(1).numpy()
+            )
+        return found
 
     def _logits(self, group: torch.Tensor) -> torch.Tensor:
         logits = self._network(group)
@@ -147,24 +166,31 @@ class Classify:
         return logits
 
     def _heat(
-        self,
-        groups: Sequence[torch.Tensor],
-        of: int,
-        layer: torch.nn.Module,
-        inside: tuple[int, ...],
+        self, explainer: Explainer, items: torch.Tensor, of: int, inside: tuple[int, ...]
     ) -> NDArray[np.float16]:
         """Return (frames, *inside) in 0..1: where is what speaks for one class."""
         rows, columns = inside
-        parts = [
-            grad_cam(lambda batch: self._logits(batch)[:, of], group.to(self._device), layer)
-            for group in groups
-        ]
-        heat = torch.cat(parts)[:, :rows, :columns].cpu()
-        strongest = float(heat.max())
-        if strongest > 0:
-            heat /= strongest
-        found: NDArray[np.float16] = heat.half().numpy()
+
+        def explained(rung: Rung) -> torch.Tensor:
+            groups = [group.to(self._device) for group in items.split(rung.batch)]
+            return explainer.heat(lambda batch: self._logits(batch)[:, of], groups)
+
+        heat, _ = self._ladder.climb(("heat", *items.shape), explained)
+        found: NDArray[np.float16] = heat[:, :rows, :columns].half().numpy()
         return found
+
+
+def _most_certain_of(w: Wording, facts: ModelFacts) -> str | None:
+    if not w.has("most_certain_of"):
+        return None
+    label, labels = w.text("most_certain_of"), [item.label for item in facts.classes]
+    if label not in {"?", *labels}:
+        w.wrong("most_certain_of", f"must be one of {', '.join(labels)}")
+    return label
+
+
+def _place_of(label: str, facts: ModelFacts) -> int:
+    return [item.label for item in facts.classes].index(label)
 
 
 def _operating_point(w: Wording, facts: ModelFacts) -> OperatingPoint | None:
@@ -187,7 +213,7 @@ def _present(
     """Return the place of the class that is reported as present."""
     if point is None:
         return int(probabilities.argmax())
-    asked = [item.label for item in facts.classes].index(point.label)
+    asked = _place_of(point.label, facts)
     if probabilities[asked] >= point.threshold:
         return asked
     others = probabilities.copy()

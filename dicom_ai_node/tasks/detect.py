@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_ai_node.domain.boxes import BORDERS, Candidate, candidates
-from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
+from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.explaining import Explain, explain_of
 from dicom_ai_node.domain.findings import Box, Detection, Findings
 from dicom_ai_node.domain.image import Image, SourceFrame
 from dicom_ai_node.domain.model import ModelFacts, Sees
@@ -16,8 +17,8 @@ from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
-from dicom_ai_node.neural.attribution import grad_cam
-from dicom_ai_node.neural.memory import Ladder
+from dicom_ai_node.neural.attribution import Explainer
+from dicom_ai_node.neural.memory import Ladder, Rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Settings:
     offset: float = 0.0
     threshold: float
     limit: int = 10
-    explain_layer: str | None = None  # module whose 2-D feature map a heat map is made of
+    explain: Explain | None = None  # how a heat map is made
 
 
 class Detect:
@@ -43,7 +44,7 @@ class Detect:
     facts
         Intensity, grid and classes.
     settings
-        Calibration, operating point and the layer to explain by.
+        Calibration, operating point and how it is explained.
     network
         Takes (batch, 1, rows, columns) float32, gives (batch, classes + 4, rows, columns) as
         `domain.boxes.candidates` reads it.
@@ -69,12 +70,10 @@ class Detect:
         self._settings = settings
         self._network = network
         self._device = device
-        self._layer: torch.nn.Module | None = None
         self._ladder = Ladder(device)
-        if settings.explain_layer is not None:
-            self._layer = dict(network.named_modules()).get(settings.explain_layer)
-            if self._layer is None:
-                raise ModelUnusable(f"{facts.name}: there is no layer {settings.explain_layer}")
+        self._explainer: Explainer | None = None
+        if settings.explain is not None:
+            self._explainer = Explainer(settings.explain, network, facts.name)
 
     @staticmethod
     def settings(w: Wording, facts: ModelFacts) -> Settings:
@@ -91,14 +90,14 @@ class Detect:
             offset=w.number("offset", 0.0),
             threshold=threshold,
             limit=w.whole("limit", 10),
-            explain_layer=w.text("explain_layer") if w.has("explain_layer") else None,
+            explain=explain_of(w),
         )
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         """Return the boxes on every frame of the one image in `inputs`.
 
-        The option `explain` asks for a heat map of the class of the surest box, if the model
-        names a layer for it.
+        A heat map of the class of the surest box is made if the model says how, unless the option
+        `explain` is false.
 
         Raises
         ------
@@ -120,13 +119,10 @@ class Detect:
             for box in self._boxes(source, proposals)
         )
         heat = None
-        if self._layer is not None and boxes and options.get("explain", False):
-            of, layer = max(boxes, key=lambda box: box.probability).of, self._layer
-            array, _ = self._ladder.climb(
-                ("heat", *items.shape),
-                lambda rung: self._heat(items.split(rung.batch), of, layer, inside),
-            )
-            heat = HeatMap(array=array, sources=image.sources, of=of)
+        if self._explainer is not None and boxes and options.get("explain", True):
+            of = max(boxes, key=lambda box: box.probability).of
+            array = self._heat(self._explainer, items, of, inside)
+            heat = HeatMap(array=array, sources=image.sources, of=of, by=self._explainer.method)
         return Findings(
             detection=Detection(
                 classes=self._facts.classes,
@@ -169,11 +165,7 @@ class Detect:
         ]
 
     def _heat(
-        self,
-        groups: Sequence[torch.Tensor],
-        of: int,
-        layer: torch.nn.Module,
-        inside: tuple[int, int],
+        self, explainer: Explainer, items: torch.Tensor, of: int, inside: tuple[int, int]
     ) -> NDArray[np.float16]:
         """Return (frames, *inside) in 0..1: where is what speaks for the surest box of a class."""
         rows, columns = inside
@@ -181,10 +173,11 @@ class Detect:
         def hottest(batch: torch.Tensor) -> torch.Tensor:
             return self._answers(batch)[:, of, :rows, :columns].amax((1, 2))
 
-        parts = [grad_cam(hottest, group.to(self._device), layer) for group in groups]
-        heat = torch.cat(parts)[:, :rows, :columns].cpu()
-        strongest = float(heat.max())
-        if strongest > 0:
-            heat /= strongest
-        found: NDArray[np.float16] = heat.half().numpy()
+        def explained(rung: Rung) -> torch.Tensor:
+            return explainer.heat(
+                hottest, [group.to(self._device) for group in items.split(rung.batch)]
+            )
+
+        heat, _ = self._ladder.climb(("heat", *items.shape), explained)
+        found: NDArray[np.float16] = heat[:, :rows, :columns].half().numpy()
         return found

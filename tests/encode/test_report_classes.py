@@ -106,6 +106,19 @@ def test_a_group_names_the_images_that_were_looked_at() -> None:
         assert named == {source.SOPInstanceUID for source in scene.origin.sources}
 
 
+def test_a_slice_that_spoke_for_the_stack_is_the_one_that_is_named() -> None:
+    """The others were looked at, and are in the evidence; the probabilities are not theirs."""
+    scene = scenes.classified(phantoms.mr())
+    found = scene.findings.classification
+    assert found is not None
+    findings = replace(scene.findings, classification=replace(found, decided_by=found.sources[3]))
+    report = _report(replace(scene, findings=findings))
+    for group in _groups(report):
+        (named,) = group.source_images
+        assert named.referenced_sop_instance_uid == found.sources[3].sop_instance_uid
+    assert {source.sop_instance_uid for source in found.sources} <= _evidence(report)
+
+
 def test_the_algorithm_tells_how_it_decides() -> None:
     """Threshold, temperature and the digest of the weights stand beside every probability."""
     for said in _texts(_report(scenes.classified([phantoms.cr()])), "Algorithm Parameters"):

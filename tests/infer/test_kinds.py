@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.domain.explaining import Explain
 from dicom_ai_node.domain.findings import OperatingPoint
+from dicom_ai_node.domain.pictures import Explained
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.kinds import settings_of
 from dicom_ai_node.tasks.classify import Settings as OfClassify
@@ -38,7 +40,7 @@ def test_a_model_that_classifies_says_how_it_decides(tmp_path: Path) -> None:
     assert settings_of(one) == OfClassify(
         temperature=1.5,
         operating_point=OperatingPoint(label="Pneumonia", threshold=0.4),
-        explain_layer="layer4",
+        explain=Explain(method=Explained.GRAD_CAM, layer="layer4"),
     )
     assert settings_of(other) == OfClassify()
 
@@ -47,7 +49,11 @@ def test_a_model_that_detects_says_what_its_heat_means(tmp_path: Path) -> None:
     """One class is enough: a model may look for one thing alone."""
     box_model(tmp_path / "a", classes=BOX_CLASSES[:1])
     assert settings_of(Catalog([tmp_path / "a"]).facts("bright_boxes")) == OfDetect(
-        slope=0.5, offset=-1.0, threshold=0.4, limit=3, explain_layer="model.0"
+        slope=0.5,
+        offset=-1.0,
+        threshold=0.4,
+        limit=3,
+        explain=Explain(method=Explained.GRAD_CAM, layer="model.0"),
     )
     class_model(tmp_path / "b", classes=CLASSES[:1])
     with pytest.raises(ConfigError, match="at least 2 classes"):
@@ -67,6 +73,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
             "temperature": -1,
             "operating_point": {"label": "z", "threshold": 1.5, "sure": True},
             "explain_layer": 4,
+            "most_certain_of": "z",
             "fill_holes": True,
         },
     )
@@ -83,6 +90,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "bright_cxr.settings.operating_point.threshold: must be above 0 and at most 1",
         "bright_cxr.settings.operating_point.sure: unknown key",
         "bright_cxr.settings.explain_layer: must be a text",
+        "bright_cxr.settings.most_certain_of: must be one of",
         "bright_cxr.settings.fill_holes: unknown key",
     )
     for part in wanted:

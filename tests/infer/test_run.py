@@ -404,6 +404,7 @@ def test_of_a_stack_the_hottest_slice_is_shown_and_of_a_long_cine_every_second_f
     assert (len(few), few[0], few[-1]) == (100, 0, 199)
     stack = replace(frames, sources=sources, thickness_mm=(1.0,) * 200)
     assert frames_to_explain(heat, stack) == [77]
+    assert frames_to_explain(heat, stack, decided_by=sources[30]) == [30]
     assert frames_to_explain(None, stack) == [100]
 
 

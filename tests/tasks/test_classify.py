@@ -12,6 +12,7 @@ from pydicom.sr.coding import Code
 from torch import nn
 
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
+from dicom_ai_node.domain.explaining import Explain
 from dicom_ai_node.domain.findings import Classification, FindingClass, OperatingPoint
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import (
@@ -22,11 +23,17 @@ from dicom_ai_node.domain.model import (
     Scaling,
     Sees,
 )
-from dicom_ai_node.domain.pictures import HeatMap
+from dicom_ai_node.domain.pictures import Explained, HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.neural.memory import AT_ONCE
 from dicom_ai_node.tasks.classify import Classify, Settings
+
+
+def by(layer: str) -> Explain:
+    """Explain by Grad-CAM of a layer."""
+    return Explain(method=Explained.GRAD_CAM, layer=layer)
+
 
 FACTS = ModelFacts(
     name="toy",
@@ -45,7 +52,7 @@ FACTS = ModelFacts(
         FindingClass(label=label, type=Code(label, "99TEST", label))
         for label in ("dark", "bright", "never")
     ),
-    settings={"explain_layer": "features"},
+    settings={"explain": by("features")},
 )
 
 
@@ -134,6 +141,43 @@ def test_several_frames_are_averaged_after_the_softmax() -> None:
     assert task({"any": _grey(0)}, {}).notes == ()
 
 
+def test_one_slice_can_speak_for_a_stack() -> None:
+    """The mean would drown a small bleeding; the surest slice decides, alone, and is named."""
+    facts, image = _with(most_certain_of="bright"), _grey(0, 100, 50)
+    found = _task(facts, Toy())({"any": image}, {})
+    single = _classified(FACTS, _grey(100))[0]
+    assert found.classification is not None
+    assert found.classification.probabilities == pytest.approx(single.probabilities)
+    assert found.classification.decided_by == image.sources[1]
+    assert found.classification.sources == image.sources
+    assert found.heat_map is not None
+    assert found.heat_map.sources == image.sources[1:2]
+    assert found.heat_map.array.shape == (1, 16, 16)
+    assert found.notes == (
+        "the probabilities are those of the one of 3 images that is likeliest bright",
+    )
+
+
+def test_a_single_image_needs_nobody_to_decide() -> None:
+    """It is the one that was looked at."""
+    found = _task(_with(most_certain_of="bright"), Toy())({"any": _grey(100)}, {})
+    assert found.classification is not None
+    assert found.classification.decided_by is None
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("method", [Explained.INTEGRATED_GRADIENTS, Explained.OCCLUSION])
+def test_heat_can_be_found_without_a_layer(method: Explained) -> None:
+    """The strongest place is on the spot, and the map says by which method it was made."""
+    _, heat = _classified(_with(explain=Explain(method=method)), _spot())
+    assert heat is not None
+    assert heat.by is method
+    assert heat.array.max() == 1
+    row, column = np.unravel_index(heat.array[0].argmax(), (16, 16))
+    assert 2 <= row < 5
+    assert 10 <= column < 13
+
+
 @pytest.mark.parametrize(
     ("label", "threshold", "present"),
     [
@@ -200,7 +244,7 @@ def test_more_frames_than_fit_at_once_give_the_same() -> None:
     ("facts", "options"),
     [
         pytest.param(FACTS, {"explain": False}, id="the route does not want it"),
-        pytest.param(_with(explain_layer=None), {}, id="the model has no layer for it"),
+        pytest.param(_with(explain=None), {}, id="the model does not say how"),
     ],
 )
 def test_no_heat_map_is_made_that_nobody_wants(
@@ -232,7 +276,7 @@ def test_the_heat_is_what_another_implementation_computes() -> None:
             nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3),
         ).eval().requires_grad_(requires_grad=False)  # fmt: skip
     array = np.random.default_rng(2).uniform(0, 100, (1, 16, 16)).astype(np.float32)
-    found, heat = _classified(_with(explain_layer="2"), _frames(array), network)
+    found, heat = _classified(_with(explain=by("2")), _frames(array), network)
     images = torch.from_numpy(array / 100)[None].requires_grad_()
     cam = GradCAM(nn_module=network, target_layers="2", postprocessing=lambda x: x)(
         images, class_idx=found.present
@@ -287,7 +331,7 @@ def test_logits_that_are_none_never_become_a_result(answer: object, why: str) ->
 def test_a_layer_that_is_not_there_makes_a_model_unusable() -> None:
     """Before any series comes."""
     with pytest.raises(ModelUnusable, match="there is no layer layer9"):
-        _task(_with(explain_layer="layer9"), Toy())
+        _task(_with(explain=by("layer9")), Toy())
 
 
 class Detached(Toy):

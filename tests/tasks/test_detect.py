@@ -12,9 +12,11 @@ from pydicom.sr.coding import Code
 from torch import nn
 
 from dicom_ai_node.domain.errors import ModelUnusable, OutOfResources, TaskFailed
+from dicom_ai_node.domain.explaining import Explain
 from dicom_ai_node.domain.findings import Detection, FindingClass, Findings
 from dicom_ai_node.domain.image import Frames, Geometry, SourceFrame, Volume
 from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.pictures import Explained
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.domain.wording import Wording
@@ -38,7 +40,8 @@ FACTS = ModelFacts(
         for label in ("bright", "never")
     ),
 )
-SETTINGS = Settings(threshold=0.5, explain_layer="features")
+BY_FEATURES = Explain(method=Explained.GRAD_CAM, layer="features")
+SETTINGS = Settings(threshold=0.5, explain=BY_FEATURES)
 
 
 class Toy(nn.Module):
@@ -142,17 +145,28 @@ def test_what_is_hot_in_the_padding_is_nothing() -> None:
 
 
 def test_the_explanation_lies_where_the_box_is() -> None:
-    """Only if the route asks for it and the model has a layer for it."""
+    """Unless the route does not want it, or the model does not say how."""
     image = _frames((8, 12, 100), (3, 3, 50))
-    heat = _found(image, explain=True).heat_map
+    heat = _found(image).heat_map
     assert heat is not None
     assert heat.of == 0
     assert heat.array.dtype == np.float16
     assert np.unravel_index(heat.array.argmax(), heat.array.shape) == (0, 8, 12)
     assert heat.array[1, 3, 3] == pytest.approx(0.5, abs=1e-3)
-    assert _found(image).heat_map is None
-    assert _found(image, replace(SETTINGS, explain_layer=None), explain=True).heat_map is None
-    assert _found(_frames(), explain=True).heat_map is None
+    assert _found(image, explain=False).heat_map is None
+    assert _found(image, replace(SETTINGS, explain=None)).heat_map is None
+    assert _found(_frames()).heat_map is None
+
+
+@pytest.mark.parametrize("method", [Explained.INTEGRATED_GRADIENTS, Explained.OCCLUSION])
+def test_a_box_can_be_explained_without_a_layer(method: Explained) -> None:
+    """The surest box is where it is hottest."""
+    image = _frames((8, 12, 100), (3, 3, 50))
+    heat = _found(image, replace(SETTINGS, explain=Explain(method=method))).heat_map
+    assert heat is not None
+    assert heat.by is method
+    frame, row, column = np.unravel_index(heat.array.argmax(), heat.array.shape)
+    assert (frame, abs(row - 8) <= 2, abs(column - 12) <= 2) == (0, True, True)
 
 
 def test_the_same_again_is_the_same() -> None:
@@ -230,7 +244,7 @@ def test_only_one_image_and_no_volume() -> None:
 def test_a_layer_that_is_not_there_makes_the_model_unusable() -> None:
     """Before any patient comes."""
     with pytest.raises(ModelUnusable, match="no layer attic"):
-        Detect(FACTS, replace(SETTINGS, explain_layer="attic"), Toy())
+        Detect(FACTS, replace(SETTINGS, explain=replace(BY_FEATURES, layer="attic")), Toy())
 
 
 @pytest.mark.parametrize(
