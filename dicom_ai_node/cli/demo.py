@@ -176,15 +176,15 @@ def _results(
             told = MISSING if route or is_taken else "stored; no route takes it"
             found.append({**row, "model": "", "result": told, "where": ""})
             continue
-        made = {result.kind: result for result in ledger.results(job.key)}
-        places = {kind: _place(job, made.get(kind), folder / "results") for kind in written[route]}
-        lacking = [kind for kind, place in places.items() if place is None]
+        places = _places(job, ledger.results(job.key), folder / "results")
+        lacking = [kind for kind in written[route] if not all(places.get(kind, [None]))]
         told = f"{MISSING}: {', '.join(lacking)} ({job.stage} {job.note})"
         where = (folder / "results" / study).relative_to(folder)
-        result = told if lacking else ", ".join(places)
+        result = told if lacking else ", ".join(written[route])
         found.append({**row, "model": job.model, "result": result, "where": where})
-        if capture := places.get("secondary_capture"):
-            _picture(capture, folder / "pictures" / f"{sample}-{route}.png")
+        for number, capture in enumerate(filter(None, places.get("secondary_capture", []))):
+            name = f"{sample}-{route}" + (f"-{number + 1}" if number else "")
+            _picture(capture, folder / "pictures" / f"{name}.png")
     return found
 
 
@@ -208,13 +208,15 @@ def _neighbours(settings: NodeConfig, ledger: SqlLedger, folder: Path) -> list[R
     ]
 
 
-def _place(job: Job, result: Result | None, folder: Path) -> Path | None:
-    """Return where an object has been delivered to, or nothing if it is not there."""
-    if result is None or job.stage is not Stage.DELIVERED:
-        return None
-    series = folder / job.study_instance_uid / result.series_instance_uid
-    where = series / f"{result.sop_instance_uid}.dcm"
-    return where if where.is_file() else None
+def _places(job: Job, results: Sequence[Result], folder: Path) -> Mapping[str, list[Path | None]]:
+    """Return by kind where its objects have been delivered to; `None` for one that is not there."""
+    places: dict[str, list[Path | None]] = {}
+    for result in results:
+        series = folder / job.study_instance_uid / result.series_instance_uid
+        where = series / f"{result.sop_instance_uid}.dcm"
+        is_there = job.stage is Stage.DELIVERED and where.is_file()
+        places.setdefault(result.kind, []).append(where if is_there else None)
+    return places
 
 
 def _picture(capture: Path, path: Path) -> None:

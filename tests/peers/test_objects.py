@@ -23,6 +23,8 @@ from tests.encode import scenes
 from tests.peers import validators
 from tests.peers.validators import NoGeometry, NotUpright, Verdict
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for all judges and all objects
+
 REAL_HEAD = "real head CT, tilted, two spacings"
 NOTHING = "CT, nothing found"
 CLASSIFIED = {f"{name}, classified": make for name, make in scenes.CLASSIFIED.items()}
@@ -58,7 +60,16 @@ SOURCES = [
     NOTHING,
     NO_BOXES,
 ]
-UPRIGHT = {"CT", "MR", "PET", "enhanced MR", "name in UTF-8", "name in ISO 2022", "no Type 2"}
+UPRIGHT = {
+    "CT",
+    "MR",
+    "PET",
+    "enhanced MR",
+    "name in UTF-8",
+    "name in ISO 2022",
+    "no Type 2",
+    "CT, compared",
+}
 """Sources of which dcmqi can make a volume."""
 
 _ALWAYS = {"PS3.3", "dcmftest"}

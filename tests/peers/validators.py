@@ -5,10 +5,12 @@ segmentation that has no place in the patient (`NoGeometry`; a slide lies on gla
 evenly spaced, upright stack (`NotUpright`), because it makes one volume of it.
 """
 
+import os
 import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,20 +80,40 @@ class NotUpright(Exception):
 
 
 def validate(paths: Sequence[Path], scratch: Path, only: str | None = None) -> Verdict:
-    """Run every validator that applies on every file, or only one of them by its name."""
+    """Run every validator that applies on every file, or only one of them by its name.
+
+    They are programs of their own, so as many run at once as there are processors.
+    """
+
+    def of_one(numbered: tuple[int, Path]) -> list[tuple[str, Path, Iterable[str] | None]]:
+        number, path = numbered
+        room = scratch / str(number)
+        room.mkdir(exist_ok=True)
+        return [
+            (name, path, tool(path, room))
+            for name, tool in _judges_of(dcmread(path)).items()
+            if only in {None, name}
+        ]
+
+    def of_reports() -> list[tuple[str, Path, Iterable[str] | None]]:
+        reports = [path for path in paths if _is_report(path)]
+        if not reports or only not in {None, "pixelmed"}:
+            return []
+        return [("pixelmed", path, texts) for path, texts in templates(reports, scratch).items()]
+
     verdict = Verdict()
-    reports = []
-    for path in paths:
-        dataset = dcmread(path)
-        if dataset.SOPClassUID == Comprehensive3DSRStorage:
-            reports.append(path)
-        for name, tool in _judges_of(dataset).items():
-            if only in {None, name}:
-                verdict.note(name, path, tool(path, scratch))
-    if reports and only in {None, "pixelmed"}:
-        for path, texts in templates(reports, scratch).items():
-            verdict.note("pixelmed", path, texts)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        last = pool.submit(of_reports)
+        for notes in [*pool.map(of_one, enumerate(paths)), last.result()]:
+            for note in notes:
+                verdict.note(*note)
     return verdict
+
+
+def _is_report(path: Path) -> bool:
+    return bool(
+        dcmread(path, specific_tags=["SOPClassUID"]).SOPClassUID == Comprehensive3DSRStorage
+    )
 
 
 def is_upright(segmentation: Dataset) -> bool:
