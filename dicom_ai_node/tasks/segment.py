@@ -17,6 +17,7 @@ from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import laid_out, reference_of
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
+from dicom_ai_node.neural.outline import outlined
 
 Network = Callable[[torch.Tensor], object]
 
@@ -27,6 +28,7 @@ class Settings:
 
     largest_only: bool = False  # keep the largest connected part of every segment
     fill_holes: bool = False
+    part_of_rise: float | None = None  # where a hot spot ends on the way up to its maximum
 
 
 class Segment:
@@ -58,7 +60,16 @@ class Segment:
     @staticmethod
     def settings(w: Wording, _facts: ModelFacts) -> Settings:
         """Return what `settings` of the model says."""
-        return Settings(largest_only=w.yes("largest_only"), fill_holes=w.yes("fill_holes"))
+        part = None
+        if w.has("outline"):
+            outline = w.part("outline")
+            part = outline.number("part_of_rise")
+            outline.no_more()
+            if not 0 < part < 1:
+                w.wrong("outline", "part_of_rise must lie between 0 and 1")
+        return Settings(
+            largest_only=w.yes("largest_only"), fill_holes=w.yes("fill_holes"), part_of_rise=part
+        )
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         """Return labels on the grid of the reference, or of the one image in `inputs`.
@@ -80,7 +91,7 @@ class Segment:
             tuple(items.shape), lambda rung: self._on_rung(items, rung, shape)
         )
         labels = _strongest(probabilities)
-        tidy(labels, probabilities, self._facts, self._settings)
+        tidy(labels, probabilities, image.array, self._facts, self._settings)
         segmentation = Segmentation(
             labels=labels,
             sources=image.sources,
@@ -132,10 +143,13 @@ class Segment:
 def tidy(
     labels: NDArray[np.uint8],
     probabilities: NDArray[np.float16],
+    values: NDArray[np.float32],
     facts: ModelFacts,
     settings: Settings,
 ) -> None:
-    """Keep the largest part of every segment and fill its holes, if the settings ask for it.
+    """Outline every segment anew, keep its largest part, fill its holes, as the settings ask.
+
+    An outline is drawn on `values`, those of the image that the labels lie on, in its unit.
 
     Labels and probabilities are changed together, so that nothing which was taken away comes back
     when the probabilities are interpolated. Parts hang together across the slices of a volume or
@@ -144,6 +158,8 @@ def tidy(
     for channel, segment in enumerate(facts.segments):
         before = labels == segment.number
         after = before
+        if settings.part_of_rise is not None:
+            after = _redrawn(after, values, settings.part_of_rise, facts.sees)
         if settings.largest_only:
             after = _by_frame(after, _largest) if facts.sees is Sees.FRAMES else _largest(after)
         if settings.fill_holes:
@@ -166,6 +182,15 @@ def _strongest(probabilities: NDArray[np.float16]) -> NDArray[np.uint8]:
         labels[wins] = channel + 1
         best[wins] = probability[wins]
     return labels
+
+
+def _redrawn(
+    mask: NDArray[np.bool_], values: NDArray[np.float32], part_of_rise: float, sees: Sees
+) -> NDArray[np.bool_]:
+    if sees is not Sees.FRAMES:
+        return outlined(mask, values, part_of_rise)
+    pairs = zip(mask, values, strict=True)
+    return np.stack([outlined(one, frame, part_of_rise) for one, frame in pairs])
 
 
 def _by_frame(

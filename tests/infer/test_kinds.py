@@ -111,6 +111,16 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
             "must be true or false",
             id="a text where yes or no is asked",
         ),
+        pytest.param(
+            {"settings": {"outline": {"part_of_rise": 1.5}}},
+            "outline: part_of_rise must lie between 0 and 1",
+            id="an outline above the maximum",
+        ),
+        pytest.param(
+            {"settings": {"outline": {"fraction": 0.4}}},
+            "part_of_rise: is missing",
+            id="an outline without its part",
+        ),
         pytest.param({"kind": "subprocess"}, "there is no task of kind", id="no kind"),
     ],
 )

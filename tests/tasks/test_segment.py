@@ -1,6 +1,7 @@
 """The segment task labels every pixel of what it is given, within the memory that there is."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,22 @@ def test_a_closed_hole_of_a_volume_is_filled() -> None:
     found = _segmented(_facts(tidy=(False, True)), _volume(array))
     assert found.labels[2, 3, 3] == 1
     assert found.labels[0].sum() == 0
+
+
+@pytest.mark.parametrize("sees", [Sees.VOLUME, Sees.FRAMES])
+def test_a_hot_spot_ends_on_the_way_up_to_its_maximum(sees: Sees) -> None:
+    """The network marks widely; labels and probabilities follow the image itself."""
+    across = np.abs(np.arange(21) - 10)
+    spot = np.clip(70 - 6 * np.maximum(across[:, None], across), 0, None)
+    array = np.repeat(spot[None], 2, 0).astype(np.float32)
+    image = _volume(array) if sees is Sees.VOLUME else _frames(array)
+    facts = replace(_facts(sees), settings={"part_of_rise": 0.75})
+    plain, cut = _segmented(_facts(sees), image), _segmented(facts, image)
+    assert plain.labels[0].sum() == 15 * 15
+    high = array >= 22 + 0.75 * 48
+    assert np.array_equal(cut.labels == 1, high & (plain.labels == 1))
+    assert cut.probabilities is not None
+    assert not cut.probabilities[0][(plain.labels == 1) & ~high].any()
 
 
 @pytest.mark.parametrize(
