@@ -26,6 +26,7 @@ from pydicom.uid import (
     VLMicroscopicImageStorage,
     VLWholeSlideMicroscopyImageStorage,
     XRayAngiographicImageStorage,
+    XRayRadiofluoroscopicImageStorage,
 )
 from scipy.ndimage import gaussian_filter, shift
 
@@ -249,10 +250,21 @@ def xa_run(frames: int = 6, rows: int = 64, columns: int = 80, **changes: object
     _pixels(ds, values[0], bits=8)
     ds.PixelData = values.tobytes()
     ds.NumberOfFrames, ds.FrameTime, ds.FrameIncrementPointer = frames, 125, 0x00181063
-    ds.ImageType, ds.PixelIntensityRelationship = ["ORIGINAL", "PRIMARY", "SINGLE PLANE"], "LOG"
-    ds.KVP, ds.RadiationSetting, ds.ExposureTime = 80, "SC", 10
+    ds.ImageType, ds.PixelIntensityRelationship = ["ORIGINAL", "PRIMARY", "SINGLE PLANE"], "LIN"
+    ds.KVP, ds.RadiationSetting, ds.ExposureTime, ds.XRayTubeCurrent = 80, "SC", 10, 50
+    ds.PositionerMotion = "STATIC"
     ds.ImagerPixelSpacing, ds.PatientOrientation = [0.3, 0.3], ["L", "F"]
     ds.PositionerPrimaryAngle, ds.PositionerSecondaryAngle = 0, 0
+    return _changed(ds, 0, changes)
+
+
+def rf(**changes: object) -> FileDataset:
+    """Return a fluoroscopic run of the same wire."""
+    ds = xa_run()
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = XRayRadiofluoroscopicImageStorage
+    ds.Modality = "RF"
+    for keyword in ("PositionerPrimaryAngle", "PositionerSecondaryAngle", "PositionerMotion"):
+        delattr(ds, keyword)
     return _changed(ds, 0, changes)
 
 

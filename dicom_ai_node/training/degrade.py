@@ -4,6 +4,8 @@ Every function takes (rows, columns) float arrays and a `numpy.random.Generator`
 a scanner might have given; the image that went in is the truth that a restoration has to find.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -14,6 +16,34 @@ from skimage.transform import radon
 from dicom_ai_node.domain.restoring import shrunk
 
 Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Haze:
+    """How an X-ray without a grid and with little dose is worse than it could be.
+
+    Attributes
+    ----------
+    scatter_to_primary
+        Mean scattered over mean primary intensity behind the patient; 0.3 of a hand, 2 and more
+        of an abdomen without a grid.
+    spread_px, blur_px
+        Standard deviations of the scatter, tens of mm, and of the focal spot's shadow.
+    quanta
+        Counted in a pixel that nothing lies before.
+    electrons
+        Standard deviation of the electronics, in quanta.
+    nepers
+        Natural logarithm of the intensity of black over that of white.
+    """
+
+    scatter_to_primary: float
+    spread_px: float
+    blur_px: float
+    quanta: float
+    electrons: float = 4.0
+    nepers: float = 2.5
+
 
 WATER_PER_MM = 0.0193
 """Linear attenuation of water at about 70 keV (NIST XCOM: 0.193 per cm)."""
@@ -26,6 +56,15 @@ ANGLES, COARSE_PX, COARSE_ANGLES = 360, 128, 45
 
 DYNAMIC_RANGE_DB = 60.0
 """What 0..255 of a log-compressed ultrasound image stand for."""
+
+BLACK = 2.0
+"""Grey value, of 0..255, up to which nothing of a patient is in an X-ray."""
+
+UNEVEN = 0.15
+"""Standard deviation of the veil's strength from place to place, as a part of it."""
+
+DETECTOR_PX = 0.5
+"""Standard deviation by which an X-ray detector smears its noise."""
 
 
 def with_ct_noise(hu: Plane, spacing_mm: float, level_hu: float, random: Generator) -> Plane:
@@ -96,7 +135,8 @@ def with_pet_noise(uptake: Plane, level: float, fwhm_px: float, random: Generato
     Counts are Poisson around the uptake and a flat tenth of its mean (randoms and scatter, taken
     off again), and what comes of them is smoothed by a Gaussian of `fwhm_px` as reconstructions
     are: the noise follows the root of the local uptake, as it does after OSEM (H. Barrett,
-    D. Wilson, B. Tsui, Physics in Medicine and Biology 39, 1994: 833). Never below 0.
+    D. Wilson, B. Tsui, Physics in Medicine and Biology 39, 1994: 833). Never below 0, and the total
+    is kept, as reconstructions of that kind do.
     """
     warm = uptake > 0.1 * float(np.percentile(uptake, 99.5))
     mean = float(uptake[warm].mean()) if warm.any() else 1.0
@@ -105,7 +145,8 @@ def with_pet_noise(uptake: Plane, level: float, fwhm_px: float, random: Generato
     counts = 1.1 / (level * max(2 * np.sqrt(np.pi) * sigma, 1.0)) ** 2
     expected = counts * (np.clip(uptake, 0, None) / mean + 0.1)
     noise = ndimage.gaussian_filter((random.poisson(expected) - expected) / counts * mean, sigma)
-    return np.asarray(np.clip(uptake + noise, 0, None), np.float32)
+    noisy = np.clip(uptake + noise, 0, None)
+    return np.asarray(noisy * (uptake.sum() / max(float(noisy.sum()), 1e-9)), np.float32)
 
 
 def with_speckle(
@@ -126,6 +167,47 @@ def with_speckle(
     decibel = 10 / np.log(10) * (np.log(np.maximum(power, 1e-9)) - digamma(looks) + np.log(looks))
     echo = np.clip(grey / 16, 0, 1)
     return np.asarray(np.clip(grey + echo * decibel * 255 / DYNAMIC_RANGE_DB, 0, 255), np.float32)
+
+
+def with_haze(grey: Plane, haze: Haze, random: Generator) -> Plane:
+    """Return an X-ray (0..255, bone white) as a detector without a grid would have given it.
+
+    The grey values are taken for the logarithm of the transmitted intensity. In the intensity, the
+    focal spot blurs, and scatter is laid over: a broad copy of what comes through the patient,
+    uneven by a part of `UNEVEN` over the field; a veil that takes contrast away where least comes
+    through. Quanta and electronics add noise, which the detector smears a little. The logarithm is
+    shown with the width it had, and with the mean it had: what a veil adds to all of an image, no
+    image tells. Black stays black: shutters, and rays that met nobody.
+
+    After J. Boone, J. Seibert, Medical Physics 15, 1988: 721 (scatter as a convolution).
+    """
+    there = grey > BLACK
+    if not there.any():
+        return grey
+    primary = ndimage.gaussian_filter(np.exp(-haze.nepers * grey / 255.0), haze.blur_px)
+    veil = _widely(primary * there, haze.spread_px)
+    uneven = _widely(random.standard_normal(grey.shape), 2 * haze.spread_px)
+    veil *= np.clip(1 + UNEVEN * uneven / max(float(uneven.std()), 1e-9), 0.5, None)
+    veil *= haze.scatter_to_primary * primary[there].mean() / max(float(veil[there].mean()), 1e-9)
+    expected = haze.quanta * (primary + veil)
+    noise = (
+        random.poisson(expected) - expected + haze.electrons * random.standard_normal(grey.shape)
+    )
+    counted = expected + ndimage.gaussian_filter(noise, DETECTOR_PX)
+    shown = -np.log(np.maximum(counted / haze.quanta, 1e-4)) * 255.0 / haze.nepers
+    shown += grey[there].mean() - shown[there].mean()
+    return np.where(there, np.clip(shown, 0, 255), grey).astype(np.float32)
+
+
+def _widely(image: NDArray[np.floating], sigma_px: float) -> NDArray[np.float64]:
+    """Return the image blurred by a wide Gaussian, computed on fewer pixels."""
+    part = min(1.0, 4 / sigma_px)
+    few = ndimage.zoom(image, part, order=1, grid_mode=True, mode="nearest")
+    soft = ndimage.gaussian_filter(
+        few, [sigma_px * n / m for n, m in zip(few.shape, image.shape, strict=True)]
+    )
+    back = [m / n for n, m in zip(few.shape, image.shape, strict=True)]
+    return np.asarray(ndimage.zoom(soft, back, order=1, grid_mode=True, mode="nearest"), np.float64)
 
 
 def halved(image: Plane, sigma_px: float) -> Plane:

@@ -35,7 +35,8 @@ class RestoreRecipe:
     `judged` is the window (low, high) in which PSNR and SSIM are taken, the scaling of each pair
     where it is `None`; `beside` simple methods by name, each with its settings tried on the
     validation part; `golden` cuts the golden image out of a test pair; `levels` how much of the
-    difference between given and wanted is left in training, drawn between two ends.
+    difference between given and wanted is left in training, drawn between two ends; `also_score`
+    takes the methods, "network" among them, and the pairs of a part, and returns more rows.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class RestoreRecipe:
     judged: tuple[float, float] | None = None
     levels: tuple[float, float] = (1.0, 1.0)
     unit: str = ""
+    also_score: Callable[[Mapping[str, Method], Sequence[Pair]], Scores] | None = None
 
 
 def restored(network: nn.Module, pair: Pair, facts: Facts) -> Plane:
@@ -88,20 +90,24 @@ def scores_of(
             ])
             for name, images in found.items()
         }  # fmt: skip
-        rows |= {f"{title}, {name}": _row(each, groups) for name, each in values.items()}
+        rows |= {f"{title}, {name}": averaged(each, groups) for name, each in values.items()}
         first, *others = values
         best = max(others, key=lambda name: float(values[name].mean()))
-        rows[f"{title}, {first} over {best}"] = _row(values[first] - values[best], groups)
+        rows[f"{title}, {first} over {best}"] = averaged(values[first] - values[best], groups)
     first = next(iter(methods))
     shifts = [
         float(image.mean(dtype=np.float64) - pair.given.mean(dtype=np.float64))
         for image, pair in zip(found[first], pairs, strict=True)
     ]
-    rows[" ".join(f"shift of the mean {recipe.unit}".split())] = _row(np.array(shifts), groups)
-    return rows
+    rows[" ".join(f"shift of the mean {recipe.unit}".split())] = averaged(shifts, groups)
+    return rows | (recipe.also_score(methods, pairs) if recipe.also_score else {})
 
 
-def _row(values: NDArray[np.float64], groups: Sequence[str]) -> dict[str, float]:
+def averaged(
+    values: Sequence[float] | NDArray[np.float64], groups: Sequence[str]
+) -> dict[str, float]:
+    """Return the mean of one value per image, with its interval over groups."""
+    values = np.asarray(values, np.float64)
     nothing = np.zeros(len(values), np.int64)
     drawn = interval(lambda v, _: float(v.mean()), values[:, None], nothing, groups)
     return row_of(float(values.mean()), drawn, len(values))

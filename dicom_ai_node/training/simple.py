@@ -1,10 +1,12 @@
 """Simple methods that a restoring network has to be better than, each with settings to try."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.exposure import equalize_adapthist
 from skimage.restoration import denoise_nl_means
 
 from dicom_ai_node.domain.restoring import enlarged
@@ -24,7 +26,7 @@ def noise_of(image: NDArray[np.float32]) -> float:
     return float(np.median(there)) / 0.6745 if there.size else 1e-6
 
 
-def _back(values: NDArray[np.float64], pair: Pair) -> NDArray[np.float32]:
+def _back(values: NDArray[np.floating], pair: Pair) -> NDArray[np.float32]:
     low, high = pair.ends
     return np.asarray(values * (high - low) + low, np.float32)
 
@@ -77,3 +79,72 @@ def bicubic(factor: int) -> list[Method]:
         return restore
 
     return [sharpened(amount) for amount in (0.0, 0.3, 0.6, 1.0)]
+
+
+def unsharp(
+    sigmas_px: Sequence[float] = (2.0, 20.0, 40.0, 80.0), amounts: Sequence[float] = (0.3, 0.6, 1.0)
+) -> list[Method]:
+    """Return unsharp masks: the difference from a Gaussian is made larger by a part of it."""
+
+    def method(sigma_px: float, amount: float) -> Method:
+        def restore(pair: Pair) -> NDArray[np.float32]:
+            soft = ndimage.gaussian_filter(pair.given, sigma_px)
+            return _kept(pair.given + amount * (pair.given - soft), pair)
+
+        return restore
+
+    return [method(sigma_px, amount) for sigma_px in sigmas_px for amount in amounts]
+
+
+def clahe(limits: Sequence[float] = (0.001, 0.003, 0.01)) -> list[Method]:
+    """Return contrast-limited adaptive histogram equalisation (Zuiderveld 1994), 8 x 8 tiles."""
+
+    def method(limit: float) -> Method:
+        def restore(pair: Pair) -> NDArray[np.float32]:
+            found = equalize_adapthist(to_unit(pair.given, pair.ends), clip_limit=limit)
+            return _kept(_back(found, pair), pair)
+
+        return restore
+
+    return [method(limit) for limit in limits]
+
+
+def gamma(exponents: Sequence[float] = (0.7, 0.85, 1.2, 1.5, 2.0)) -> list[Method]:
+    """Return grey values raised to a power."""
+
+    def method(exponent: float) -> Method:
+        def restore(pair: Pair) -> NDArray[np.float32]:
+            return _kept(_back(to_unit(pair.given, pair.ends) ** exponent, pair), pair)
+
+        return restore
+
+    return [method(exponent) for exponent in exponents]
+
+
+def stretched(factors: Sequence[float] = (1.1, 1.2, 1.35, 1.5)) -> list[Method]:
+    """Return the contrast about the mean made larger, as a narrower window does."""
+
+    def method(factor: float) -> Method:
+        return lambda pair: _kept(
+            pair.given.mean() + factor * (pair.given - pair.given.mean()), pair
+        )
+
+    return [method(factor) for factor in factors]
+
+
+def after(first: Method, methods: Sequence[Method]) -> list[Method]:
+    """Return methods that are given what another one has restored."""
+
+    def method(second: Method) -> Method:
+        return lambda pair: _kept(second(replace(pair, given=first(pair))), pair)
+
+    return [method(second) for second in methods]
+
+
+def _kept(found: NDArray[np.floating], pair: Pair) -> NDArray[np.float32]:
+    """Return a result with black left black and the mean of what was given, as networks keep it."""
+    there = pair.given > pair.ends[0]
+    if not there.any():
+        return pair.given
+    moved = found + (pair.given[there].mean() - found[there].mean())
+    return np.where(there, moved, pair.given).astype(np.float32)

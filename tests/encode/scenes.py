@@ -706,6 +706,14 @@ RESTORED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
         "CT", "CT tilted, uneven", "MR", "PET", "DX", "CR", "US", "US cine", "two CR",
         "name in ISO 2022", "no Type 2",
     )
+} | {
+    "inverted DX": lambda: [
+        phantoms.dx(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE")
+    ],
+    "hand": lambda: [phantoms.cr(BodyPartExamined="HAND")],
+    "XA": lambda: [phantoms.xa_run()],
+    "one XA frame": lambda: [phantoms.xa_run(frames=1)],
+    "RF": lambda: [phantoms.rf()],
 }  # fmt: skip
 """Sources from which an image is derived."""
 DETECTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {

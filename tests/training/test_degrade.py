@@ -1,11 +1,20 @@
 """What is made worse is made worse as physics would, and by as much as is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.random import default_rng
 from scipy import ndimage
 
-from dicom_ai_node.training.degrade import halved, with_ct_noise, with_pet_noise, with_speckle
+from dicom_ai_node.training.degrade import (
+    Haze,
+    halved,
+    with_ct_noise,
+    with_haze,
+    with_pet_noise,
+    with_speckle,
+)
 
 
 def _disc(side: int, inside: float, outside: float) -> np.ndarray:
@@ -52,6 +61,13 @@ def test_pet_noise_follows_the_root_of_the_uptake() -> None:
     assert with_pet_noise(clean * 0.01, 3.0, 2.5, default_rng(1)).min() >= 0
 
 
+def test_pet_noise_keeps_the_counts() -> None:
+    """However few they are, and although nothing falls below 0."""
+    clean = _disc(64, 3.0, 0.0)
+    for level in (0.1, 0.6):
+        assert with_pet_noise(clean, level, 2.0, default_rng(2)).sum() == pytest.approx(clean.sum())
+
+
 def test_pet_noise_has_the_level_that_is_asked_for() -> None:
     """As a part of the mean uptake."""
     clean = np.full((128, 128), 5.0, np.float32)
@@ -74,6 +90,58 @@ def test_more_looks_have_less_speckle_and_black_stays_black() -> None:
     one, five = (with_speckle(clean, looks, (0.6, 1.0), default_rng(1)) for looks in (1, 5))
     assert five[:, 20:].std() < 0.6 * one[:, 20:].std()
     assert not one[:, :20].any()
+
+
+def _chest(side: int = 128) -> np.ndarray:
+    """Return fields of 40 and 200 with stripes of 20, a black shutter of 12 pixels around them."""
+    grey = np.full((side, side), 40, np.float32)
+    grey[:, side // 2 :] = 200
+    grey[:, ::8] += 20
+    grey[:12] = grey[-12:] = grey[:, :12] = grey[:, -12:] = 0
+    return grey
+
+
+def _hazy(clean: np.ndarray, **changes: float) -> np.ndarray:
+    sharp = Haze(scatter_to_primary=1.0, spread_px=60.0, blur_px=0.1, quanta=1e7, electrons=0.0)
+    return with_haze(clean, replace(sharp, **changes), default_rng(1))
+
+
+def _contrast(image: np.ndarray, stripe: int) -> float:
+    line = image[40:88].mean(0)
+    return float(line[stripe] - (line[stripe - 4] + line[stripe + 4]) / 2)
+
+
+def test_scatter_takes_contrast_away_where_least_comes_through() -> None:
+    """A stripe behind bone keeps less of itself than one behind lung, and more scatter takes more."""
+    clean = _chest()
+    some, much = _hazy(clean), _hazy(clean, scatter_to_primary=3.0)
+    lung, bone = 32, 96
+    for hazy in (some, much):
+        assert _contrast(hazy, bone) < _contrast(hazy, lung) < _contrast(clean, lung)
+    assert _contrast(much, bone) < _contrast(some, bone) < 0.7 * _contrast(clean, bone)
+    assert np.abs(_hazy(clean, scatter_to_primary=0.0) - clean).max() < 2
+
+
+def test_haze_keeps_the_mean_and_black_stays_black() -> None:
+    """Shutters are no part of the image, and nothing shines into them."""
+    clean = _chest()
+    hazy = _hazy(clean)
+    assert not hazy[clean == 0].any()
+    assert hazy[clean > 0].mean() == pytest.approx(clean[clean > 0].mean(), abs=0.5)
+    black = np.zeros((16, 16), np.float32)
+    assert np.array_equal(_hazy(black), black)
+
+
+def test_fewer_quanta_are_more_noise_and_most_behind_bone() -> None:
+    """A quarter of the dose doubles it."""
+    clean = _chest()
+    clean[clean > 0] = np.where(np.arange(128) < 64, 40, 200)[None].repeat(128, 0)[clean > 0]
+    full, quarter = (
+        _hazy(clean, quanta=q, scatter_to_primary=0.0) - clean for q in (20000.0, 5000.0)
+    )
+    bone, lung = (slice(20, 108), slice(76, 108)), (slice(20, 108), slice(20, 52))
+    assert quarter[bone].std() == pytest.approx(2 * full[bone].std(), rel=0.15)
+    assert full[bone].std() > 1.7 * full[lung].std()
 
 
 def test_halving_keeps_the_mean_and_loses_the_detail() -> None:

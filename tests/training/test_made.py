@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dicom_ai_node.training.made import blob, blurred, grain
+from dicom_ai_node.training.made import blob, blurred, grain, uptake
 
 SPACING_MM = (2.0, 1.0, 1.0)
 
@@ -38,3 +38,19 @@ def test_a_scanner_spreads_and_loses_nothing() -> None:
     for line in (seen[20, 40], seen[20, :, 40]):
         assert (line >= line.max() / 2).sum() == pytest.approx(8, abs=1)
     assert (seen[:, 40, 40] >= seen.max() / 2).sum() == pytest.approx(4, abs=1)
+
+
+def test_made_uptake_follows_the_anatomy_that_it_was_given() -> None:
+    """Equal grey takes up equally, air next to nothing; the same seed gives the same."""
+    anatomy = np.zeros((48, 48), np.float32)
+    anatomy[8:40, 8:24], anatomy[8:40, 24:40] = 0.4, 0.8
+    found = [uptake(anatomy, 2.0, np.random.default_rng(n)) for n in range(8)]
+    assert np.array_equal(found[3], uptake(anatomy, 2.0, np.random.default_rng(3)))
+    for image in found:
+        assert image[:4].max() < 0.2 * image.max()
+        left, right = np.median(image[12:36, 11:21]), np.median(image[12:36, 27:37])
+        assert np.median(np.abs(image[12:36, 11:21] - left)) < 0.05
+        assert left > 0.03
+        assert right > 0.03
+    assert max(float(image.max()) for image in found) > 1.2
+    assert not uptake(np.zeros((16, 16), np.float32), 2.0, np.random.default_rng(1)).any()

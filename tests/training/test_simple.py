@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from dicom_ai_node.training.pair import Method, Pair, psnr
-from dicom_ai_node.training.simple import bicubic, gaussian, median, non_local_means
+from dicom_ai_node.training.simple import (
+    after,
+    bicubic,
+    clahe,
+    gamma,
+    gaussian,
+    median,
+    non_local_means,
+    stretched,
+    unsharp,
+)
 
 ENDS = (0.0, 100.0)
 
@@ -40,3 +50,25 @@ def test_interpolation_gives_as_many_pixels_as_are_wanted() -> None:
     assert plain.shape == (96, 96)
     spreads = [float(image.std()) for image in (plain, *sharper)]
     assert spreads == sorted(spreads)
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        pytest.param(unsharp((20.0,), (0.6,)), id="unsharp mask"),
+        pytest.param(clahe((0.003,)), id="CLAHE"),
+        pytest.param(gamma((1.2,)), id="gamma"),
+        pytest.param(stretched((1.3,)), id="contrast stretch"),
+        pytest.param(after(non_local_means((0.9,))[0], unsharp((20.0,), (0.6,))), id="both"),
+    ],
+)
+def test_contrast_changes_while_mean_and_black_stay(methods: list[Method]) -> None:
+    """As a network has to keep them, so that they are compared on the same terms."""
+    pair = _pair()
+    pair.given[:6] = 0
+    (method,) = methods
+    found = method(pair)
+    there = pair.given > 0
+    assert not found[~there].any()
+    assert found[there].mean() == pytest.approx(pair.given[there].mean(), rel=1e-4)
+    assert np.abs(found - pair.given).max() > 3
