@@ -9,6 +9,7 @@ from pydicom.sr.coding import Code
 from dicom_ai_node.domain.boxes import Corners
 from dicom_ai_node.domain.course import Course
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.lesions import Lesions
 from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap, Restoration
 from dicom_ai_node.domain.quality import ImageQuality
 
@@ -275,5 +276,6 @@ class Findings:
     embedding: Embedding | None = None
     restoration: Restoration | None = None
     derived: DerivedPixels | None = None
+    lesions: Lesions | None = None
     courses: tuple[Course, ...] = ()
     notes: tuple[str, ...] = ()

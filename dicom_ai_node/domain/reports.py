@@ -13,6 +13,14 @@ from dicom_ai_node.domain.uids import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A point in the patient, (x, y, z) in mm, PS3.3 C.7.6.2.1.1; the middle of what was drawn."""
+
+    frame_of_reference_uid: str
+    at_mm: tuple[float, float, float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedMeasurement:
     """One number of a report with all that says what it is of, PS3.16 TID 300 and TID 1501.
@@ -29,6 +37,8 @@ class ReportedMeasurement:
         Which one, where a report tells of several subjects, such as twins in the womb; else empty.
     sources
         The images that it was measured on, as far as the report names them next to it.
+    place
+        Where in the patient, if the report has drawn it in three dimensions (SCOORD3D).
     observed_at
         When, if the report says so of this item; in the time zone of the report.
     """
@@ -44,6 +54,7 @@ class ReportedMeasurement:
     tracking_uid: str = ""
     subject: str = ""
     sources: tuple[SOPInstanceUID, ...] = ()
+    place: Place | None = None
     observed_at: datetime | None = None
 
 

@@ -6,14 +6,17 @@ import numpy as np
 
 from dicom_ai_node.domain.findings import FindingClass, Findings, Measurement, Trajectory
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.lesions import Fate, lesion_name
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.encode.marks import colour_of
 from dicom_ai_node.encode.picture import Entry, measured, unit_of
+from dicom_ai_node.encode.report_lesions import response_in_words
 from dicom_ai_node.encode.segments import found_segments
 
 MOST_ENTRIES = 12
 """The legend names no more segments or classes."""
 MOST_MEASUREMENTS = 4
+MOST_LESIONS = 4
 _MEAN = "373098007"
 """SNOMED CT Mean."""
 _SUV, _MAXIMUM = "126401", "56851009"
@@ -30,6 +33,7 @@ def legend_of(
         *_paths(findings, frame),
         *_boxes(findings, frame),
         *_segments(findings, model, frame),
+        *_lesions(findings),
     ]
     whole = _values(findings, None, frame)
     if whole:
@@ -52,6 +56,23 @@ def _restored(findings: Findings) -> list[Entry]:
         Entry(f"left: as it came; middle: {size}"),
         Entry(f"right: the change, black -{change}, grey none, white +{change}"),
     ]
+
+
+def _lesions(findings: Findings) -> list[Entry]:
+    """Return the largest lesions with their diameters, those that are gone, and the targets."""
+    found, segmentation = findings.lesions, findings.segmentation
+    if found is None or segmentation is None:
+        return []
+    label = {item.number: item.label for item in segmentation.segments}
+    told = [
+        f"no. {it.number}: {it.long_mm:.1f} x {it.short_mm:.1f} mm"
+        + (", new" if it.fate is Fate.NEW else "")
+        for it in found.present[:MOST_LESIONS]
+    ]
+    told += [f"{lesion_name(label[it.of], it.number)}: gone" for it in found.gone[:MOST_LESIONS]]
+    if found.response is not None:
+        told.append(response_in_words(found.response))
+    return [Entry(words) for words in told]
 
 
 def _classes(findings: Findings) -> list[Entry]:

@@ -20,6 +20,7 @@ from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_courses import course_groups, earlier_evidence
 from dicom_ai_node.encode.report_groups import Group, groups
+from dicom_ai_node.encode.report_lesions import lesion_groups
 from dicom_ai_node.encode.report_quality import SCHEME, own_codes, quality_groups
 from dicom_ai_node.encode.report_tracks import others, track_groups
 
@@ -69,7 +70,8 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     if pertinent := earlier_evidence(findings, elsewhere):
         report.PertinentOtherEvidenceSequence = pertinent
     schemes = {item.concept.scheme_designator for item in findings.measurements}
-    if findings.quality is not None or findings.courses or SCHEME in schemes:
+    own = (findings.quality, findings.courses or None, findings.lesions)
+    if SCHEME in schemes or any(item is not None for item in own):
         report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
         report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)
@@ -102,7 +104,8 @@ def _groups(findings: Findings, origin: Origin) -> list[Group]:
     left = others(findings)
     if left is None or (told and left.segmentation is None and not left.measurements):
         return [*told, *course_groups(findings, origin), *quality]
-    return [*told, *groups(left, origin), *course_groups(findings, origin), *quality]
+    single = [*lesion_groups(findings, origin), *course_groups(findings, origin)]
+    return [*told, *groups(left, origin), *single, *quality]
 
 
 def _evidence(findings: Findings, origin: Origin) -> list[Dataset]:

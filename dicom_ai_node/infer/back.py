@@ -18,6 +18,8 @@ from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.pictures import HeatMap
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.display import backdrop
+from dicom_ai_node.infer.lesions import MEASURE as LESIONS
+from dicom_ai_node.infer.lesions import lesions_of
 from dicom_ai_node.infer.measure import measurements
 from dicom_ai_node.infer.motion import motions
 from dicom_ai_node.infer.resample import Placed
@@ -69,10 +71,16 @@ def _measured(
     segmentation = grid.back(on_grid)
     if segmentation.labels.shape != image.array.shape:
         raise TaskFailed(f"{facts.name} did not label the grid that it was given")
-    measured, remarks = measurements(segmentation, image, facts.measure)
+    names = [name for name in facts.measure if name != LESIONS]
+    measured, remarks = measurements(segmentation, image, names)
+    lesions = None
+    if LESIONS in facts.measure:
+        lesions, more = lesions_of(segmentation, image)
+        remarks = (*remarks, *more)
     return replace(
         found,
         segmentation=segmentation,
+        lesions=lesions,
         measurements=(*found.measurements, *measured),
         notes=(*found.notes, *remarks),
     )

@@ -24,6 +24,13 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.reports import Report, ReportedMeasurement
 from dicom_ai_node.infer.content import moment_of
+from dicom_ai_node.infer.lesion_history import (
+    followed_up,
+    known_lesions,
+    lesion_courses,
+    studies_of_lesions,
+    unmatched,
+)
 from dicom_ai_node.infer.reports import read_report
 
 WHOLE_IMAGE: Final = Code("111030", "DCM", "Image Region")
@@ -56,31 +63,51 @@ def compared(found: Findings, order: InferenceOrder, facts: ModelFacts) -> Findi
     Notes say how many reports there were, and what could not be compared and why; they give no
     date. Reports that cannot be read are left out.
     """
-    if not order.compares or not found.measurements:
+    if not order.compares or (not found.measurements and found.lesions is None):
         return found
     header = _study(next(iter(order.inputs.values()))[0])
     at = moment_of(header, "Study")
     if at is None:
         return _noted(found, "not compared with earlier studies: this study has no date")
     reports, notes = _earlier(order.earlier, str(header.get("StudyInstanceUID")), at)
-    made_by = f"{facts.name} {facts.version}"
-    studies = _by_study(reports, made_by)
-    known = {item.number: item for item in _segments(found, facts)}
-    courses = []
-    measured = _measured(found.measurements, known)
-    for now in measured:
-        is_alone = sum(other.meaning == now.meaning for other in measured) == 1
-        points = [_point(now, reports, is_alone=is_alone) for reports in studies]
-        told = sorted((it for it in points if isinstance(it, Point)), key=lambda one: one.at)
-        notes += sorted({it for it in points if isinstance(it, str)} - set(notes))
-        if told:
-            courses.append(_course(now, [*told, _spread(now.values, at)]))
+    by_study = _by_study(reports, made_by := f"{facts.name} {facts.version}")
+    segments = _segments(found, facts)
+    courses, unclear = _courses(found.measurements, by_study, segments, at)
+    if found.lesions is not None:
+        studies = studies_of_lesions(by_study, segments, made_by)
+        known = known_lesions(studies, segments)
+        moves = {found.lesions.frame_of_reference_uid: np.eye(4)}
+        lesions = followed_up(found.lesions, studies, known, moves, segments)
+        labels = {it.number: it.label for it in segments}
+        courses = [*lesion_courses(lesions, known, studies, at, labels), *courses]
+        found = replace(found, lesions=lesions)
+        notes += unmatched(known, moves)
     used = {ref.sop_instance_uid for course in courses for ref in course.reports}
     others = sum(made_by not in it.made_by for it in reports if _uid(it) in used)
     summary = f"compared with {len(used)} reports of earlier studies"
     if others:
         summary += f", {others} of which another model, version or system has made"
-    return _noted(replace(found, courses=tuple(courses)), summary, *notes)
+    return _noted(replace(found, courses=tuple(courses)), summary, *notes, *unclear)
+
+
+def _courses(
+    measurements: Sequence[Measurement],
+    by_study: Sequence[Sequence[Report]],
+    segments: Sequence[Segment],
+    at: datetime,
+) -> tuple[list[Course], list[str]]:
+    """Return the courses of all quantities, and what is not clear about others."""
+    courses: list[Course] = []
+    unclear: dict[str, None] = {}
+    measured = _measured(measurements, {item.number: item for item in segments})
+    for now in measured:
+        is_alone = sum(other.meaning == now.meaning for other in measured) == 1
+        points = [_point(now, reports, is_alone=is_alone) for reports in by_study]
+        told = sorted((it for it in points if isinstance(it, Point)), key=lambda one: one.at)
+        unclear |= {it: None for it in points if isinstance(it, str)}
+        if told:
+            courses.append(_course(now, [*told, _spread(now.values, at)]))
+    return courses, list(unclear)
 
 
 def _study(path: Path) -> Dataset:

@@ -21,6 +21,7 @@ from dicom_ai_node.domain.model import (
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.infer.labels import classes_in, segments_in
+from dicom_ai_node.infer.lesions import MEASURE as LESIONS
 from dicom_ai_node.infer.measure import MEASURES
 from dicom_ai_node.infer.network_facts import network_in
 from dicom_ai_node.infer.requires import conditions
@@ -123,9 +124,10 @@ def _check(w: Wording, facts: ModelFacts) -> None:
     """Note what is wrong only when several values are seen together."""
     if facts.name not in {"?", facts.folder.name}:
         w.wrong("name", f"must be the name of the folder, {facts.folder.name}")
+    known = {*MEASURES, LESIONS}
     for name in facts.measure:
-        if name not in MEASURES:
-            w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(MEASURES))}")
+        if name not in known:
+            w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(known))}")
     if facts.sees is Sees.VOLUME and facts.grid.size_px:
         w.wrong("grid.size_px", "a volume needs spacing_mm")
     if facts.guard is not None and (facts.window is not None or facts.inputs):

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
@@ -23,7 +24,7 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
-from dicom_ai_node.domain.reports import Report, ReportedMeasurement, ReportReference
+from dicom_ai_node.domain.reports import Place, Report, ReportedMeasurement, ReportReference
 from dicom_ai_node.domain.uids import (
     SeriesInstanceUID,
     SOPClassUID,
@@ -136,6 +137,7 @@ class _Said:
     codes: Mapping[str, Code]
     texts: Mapping[str, str]
     sources: tuple[SOPInstanceUID, ...] = ()
+    place: Place | None = None
     observed_at: datetime | None = None
 
 
@@ -179,6 +181,7 @@ def _said(item: Dataset, children: list[Dataset], around: _Said) -> _Said:
         codes=codes,
         texts=texts,
         sources=tuple(dict.fromkeys(sources)) or around.sources,
+        place=next(filter(None, map(_place, children)), around.place),
         observed_at=time or around.observed_at,
     )
 
@@ -208,6 +211,21 @@ def _images(item: Dataset) -> Iterator[SOPInstanceUID]:
                     yield SOPInstanceUID(uid)
 
 
+def _place(item: Dataset) -> Place | None:
+    """Return the middle of the points of a SCOORD3D item, PS3.3 C.18.9."""
+    if text_of(item, "ValueType") != "SCOORD3D":
+        return None
+    frame = text_of(item, "ReferencedFrameOfReferenceUID")
+    try:
+        points = np.asarray(value_of(item, "GraphicData"), np.float64).reshape(-1, 3)
+    except (TypeError, ValueError):
+        return None
+    if not len(points) or not np.isfinite(points).all() or not is_uid(frame):
+        return None
+    x, y, z = points.mean(axis=0).tolist()
+    return Place(frame, (x, y, z))
+
+
 def _measurement(item: Dataset, said: _Said) -> ReportedMeasurement | str:
     """Return what a NUM item says, PS3.3 C.18.1, or why it says nothing."""
     concept = code_of(item)
@@ -232,6 +250,7 @@ def _measurement(item: Dataset, said: _Said) -> ReportedMeasurement | str:
         tracking_uid=said.texts.get("tracking_uid", ""),
         subject=said.texts.get("subject", ""),
         sources=said.sources,
+        place=said.place,
         observed_at=said.observed_at,
     )
 

@@ -28,6 +28,7 @@ from dicom_ai_node.domain.findings import (
     Trajectory,
 )
 from dicom_ai_node.domain.image import Frames, SourceFrame
+from dicom_ai_node.domain.lesions import SUM_OF_DIAMETERS, Fate, Gone, Lesion, Lesions, Response
 from dicom_ai_node.domain.model import (
     Golden,
     Grid,
@@ -166,6 +167,7 @@ RESTORER = replace(
 VOLUME = codes.SCT.Volume
 AREA = codes.SCT.Area
 MEAN = codes.SCT.Mean
+MM = codes.UCUM.Millimeter
 MM2, CM3 = codes.UCUM.SquareMillimeter, codes.UCUM.CubicCentimeter
 
 
@@ -474,6 +476,40 @@ def compared(received: Sequence[Dataset], **changes: object) -> Scene:
     return replace(plain, findings=replace(plain.findings, courses=courses))
 
 
+def with_lesions(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return three lesions in slices, two that are gone, the response, and the sum's course."""
+    plain = scene(received, **changes)
+    found = plain.findings.segmentation
+    assert found is not None
+    lesions = tuple(
+        Lesion(
+            number=number,
+            of=LIVER.number,
+            tracking_uid=derive_uid("lesion", str(number)),
+            centre_mm=(10.0 * number, -5.0, 40.0),
+            frame=found.sources[number],
+            ends_px=(10.0, 10.0, 20.0, 20.0),
+            long_mm=30.0 / number,
+            short_mm=20.0 / number,
+            volume_cm3=4.0 / number,
+            suv_max=9.5 if number == 1 else None,
+            fate=fate,
+            part_of=derive_uid("lesion", "1") if fate is Fate.PART else "",
+        )
+        for number, fate in enumerate((Fate.FOLLOWED, Fate.NEW, Fate.PART), start=1)
+    )
+    gone = (
+        Gone(number=4, of=LIVER.number, tracking_uid=derive_uid("lesion", "4"), merged_into=1),
+        Gone(number=5, of=LIVER.number, tracking_uid=derive_uid("lesion", "5")),
+    )
+    told = Response(targets=(1, 5), sum_mm=40.0, baseline_mm=50.0, nadir_mm=35.0, new=1)
+    total = course("Target lesions 1, 5", 50.0, 35.0, 40.0, concept=SUM_OF_DIAMETERS, unit=MM)
+    frame = str(received[0].FrameOfReferenceUID)
+    found_lesions = Lesions(frame_of_reference_uid=frame, present=lesions, gone=gone, response=told)
+    findings = replace(plain.findings, lesions=found_lesions, courses=(total,))
+    return replace(plain, findings=findings)
+
+
 def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return a liver on all but the first frame of several and a kidney on every second."""
     frames, rows, columns = shape
@@ -692,6 +728,11 @@ COMPARED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     name: SOURCES[name] for name in ("CT", "DX", "US", "US cine")
 }
 """Sources whose measurements are compared with those of earlier studies."""
+
+LESIONS: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    name: SOURCES[name] for name in ("CT", "PET", "enhanced MR")
+}
+"""Sources in which single lesions are followed from study to study."""
 
 COUNTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     "whole slide": lambda: [phantoms.sm()],

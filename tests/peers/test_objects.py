@@ -46,6 +46,7 @@ RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.ite
 }
 DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
 NO_BOXES = "CR, boxes, none found"
+LESIONS = {f"{name}, lesions": make for name, make in scenes.LESIONS.items()}
 COMPARED = {f"{name}, compared": make for name, make in scenes.COMPARED.items()}
 SOURCES = [
     *scenes.SOURCES,
@@ -56,6 +57,7 @@ SOURCES = [
     *scenes.FOLLOWED,
     *COUNTED,
     *COMPARED,
+    *LESIONS,
     REAL_HEAD,
     NOTHING,
     NO_BOXES,
@@ -410,6 +412,7 @@ _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
     **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
     **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
     **{name: partial(_of, scenes.counted, make) for name, make in COUNTED.items()},
+    **{name: partial(_of, scenes.with_lesions, make) for name, make in LESIONS.items()},
     **{name: partial(_of, scenes.compared, make) for name, make in COMPARED.items()},
     **{
         name: partial(_of, partial(scenes.restored, factor=factor), make)
