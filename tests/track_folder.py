@@ -10,7 +10,6 @@ from monai.networks.nets import UNet
 from ruamel.yaml import YAML
 from safetensors.torch import save
 from scipy.ndimage import gaussian_filter, shift
-from torch.nn import functional
 
 from dicom_ai_node.neural.follow import Rules, follow
 from tests.model_folders import save_golden, seal
@@ -92,5 +91,5 @@ def track_golden(
     rules = Rules(**{key: value for key, value in settings.items() if key != "features"})
     with torch.inference_mode():
         features = network.eval()(torch.from_numpy(image / 255)[:, None])
-        found = follow(functional.normalize(features, dim=1), torch.from_numpy(start)[None], rules)
+        found = follow(features, torch.from_numpy(start)[None], rules)
     return {"image": image, "start": start, "points": found.points[:, 0].numpy()[None]}

@@ -1,10 +1,10 @@
 """Follow points through frames: where is what lay here a moment ago?
 
-A patch of features around a point is looked for in the next frame, by its cosine to every place
-nearby and a parabola through the best one. Two patches vote: the one of the first frame, which
-cannot drift, and a recent one, which knows what the tissue looks like by now. Looking back from the
-place that was found must lead to where the search began; how far it misses that, and how similar
-the place is, say how likely it is to be right.
+A patch of features around a point is looked for in the next frame, by its correlation with every
+place nearby and a parabola through the best one. Two patches vote: the one of the first frame,
+which cannot drift, and a recent one, which knows what the tissue looks like by now. Looking back
+from the place that was found must lead to where the search began; how far it misses that, and how
+similar the place is, say how likely it is to be right.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+LEAST_SPREAD = 1e-10
+"""Where there is nothing to tell places apart, nothing is alike."""
 DRIFT_PX = 1.5
 """Further apart, the patch of the first frame and a recent one do not show the same."""
 
@@ -98,15 +100,28 @@ def patches(features: Tensor, points: Tensor, size: int) -> Tensor:
 
 
 def similarities(windows: Tensor, templates: Tensor) -> Tensor:
-    """Return (points, side, side): the mean cosine of each template at every place of its window.
+    """Return (points, side, side): how like each template every place of its window is, -1..1.
 
-    `windows` is (points, channels, size, size), `templates` (points, channels, k, k).
+    Normalised cross-correlation over all channels together, each without its mean. `windows` is
+    (points, channels, size, size), `templates` (points, channels, k, k).
     """
     size, k = windows.shape[-1], templates.shape[-1]
+    centred = templates - templates.mean(dim=(2, 3), keepdim=True)
     # By the convolution theorem: a tenth of the time of a convolution with kernels this large.
-    spectrum = torch.fft.rfft2(windows) * torch.fft.rfft2(templates, s=(size, size)).conj()
-    found: Tensor = torch.fft.irfft2(spectrum.sum(1), s=(size, size))
-    return found[:, : size - k + 1, : size - k + 1] / k**2
+    spectrum = torch.fft.rfft2(windows) * torch.fft.rfft2(centred, s=(size, size)).conj()
+    found = torch.fft.irfft2(spectrum.sum(1), s=(size, size))[:, : size - k + 1, : size - k + 1]
+    spread = _means(windows.square().sum(1), k) - _means(windows, k).square().sum(1)
+    lengths = centred.square().mean(dim=(2, 3)).sum(1)[:, None, None] * spread.clamp(min=0)
+    alike: Tensor = found / k**2 / lengths.clamp(min=LEAST_SPREAD).sqrt()
+    return alike
+
+
+def _means(values: Tensor, k: int) -> Tensor:
+    """Return the mean over every square of side `k`, along the last two axes."""
+    for axis in (-1, -2):
+        sums = functional.pad(values.transpose(axis, -1).cumsum(-1), [1, 0])
+        values = ((sums[..., k:] - sums[..., :-k]) / k).transpose(axis, -1)
+    return values
 
 
 def peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,8 +155,7 @@ def follow(frames: Iterable[Tensor], start: Tensor, rules: Rules) -> Followed:
     Parameters
     ----------
     frames
-        (channels, rows, columns) float32 features of one frame after the other; every pixel has
-        length 1 along the channels.
+        (channels, rows, columns) float32 features of one frame after the other.
     start
         (points, 2) float32: rows and columns in the first frame.
     """

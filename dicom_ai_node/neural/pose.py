@@ -103,12 +103,3 @@ def moved(mask: NDArray[np.bool_], by: Pose) -> NDArray[np.float32]:
         mask.astype(np.float32), been, order=1, mode="constant"
     )
     return covered
-
-
-def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest connected part of a mask with its holes filled: one thing to follow."""
-    parts, count = ndimage.label(mask)
-    if count > 1:
-        mask = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(mask)
-    return filled

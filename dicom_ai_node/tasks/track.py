@@ -1,18 +1,16 @@
-"""Kind `track`: a structure of the first frame, followed through the cine.
+"""Kind `track`: what lies somewhere on the first frame, followed through the cine.
 
-What to follow is said by the route (`start`, a point or a box), or outlined by the network on the
-first frame. The first channels of the network are features by which places are found again; the
-others, if there are any, are logits of the background and of every segment but the last, which is
-what a route's start is taken for.
+What to follow is said by the route (`start`, a point or a box), or chosen where the first frame has
+the most texture (`auto`). The channels of the network are features by which places are found again;
+a model has one segment, which says what its routes point at.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from dicom_ai_node.domain.errors import ConfigError, TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segment, Segmentation, Trajectory
@@ -21,19 +19,24 @@ from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
+from dicom_ai_node.neural.corners import corners
 from dicom_ai_node.neural.follow import Followed, Rules, follow
 from dicom_ai_node.neural.memory import Ladder
-from dicom_ai_node.neural.pose import LEAST_AGREE, Pose, largest_part, moved, points_on, pose
+from dicom_ai_node.neural.pose import LEAST_AGREE, Pose, moved, points_on, pose
 
 MOST_POINTS = 25
 """Places that are followed inside a structure; their common motion is that of the structure."""
+AUTO = "auto"
+"""What a route says that leaves to the node what is followed."""
+COLOURS_RGB = ((0, 200, 255), (255, 170, 0), (230, 120, 200), (240, 230, 70))
+"""Of the places that are chosen, so many are: seen apart by colour-blind people, too."""
 HALF = 0.5
 """A pixel that is covered this far belongs to the structure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What only a model that follows has: how many channels are features, and the rules."""
+    """What only a model that follows has: how many features, and the rules."""
 
     features: int
     rules: Rules
@@ -92,12 +95,11 @@ class Track:
     Parameters
     ----------
     facts
-        Intensity and segments; the last segment is what a route's `start` points at.
+        Intensity, and the one segment that routes point at.
     settings
         Number of features, and how places are found again.
     network
-        Takes (batch, 1, rows, columns) float32, gives (batch, features [+ 1 + outlined segments],
-        rows, columns).
+        Takes (batch, 1, rows, columns) float32, gives (batch, features, rows, columns).
     device
         Where the network lies.
     """
@@ -116,13 +118,15 @@ class Track:
         self._network = network
         self._device = device
         self._ladder = Ladder(device)
-        self._outlined = facts.segments[:-1]
+        (self._segment,) = facts.segments
 
     @staticmethod
     def settings(w: Wording, facts: ModelFacts) -> Settings:
         """Return what `settings` of the model says."""
         if facts.sees is not Sees.FRAMES:
             w.wrong("", "a model that follows sees frames")
+        if len(facts.segments) != 1:
+            w.wrong("", "a model that follows has one segment: what its routes point at")
         rules = Rules(
             template_px=w.whole("template_px"),
             search_px=w.whole("search_px"),
@@ -143,7 +147,8 @@ class Track:
         """Return the trajectory of what is followed, and its pixels on every frame.
 
         The option `start` is `row, column` or `top, left, bottom, right` in pixels of the first
-        frame of the source. A point has a trajectory and no pixels.
+        frame of the source, or `auto`, as without it: then the places with the most texture are
+        followed. A point has a trajectory and no pixels.
 
         Raises
         ------
@@ -160,10 +165,13 @@ class Track:
         if len(image.array) < 2:  # noqa: PLR2004
             raise TaskFailed(f"{self._facts.name} follows through frames, there is only one image")
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
-        said = options.get("start")
-        starts = self._outline(items[:1], image) if said is None else [self._said(said, image)]
+        said = options.get("start", AUTO)
+        starts = self._corners(items[0, 0], image) if said == AUTO else [self._said(said, image)]
         if not starts:
-            return Findings(segmentation=_segmentation([], self._outlined, image))
+            return Findings(
+                segmentation=_segmentation(None, self._segment, image),
+                notes=("nothing on the first frame has texture enough to be followed",),
+            )
         followed, remarks = self._ladder.climb(
             tuple(items.shape), lambda rung: self._follow(items, starts, rung.batch)
         )
@@ -172,12 +180,11 @@ class Track:
             last = first + len(start.points)
             courses.append(self._course(start, followed, slice(first, last)))
             first = last
+        how = "chosen by its texture" if said == AUTO else "the one that the route names"
         masked = [course for course in courses if course.start.mask is not None]
-        looked_for = self._outlined if said is None else tuple(c.start.segment for c in masked)
-        how = "outlined by the model" if said is None else "the one that the route names"
         return Findings(
             trajectories=tuple(course.trajectory(image) for course in courses),
-            segmentation=_segmentation(masked, looked_for, image) if looked_for else None,
+            segmentation=_segmentation(masked[0], self._segment, image) if masked else None,
             notes=(f"the place on the first frame is {how}", *remarks),
         )
 
@@ -188,44 +195,46 @@ class Track:
         except ValueError:
             numbers = []
         if len(numbers) not in {2, 4} or not np.isfinite(numbers).all():
-            raise ConfigError("start: must be row, column or top, left, bottom, right")
-        corners = image.from_source(np.reshape(numbers, (-1, 2)))
+            raise ConfigError("start: must be auto, row, column or top, left, bottom, right")
+        ends = image.from_source(np.reshape(numbers, (-1, 2)))
         _, rows, columns = image.array.shape
-        pixels = np.rint(corners)
+        pixels = np.rint(ends)
         if (pixels < 0).any() or (pixels >= (rows, columns)).any():
             raise ConfigError("start: lies outside of the part of the image that shows tissue")
-        segment = self._facts.segments[-1]
-        if len(corners) == 1:
-            return _Start(segment, corners.astype(np.float32), None)
+        if len(ends) == 1:
+            return _Start(self._segment, ends.astype(np.float32), None)
         mask = np.zeros((rows, columns), np.bool_)
-        (top, left), (bottom, right) = np.rint(corners).astype(int)
+        (top, left), (bottom, right) = pixels.astype(int)
         mask[top : bottom + 1, left : right + 1] = True
         if not mask.any():
             raise ConfigError("start: the box has no size")
-        return _Start(segment, points_on(mask, MOST_POINTS), mask)
+        return _Start(self._segment, points_on(mask, MOST_POINTS), mask)
 
-    def _outline(self, item: torch.Tensor, image: Frames) -> list[_Start]:
-        """Return what the network outlines on the first frame, each with its largest part."""
-        if not self._outlined:
-            raise ConfigError(f"start: {self._facts.name} outlines nothing, so the route must say")
-        with torch.inference_mode():
-            logits = self._output(item.to(self._device))[0, self._settings.features :]
+    def _corners(self, item: torch.Tensor, image: Frames) -> list[_Start]:
+        """Return the places with the most texture, each as far from the next as a patch is wide."""
         _, rows, columns = image.array.shape
-        labels = logits.argmax(0)[:rows, :columns].cpu().numpy()
-        starts = []
-        for segment in self._outlined:
-            mask = largest_part(labels == segment.number)
-            if mask.any():
-                starts.append(_Start(segment, points_on(mask, MOST_POINTS), mask))
-        return starts
+        apart_px = self._settings.rules.template_px
+        found = corners(item[:rows, :columns].numpy(), len(COLOURS_RGB), apart_px)
+        return [
+            _Start(
+                replace(
+                    self._segment,
+                    number=number,
+                    label=f"{self._segment.label} {number}",
+                    colour_rgb=COLOURS_RGB[number - 1],
+                ),
+                place[None],
+                None,
+            )
+            for number, place in enumerate(found, start=1)
+        ]
 
     def _follow(self, items: torch.Tensor, starts: Sequence[_Start], at_once: int) -> Followed:
         points = np.concatenate([start.points for start in starts])
 
         def features() -> Iterator[torch.Tensor]:
             for group in items.split(at_once):
-                output = self._output(group.to(self._device))
-                yield from functional.normalize(output[:, : self._settings.features], dim=1)
+                yield from self._output(group.to(self._device))
 
         with torch.inference_mode():
             start = torch.from_numpy(points).to(self._device)
@@ -233,10 +242,7 @@ class Track:
 
     def _output(self, group: torch.Tensor) -> torch.Tensor:
         output = self._network(group)
-        channels = self._settings.features
-        if self._outlined:
-            channels += 1 + len(self._outlined)
-        wanted = (len(group), channels, *group.shape[2:])
+        wanted = (len(group), self._settings.features, *group.shape[2:])
         if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
             raise TaskFailed(f"{self._facts.name}: the network did not give {wanted}")
         if not bool(torch.isfinite(output).all()):
@@ -258,16 +264,12 @@ class Track:
         return _Course(start, [item for item, _ in found], agree, agree >= LEAST_AGREE)
 
 
-def _segmentation(
-    courses: Sequence[_Course], segments: tuple[Segment, ...], image: Frames
-) -> Segmentation:
-    """Return the pixels of what was followed; what was looked for in vain has none."""
-    probabilities = np.zeros((len(segments), *image.array.shape), np.float16)
-    labels = np.zeros(image.array.shape, np.uint8)
-    for course in courses:
-        place = segments.index(course.start.segment)
-        probabilities[place] = course.covers()
-        labels[probabilities[place] >= HALF] = course.start.segment.number
+def _segmentation(course: _Course | None, segment: Segment, image: Frames) -> Segmentation:
+    """Return the pixels of what was followed; without a course there are none."""
+    probabilities = np.zeros((1, *image.array.shape), np.float16)
+    if course is not None:
+        probabilities[0] = course.covers()
+    labels = np.where(probabilities[0] >= HALF, segment.number, 0).astype(np.uint8)
     return Segmentation(
-        labels=labels, sources=image.sources, segments=segments, probabilities=probabilities
+        labels=labels, sources=image.sources, segments=(segment,), probabilities=probabilities
     )

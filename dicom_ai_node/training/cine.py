@@ -1,13 +1,16 @@
 """Made motion: stills of real tissue that move along a path which is known exactly.
 
 What is fixed to the probe stays where it is (the edge of the sector, shading, shadows); the tissue
-moves under it. Its speckle changes as it moves, and with the motion it leaves the plane.
+moves under it, as a whole and yielding more in one place than in another. Its speckle changes as it
+moves, and with the motion it leaves the plane.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import ndimage
 from skimage.morphology import convex_hull_image
 from torch import Generator, Tensor
 from torch.nn import functional
@@ -18,6 +21,9 @@ STEP_MS = 40.0
 """Time between two frames of a made cine."""
 INSET_PX = 18
 """Tissue that moves by more than this would bare the edge of the still."""
+MOST_YIELD_PX = 3.0
+"""So far from where a stiff motion would take it tissue goes, at most."""
+SETTLES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,10 @@ class Motion:
         (frames, 2): by how much the middle of the image has moved, rows and columns.
     turn
         (frames,) angles in radians about the middle, from rows to columns.
+    yields_px
+        (rows, columns, 2): where tissue goes besides, rows and columns, where `yielding` is 1.
+    yielding
+        (frames,): how much of that it has gone.
     period_frames
         After how many frames the motion repeats, or `None` if it does not.
     speckle
@@ -42,6 +52,8 @@ class Motion:
 
     shift_px: Tensor
     turn: Tensor
+    yields_px: Tensor
+    yielding: Tensor
     period_frames: float | None
     speckle: float
     renewed: float
@@ -53,8 +65,11 @@ def uniform(low: float, high: float, generator: Generator) -> float:
     return low + (high - low) * float(torch.rand(1, generator=generator))
 
 
-def breathing(frames: int, generator: Generator) -> Motion:
-    """Return a motion that repeats: along one direction, with a rest at one end, a slow drift."""
+def breathing(shape: tuple[int, int], frames: int, generator: Generator) -> Motion:
+    """Return a motion that repeats: along one direction, with a rest at one end, a slow drift.
+
+    Tissue is squeezed with it by up to `MOST_YIELD_PX`, which repeats as well.
+    """
     time = torch.arange(frames)
     period = uniform(10, frames / 2.4, generator)
     phase = uniform(0, math.tau, generator)
@@ -69,6 +84,8 @@ def breathing(frames: int, generator: Generator) -> Motion:
     return Motion(
         shift_px=size * wave[:, None] * along + drift,
         turn=math.radians(uniform(-7, 7, generator)) * wave,
+        yields_px=yields(shape, uniform(0, MOST_YIELD_PX, generator), generator),
+        yielding=wave,
         period_frames=period,
         speckle=uniform(0.05, 0.35, generator),
         renewed=uniform(0.3, 1.0, generator),
@@ -80,11 +97,16 @@ def sector(still: Tensor) -> Tensor:
     """Return (rows, columns) bool: the part of a still under which tissue can move."""
     lit = functional.avg_pool2d(still[None, None], 5, 1, 2)[0, 0] > 0.03  # noqa: PLR2004
     hull = torch.from_numpy(convex_hull_image(lit.numpy())) if lit.any() else lit
-    size = 2 * INSET_PX + 1
     # Beyond the image there is nothing, so that its border counts as an edge.
-    outside = functional.pad((~hull)[None, None].float(), [INSET_PX] * 4, value=1.0)
-    by_row = functional.max_pool2d(outside, (size, 1), 1)
-    return functional.max_pool2d(by_row, (1, size), 1)[0, 0] < 0.5  # noqa: PLR2004
+    inner = ndimage.minimum_filter(hull.numpy(), 2 * INSET_PX + 1, mode="constant", cval=0)
+    return torch.from_numpy(np.asarray(inner, np.bool_))
+
+
+def yields(shape: tuple[int, int], size_px: float, generator: Generator) -> Tensor:
+    """Return (rows, columns, 2) smooth displacements of which the largest is `size_px` long."""
+    field = elastic(shape, 4, generator)[0]
+    yielded: Tensor = field * size_px / field.norm(dim=-1).max()
+    return yielded
 
 
 def elastic(shape: tuple[int, int], cells: int, generator: Generator) -> Tensor:
@@ -100,7 +122,7 @@ def sampled(image: Tensor, where_px: Tensor) -> Tensor:
     where = ((2 * where_px + 1) / lengths - 1).flip(-1)
     return functional.grid_sample(
         image, where, mode="bicubic", padding_mode="reflection", align_corners=False
-    ).clamp(0, 1)
+    )
 
 
 def pixels(shape: tuple[int, int]) -> Tensor:
@@ -119,12 +141,16 @@ def origin_px(shape: tuple[int, int], shift_px: Tensor, turn: Tensor, points: Te
 def path_px(shape: tuple[int, int], motion: Motion, start: Tensor) -> Tensor:
     """Return (frames, points, 2): where points (points, 2) of the still are on every frame."""
     middle = (torch.tensor(shape) - 1) / 2
-    return torch.stack(
-        [
-            (start - middle) @ _rotation(turn).T + middle + shift
-            for shift, turn in zip(motion.shift_px, motion.turn, strict=True)
-        ]
-    )
+    field = motion.yields_px.movedim(-1, 0)[None]
+    paths = []
+    for shift, turn, share in zip(motion.shift_px, motion.turn, motion.yielding, strict=True):
+        stiff = (start - middle) @ _rotation(turn).T + middle + shift
+        place = stiff
+        # The field says what it does at the place that is looked for; it is flat enough to settle.
+        for _ in range(SETTLES):
+            place = stiff + share * sampled(field, place[None, None])[0, :, 0].T
+        paths.append(place)
+    return torch.stack(paths)
 
 
 def _rotation(turn: Tensor) -> Tensor:
@@ -141,26 +167,30 @@ def grain(shape: tuple[int, int], generator: Generator) -> Tensor:
     return soft / soft.std()
 
 
-def cine(still: Tensor, motion: Motion, generator: Generator) -> Tensor:
-    """Return (frames, rows, columns) in 0..1: `still` (rows, columns) moved and made to change."""
+def cine(still: Tensor, inside: Tensor, motion: Motion, generator: Generator) -> Tensor:
+    """Return (frames, rows, columns) in 0..1: `still` (rows, columns) moved and made to change.
+
+    It is seen where `inside` (rows, columns), the part that `sector` tells, is true.
+    """
     shape = (still.shape[0], still.shape[1])
     image, all_pixels = still[None, None], pixels(shape)
     # Neighbouring tissue looks much the same and is not in the same place.
-    other = sampled(image, all_pixels + 4.0 * elastic(shape, 16, generator))
-    inside = sector(still).float()
+    other = sampled(image, all_pixels + 4.0 * elastic(shape, 16, generator)).clamp(0, 1)
     # Gain that hangs on depth, and shadows, belong to the probe.
     shade = 1 + 0.25 * elastic(shape, 4, generator)[..., 0]
     far = motion.shift_px.norm(dim=1) / motion.shift_px.norm(dim=1).max().clamp(min=1e-6)
     speckle = grain(shape, generator)
     frames = []
     for index, (shift, turn) in enumerate(zip(motion.shift_px, motion.turn, strict=True)):
-        where = origin_px(shape, shift, turn, all_pixels)
+        stiff = all_pixels - motion.yielding[index] * motion.yields_px
+        where = origin_px(shape, shift, turn, stiff)
         share = motion.out_of_plane * float(far[index])
         seen = (1 - share) * sampled(image, where) + share * sampled(other, where)
+        seen = seen.clamp(0, 1)
         kept = math.sqrt(1 - motion.renewed**2)
         speckle = kept * speckle + motion.renewed * grain(shape, generator)
         frame = seen * (motion.speckle * speckle).exp() * shade
-        frames.append(retouch(frame, TOUCH, generator)[0, 0] * inside)
+        frames.append(retouch(frame, TOUCH, generator)[0, 0] * inside.float())
     return torch.stack(frames)
 
 

@@ -2,26 +2,28 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from skimage.feature import match_template
+from skimage.registration import optical_flow_ilk
 from torch import Tensor, nn
 
 from dicom_ai_node.domain.motion import along_axis, period_ms
 from dicom_ai_node.neural.follow import Followed, Rules, follow
-from dicom_ai_node.neural.pose import LEAST_AGREE, moved, points_on, pose
 from dicom_ai_node.training.cine import STEP_MS, Motion
-from dicom_ai_node.training.fit_track import features_of
 from dicom_ai_node.training.ranking import INTERVAL, RESAMPLES, SEED
 from dicom_ai_node.training.scores import row_of
 
 ASTRAY_PX = 5.0
 """Further from the truth, a place is another place."""
-MOST_POINTS = 25
-"""Places that are followed inside an outline."""
-_AT_ONCE, HALF = 8, 0.5
+_AT_ONCE = 8
+
+FLOW_RADIUS_PX = 15
+"""Of the window in which a flow is taken to be even."""
 
 Paths = NDArray[np.float64]
 """(frames, points, 2), rows and columns in pixels; NaN where a point is reported as lost."""
@@ -37,10 +39,6 @@ class MadeCine:
         (frames, rows, columns) float32 in 0..1.
     truth
         (frames, points, 2): where the points are.
-    labels
-        (rows, columns) bool: the structure on the first frame; empty if there is none.
-    labels_path
-        (frames, points, 2): where `points_on(labels)` are.
     mm_per_px
         (row, column), or `None`.
     """
@@ -49,21 +47,19 @@ class MadeCine:
     frames: Tensor
     motion: Motion
     truth: Tensor
-    labels: NDArray[np.bool_]
-    labels_path: Tensor
     mm_per_px: tuple[float, float] | None
 
 
-def features(network: nn.Module, frames: Tensor, count: int) -> Iterator[Tensor]:
+def features(network: nn.Module, frames: Tensor) -> Iterator[Tensor]:
     """Yield the features (channels, rows, columns) of one frame after the other."""
     for group in frames[:, None].split(_AT_ONCE):
         with torch.inference_mode():
-            yield from features_of(network(group), count)
+            yield from network(group)
 
 
-def followed(network: nn.Module, made: MadeCine, count: int, rules: Rules) -> Followed:
+def followed(network: nn.Module, made: MadeCine, rules: Rules) -> Followed:
     """Follow the points of a made cine by the features of `network`."""
-    return follow(features(network, made.frames, count), made.truth[0], rules)
+    return follow(features(network, made.frames), made.truth[0], rules)
 
 
 def by_correlation(made: MadeCine, rules: Rules, *, is_renewed: bool) -> Paths:
@@ -86,6 +82,17 @@ def by_correlation(made: MadeCine, rules: Rules, *, is_renewed: bool) -> Paths:
             if is_renewed:
                 templates[index] = _square(image, np.rint(places[-1]), half)
         paths.append(np.stack(places))
+    return np.stack(paths)
+
+
+def by_optical_flow(made: MadeCine) -> Paths:
+    """Follow the points by the flow from each frame to the next, Lucas and Kanade 1981 (dense)."""
+    images = made.frames.numpy().astype(np.float64)
+    paths = [made.truth[0].numpy().astype(np.float64)]
+    for before, after in pairwise(images):
+        flow = optical_flow_ilk(before, after, radius=FLOW_RADIUS_PX)
+        moved = [map_coordinates(part, paths[-1].T, order=1, mode="nearest") for part in flow]
+        paths.append(paths[-1] + np.stack(moved, axis=1))
     return np.stack(paths)
 
 
@@ -132,37 +139,6 @@ def of_motion(paths: Paths, made: MadeCine) -> Mapping[str, float]:
     if periods:
         row["period, absolute error (%)"] = float(np.mean(periods))
     return {**row, "share of points whose period is found": found / paths.shape[1]}
-
-
-def of_outline(
-    network: nn.Module, made: MadeCine, outline: NDArray[np.bool_], count: int, rules: Rules
-) -> Mapping[str, float]:
-    """Return how well an outline that the network drew on the first frame is moved along."""
-    start = points_on(outline, MOST_POINTS)
-    if not made.labels.any() or not len(start):
-        return {}
-    found = follow(features(network, made.frames, count), torch.from_numpy(start), rules)
-    truth = made.labels_path.numpy().astype(np.float64)
-    overlaps, apart_mm = [], []
-    middle = np.argwhere(made.labels).mean(axis=0)
-    ones = np.ones(truth.shape[1])
-    for index in range(len(truth)):
-        is_seen = (found.confidence[index] >= rules.least).numpy().astype(np.float64)
-        ours, agree = pose(start.astype(np.float64), found.points[index].numpy(), is_seen)
-        theirs, _ = pose(truth[0], truth[index], ones)
-        if agree < LEAST_AGREE:
-            continue
-        one, other = moved(outline, ours) >= HALF, moved(made.labels, theirs) >= HALF
-        overlaps.append(2 * (one & other).sum() / (one.sum() + other.sum()))
-        if made.mm_per_px is not None:
-            away = (ours.forth(middle) - theirs.forth(middle)) * made.mm_per_px
-            apart_mm.append(float(np.linalg.norm(away)))
-    row = {"outline, share of frames not lost": len(overlaps) / len(truth)}
-    if overlaps:
-        row["outline, Dice over the cine"] = float(np.mean(overlaps))
-    if apart_mm:
-        row["outline, error of its place (mm)"] = float(np.mean(apart_mm))
-    return row
 
 
 Measure = Callable[[Sequence[NDArray[np.float64]]], float]

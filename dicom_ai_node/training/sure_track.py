@@ -37,7 +37,7 @@ def certainty_of(
     rules = replace(rules_of(facts), least=0.0)
     looks, right = [], []
     for item in cines:
-        found = followed(network, item, facts["settings"]["features"], rules)
+        found = followed(network, item, rules)
         looks.append(torch.stack([found.similarity, found.missed_px], dim=-1)[1:].reshape(-1, 2))
         right.append(errors_px(found.points.numpy(), item).ravel() <= NEAR_PX)
     values, truth = torch.cat(looks).double().numpy(), np.concatenate(right)
@@ -63,14 +63,14 @@ def golden_of(
     It is the beginning of the cine in which the network is surest, on every frame, of a point
     that moves.
     """
-    intensity, count = facts["intensity"], facts["settings"]["features"]
+    intensity = facts["intensity"]
     span = float(intensity["high"]) - float(intensity["low"])
     best: tuple[float, dict[str, NDArray[np.float32]]] = (-1.0, {})
     for item in cines:
         # Whole numbers: the file is smaller, and the result is computed from what is stored.
         stored = (item.frames[:GOLDEN_FRAMES] * span + float(intensity["low"])).round()
         again = replace(item, frames=(stored - float(intensity["low"])) / span)
-        found = followed(network, again, count, rules_of(facts))
+        found = followed(network, again, rules_of(facts))
         gone_px = (found.points[-1] - found.points[0]).norm(dim=1)
         sure, place = (found.confidence.amin(0) * (gone_px >= MOVED_PX)).max(0)
         if float(sure) > best[0]:

@@ -9,34 +9,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from dicom_ai_node.neural.pose import largest_part, points_on
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
-from dicom_ai_node.training.cine import breathing, cine, path_px
+from dicom_ai_node.training.cine import breathing, cine, path_px, sector
 from dicom_ai_node.training.command import Course, Scores, Work, run
 from dicom_ai_node.training.fit import Fitted, Plan
-from dicom_ai_node.training.fit_track import (
-    Still,
-    fit_track,
-    found_again,
-    pair,
-    places,
-)
-from dicom_ai_node.training.grid import Facts, pad_end, resize, resize_labels, scaled, shape_on_grid
+from dicom_ai_node.training.fit_track import fit_track, found_again, pair, places
+from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
 from dicom_ai_node.training.score_track import (
     ASTRAY_PX,
-    MOST_POINTS,
     MadeCine,
     by_correlation,
+    by_optical_flow,
     errors_px,
     followed,
     mean,
     of_motion,
-    of_outline,
     percentile_95,
     with_interval,
 )
-from dicom_ai_node.training.scores import dice
 from dicom_ai_node.training.sure_track import certainty_of, golden_of, rules_of
 
 SAME = 0.05
@@ -64,54 +55,41 @@ class TrackRecipe:
     cines: Callable[[Sequence[Case]], Sequence[Case]] = lambda cases: cases
 
 
-def on_grid(case: Case, facts: Facts) -> Still:
-    """Return image and labels on the model's grid, scaled and padded."""
+def on_grid(case: Case, facts: Facts) -> Tensor:
+    """Return the image (rows, columns) on the model's grid, scaled and padded."""
     shape = shape_on_grid(facts, case.image.shape, case.spacing_mm)
     image = resize(torch.from_numpy(case.image)[None, None], shape)[0, 0]
-    labels = resize_labels(torch.from_numpy(case.labels), shape, 2)
-    size = facts["grid"]["size_px"]
-    return pad_end(scaled(image, facts), size, 0.0), pad_end(labels, size, 0)
+    return pad_end(scaled(image, facts), facts["grid"]["size_px"], 0.0)
 
 
 def made(case: Case, facts: Facts, seed: int) -> MadeCine:
     """Return the cine that is made of a still: the same for the same seed."""
     generator = Generator().manual_seed(seed)
-    still, labels = on_grid(case, facts)
-    shape = (still.shape[0], still.shape[1])
-    motion = breathing(FRAMES, generator)
-    start = places(still, POINTS, generator)
-    outline = labels.numpy() > 0
-    inside = torch.from_numpy(points_on(outline, MOST_POINTS))
+    still = on_grid(case, facts)
+    shape, inside = (still.shape[0], still.shape[1]), sector(still)
+    motion = breathing(shape, FRAMES, generator)
+    start = places(still, inside, POINTS, generator)
     factor = case.image.shape[1] / shape_on_grid(facts, case.image.shape, case.spacing_mm)[1]
     return MadeCine(
         name=case.name,
-        frames=cine(still, motion, generator),
+        frames=cine(still, inside, motion, generator),
         motion=motion,
         truth=path_px(shape, motion, start),
-        labels=outline,
-        labels_path=path_px(shape, motion, inside),
         mm_per_px=(case.spacing_mm[0] * factor, case.spacing_mm[1] * factor)
         if "is_calibrated" in case.reference
         else None,
     )
 
 
-def outlined(network: nn.Module, frame: Tensor, facts: Facts) -> NDArray[np.bool_]:
-    """Return what the network outlines on a frame (rows, columns) as the structure to follow."""
-    with torch.inference_mode():
-        logits = network(frame[None, None])[0, facts["settings"]["features"] :]
-    return largest_part(logits.argmax(0).numpy() == 1)
-
-
 def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
-    rules, count = rules_of(facts), facts["settings"]["features"]
+    rules = rules_of(facts)
     rows: Rows = {}
 
     def add(name: str, values: object) -> None:
         rows.setdefault(name, []).append(np.atleast_1d(np.asarray(values, np.float64)).ravel())
 
     for item in cines:
-        found = followed(network, item, count, rules)
+        found = followed(network, item, rules)
         is_lost = (found.confidence < rules.least).numpy()
         ours = found.points.numpy().astype(np.float64)
         reported = np.where(is_lost[..., None], np.nan, ours)
@@ -119,6 +97,7 @@ def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
             "features": reported,
             "NCC, first template": by_correlation(item, rules, is_renewed=False),
             "NCC, renewed template": by_correlation(item, rules, is_renewed=True),
+            "optical flow": by_optical_flow(item),
         }
         add("features: share of places reported as lost", is_lost[1:])
         add("features: error with lost places held (px)", errors_px(ours, item))
@@ -132,12 +111,6 @@ def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
                 add(f"{method}: error (mm)", away[~np.isnan(away)])
             for name, value in of_motion(path, item).items():
                 add(f"{method}: {name}", value)
-        drawn = outlined(network, item.frames[0], facts)
-        if item.labels.any():
-            labels = item.labels.astype(np.uint8)
-            add("outline, Dice on the first frame", dice(drawn.astype(np.uint8), labels, 1))
-        for name, value in of_outline(network, item, drawn, count, rules).items():
-            add(name, value)
     return rows
 
 
@@ -146,7 +119,7 @@ def summary(rows: Rows) -> Scores:
     found = {}
     # What is ours comes before what it is compared with.
     for name in sorted(
-        rows, key=lambda name: (name.startswith("NCC"), ": error (px)" not in name, name)
+        rows, key=lambda name: (not name.startswith("features"), ": error (px)" not in name, name)
     ):
         if not any(len(item) for item in rows[name]):
             continue
@@ -160,24 +133,18 @@ def summary(rows: Rows) -> Scores:
 def _fit(work: Work[TrackRecipe, Parts]) -> Fitted:
     recipe, parts, facts = work.recipe, work.parts, work.facts
     network = model_folder.new_network(recipe.folder)
-    rules, count = rules_of(facts), facts["settings"]["features"]
+    rules = rules_of(facts)
     stills = [on_grid(case, facts) for case in parts.training]
     generator = Generator().manual_seed(recipe.plan.seed)
     every = max(1, len(parts.validation) // PAIRS)
     pairs = [
-        pair(on_grid(case, facts)[0], generator, rules.search_px)
-        for case in parts.validation[::every]
+        pair(on_grid(case, facts), generator, rules.search_px) for case in parts.validation[::every]
     ]
-    seen = [on_grid(case, facts) for case in parts.validation[::every] if case.labels.any()]
 
     def judge(candidate: nn.Module) -> float:
-        overlaps = [
-            dice(outlined(candidate, image, facts).astype(np.uint8), labels.numpy(), 1)
-            for image, labels in seen
-        ]
-        return found_again(candidate, pairs, count, rules) + 0.5 * float(np.mean(overlaps))
+        return found_again(candidate, pairs, rules)
 
-    return fit_track(network, stills, count, rules, judge, work.plan)
+    return fit_track(network, stills, rules, judge, work.plan)
 
 
 def _made(recipe: TrackRecipe, cases: Sequence[Case], facts: Facts) -> list[MadeCine]:

@@ -44,14 +44,20 @@ def test_a_patch_is_cut_around_a_point_and_nothing_lies_beyond_the_border() -> N
     assert cut[2, 0, 0].abs().max() < 1e-4
 
 
-def test_the_similarity_is_the_mean_cosine_at_every_place() -> None:
-    """The same as a correlation that is written out."""
+def test_the_similarity_is_the_correlation_at_every_place() -> None:
+    """Over all channels together, each without its mean; brightness and contrast do not count."""
     torch.manual_seed(1)
     windows, templates = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 3, 3)
     found = similarities(windows, templates)
-    by_hand = (windows[1, :, 2:5, 4:7] * templates[1]).sum() / 9
     assert found.shape == (2, 6, 6)
+    one, other = (
+        part - part.mean(dim=(1, 2), keepdim=True)
+        for part in (windows[1, :, 2:5, 4:7], templates[1])
+    )
+    by_hand = (one * other).sum() / (one.norm() * other.norm())
     assert float(found[1, 2, 4]) == pytest.approx(float(by_hand), abs=1e-5)
+    assert torch.allclose(similarities(3 * windows + 1, templates), found, atol=1e-4)
+    assert float(similarities(windows * 0, templates).abs().max()) < 1e-3
 
 
 def test_a_peak_is_found_to_parts_of_a_pixel() -> None:

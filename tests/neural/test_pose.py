@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dicom_ai_node.neural.pose import Pose, largest_part, moved, points_on, pose
+from dicom_ai_node.neural.pose import Pose, moved, points_on, pose
 
 ANGLE = np.radians(12)
 TURN = np.array([[np.cos(ANGLE), -np.sin(ANGLE)], [np.sin(ANGLE), np.cos(ANGLE)]])
@@ -57,11 +57,3 @@ def test_a_mask_moves_with_the_motion_and_leaves_the_image() -> None:
     assert shifted[24:35, 28:40].min() == 1
     assert shifted.sum() == pytest.approx(_square().sum())
     assert moved(_square(), Pose.shift(np.zeros(2), np.array([100.0, 0.0]))).sum() == 0
-
-
-def test_the_largest_part_is_one_thing_without_holes() -> None:
-    """Specks are left out, and so are holes."""
-    mask = _square()
-    mask[25, 35] = False
-    mask[2, 2] = True
-    assert np.array_equal(largest_part(mask), _square())

@@ -1,4 +1,4 @@
-"""The track task follows what a route points at, or what the network outlines."""
+"""The track task follows what a route points at, or what has the most texture."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +21,14 @@ from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.tasks.track import Settings, Track
 
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
-HEAD = Segment(number=1, label="Head", category=ANATOMY, type=Code("1", "99TEST", "Head"))
-THING = Segment(number=2, label="Thing", category=ANATOMY, type=Code("2", "99TEST", "Thing"))
+THING = Segment(number=1, label="Thing", category=ANATOMY, type=Code("2", "99TEST", "Thing"))
 RULES = {
     "features": 2,
     "template_px": 9,
     "search_px": 6,
     "first_weight": 0.5,
-    "half_at": 0.9,
-    "per_similarity": 60.0,
+    "half_at": 0.7,
+    "per_similarity": 20.0,
     "per_px": 1.0,
 }
 FACTS = ModelFacts(
@@ -45,25 +44,24 @@ FACTS = ModelFacts(
     intensity=Intensity(scaling=Scaling.WINDOW, low=0.0, high=100.0),
     grid=Grid(size_px=(64, 80)),
     golden=Golden(file="", max_difference=0.01),
-    segments=(HEAD, THING),
+    segments=(THING,),
     settings=RULES,
 )
 WAY = np.array([(0, 0), (1, -2), (3, -4), (4, -6), (2, -5)], np.float64)
 
 
 class Toy(nn.Module):
-    """Its features are the image and a constant; what is brighter than 0.8 is a head."""
+    """Its features are the image and a constant, of which there are `constants`."""
 
-    def __init__(self, outlines: int = 1, value: float = 0.0) -> None:
+    def __init__(self, constants: int = 1, value: float = 0.0) -> None:
         super().__init__()
-        self.outlines = outlines
+        self.constants = constants
         self.value = value
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return two features, and logits of background and head."""
-        ones = torch.ones_like(images)
-        logits = [0 * ones, 50 * (images - 0.8)][: 2 * self.outlines]
-        return torch.cat([8 * (images - 0.4), ones, *logits], dim=1) + self.value
+        """Return the features."""
+        ones = [torch.ones_like(images)] * self.constants
+        return torch.cat([8 * (images - 0.4), *ones], dim=1) + self.value
 
 
 def _settings(facts: ModelFacts = FACTS) -> tuple[Settings, list[str]]:
@@ -78,7 +76,7 @@ def _task(network: nn.Module | None = None, facts: ModelFacts = FACTS) -> Track:
 
 
 def _cine(way: NDArray[np.float64] = WAY) -> Frames:
-    """Return tissue with a bright head of 14 x 16 around (27, 42), moved along `way`."""
+    """Return tissue with a bright block of 14 x 16 around (27, 42), moved along `way`."""
     tissue = gaussian_filter(np.random.default_rng(1).normal(size=(60, 80)), 1.5) * 60 + 40
     still = np.clip(tissue, 0, 75)
     still[20:34, 34:50] = np.clip(tissue[20:34, 34:50] + 60, 85, 100)
@@ -127,33 +125,33 @@ def test_a_box_that_the_route_names_moves_as_a_whole() -> None:
     assert np.abs(path.points - _at(29, 22, WAY)).max() < 0.3
     assert segmentation is not None
     assert segmentation.segments == (THING,)
-    assert set(np.unique(segmentation.labels)) == {0, 2}
+    assert set(np.unique(segmentation.labels)) == {0, 1}
     rows, columns = np.nonzero(segmentation.labels[3])
     assert (rows.min(), columns.min()) == (22, 8)
 
 
-def test_without_a_start_the_network_says_what_to_follow() -> None:
-    """It outlines the head on the first frame, and the outline moves with the head."""
-    found = _followed(_cine())
-    path, segmentation = _path(found), found.segmentation
-    assert path.of == HEAD
-    assert np.abs(path.points - _at(26.5, 41.5, WAY)).max() < 0.5
-    assert segmentation is not None
-    for labels, step in zip(segmentation.labels, WAY.astype(int), strict=True):
-        there = np.zeros_like(labels)
-        there[20 + step[0] : 34 + step[0], 34 + step[1] : 50 + step[1]] = 1
-        assert 2 * (labels & there).sum() / (labels.sum() + there.sum()) > 0.97
-    assert segmentation.probabilities is not None
-    assert segmentation.probabilities.shape == (1, *segmentation.labels.shape)
+@pytest.mark.parametrize("options", [{}, {"start": "auto"}])
+def test_without_a_start_what_has_the_most_texture_is_followed(options: dict[str, Option]) -> None:
+    """Up to four places, each with a name and a colour of its own, and without pixels."""
+    found = _followed(_cine(), **options)
+    assert len(found.trajectories) == 4
+    assert {path.of.number for path in found.trajectories} == {1, 2, 3, 4}
+    assert {path.of.label for path in found.trajectories} == {f"Thing {n}" for n in range(1, 5)}
+    assert len({path.of.colour_rgb for path in found.trajectories}) == 4
+    for path in found.trajectories:
+        assert np.abs(path.points - path.points[0] - WAY).max() < 0.3
+    assert found.segmentation is None
+    assert found.notes == ("the place on the first frame is chosen by its texture",)
 
 
-def test_where_nothing_is_outlined_nothing_is_followed() -> None:
+def test_where_nothing_has_texture_nothing_is_followed() -> None:
     """Nothing found is an answer: a segmentation without pixels, and no path."""
     dark = replace(_cine(), array=np.full((5, 60, 80), 20, np.float32))
     found = _followed(dark)
     assert found.trajectories == ()
     assert found.segmentation is not None
     assert not found.segmentation.labels.any()
+    assert "texture enough" in found.notes[0]
 
 
 def test_a_place_is_named_in_pixels_of_the_source_whatever_the_grid() -> None:
@@ -168,7 +166,7 @@ def test_what_is_lost_has_no_place_until_it_is_seen_again() -> None:
     cine = _cine()
     array = cine.array.copy()
     array[2] = np.random.default_rng(5).uniform(0, 100, array[2].shape)
-    found = _followed(replace(cine, array=array))
+    found = _followed(replace(cine, array=array), start="20, 34, 33, 49")
     path = _path(found)
     assert np.isnan(path.points[2]).all()
     assert np.abs(path.points[3:] - _at(26.5, 41.5, WAY[3:])).max() < 0.5
@@ -181,7 +179,7 @@ def test_what_is_lost_has_no_place_until_it_is_seen_again() -> None:
 def test_what_leaves_the_image_is_lost() -> None:
     """A place outside of the image is none."""
     way = np.array([(0, 5 * n) for n in range(9)], np.float64)
-    path = _path(_followed(_cine(way)))
+    path = _path(_followed(_cine(way), start="20, 34, 33, 49"))
     seen = np.isfinite(path.points).all(axis=1)
     assert seen[:4].all()
     assert (path.points[seen] < [60, 80]).all()
@@ -190,10 +188,10 @@ def test_what_leaves_the_image_is_lost() -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        pytest.param("here", "must be row, column", id="words"),
-        pytest.param("1, 2, 3", "must be row, column", id="three numbers"),
-        pytest.param("nan, 2", "must be row, column", id="no number"),
-        pytest.param(7, "must be row, column", id="one number"),
+        pytest.param("here", "must be auto, row, column", id="words"),
+        pytest.param("1, 2, 3", "must be auto, row, column", id="three numbers"),
+        pytest.param("nan, 2", "must be auto, row, column", id="no number"),
+        pytest.param(7, "must be auto, row, column", id="one number"),
         pytest.param("60, 2", "lies outside", id="below the image"),
         pytest.param("-1, 2", "lies outside", id="above the image"),
         pytest.param("30, 20, 10, 40", "no size", id="a box whose ends are exchanged"),
@@ -203,15 +201,6 @@ def test_a_start_that_is_none_is_the_operators_to_mend(said: Option, why: str) -
     """The route is wrong, not the image."""
     with pytest.raises(ConfigError, match=why):
         _followed(_cine(), start=said)
-
-
-def test_a_model_that_outlines_nothing_needs_to_be_told_where_to_start() -> None:
-    """Features alone do not know what is worth following."""
-    facts = replace(FACTS, segments=(replace(THING, number=1),))
-    task = _task(Toy(outlines=0), facts)
-    assert _path(task({"image": _cine()}, {"start": "30, 20"})).of.label == "Thing"
-    with pytest.raises(ConfigError, match="the route must say"):
-        task({"image": _cine()}, {})
 
 
 def test_only_a_cine_can_be_followed_through() -> None:
@@ -232,7 +221,7 @@ def test_only_a_cine_can_be_followed_through() -> None:
 def test_a_network_that_gives_something_else_fails() -> None:
     """Too few channels, or no numbers."""
     with pytest.raises(TaskFailed, match="did not give"):
-        _task(Toy(outlines=0))({"image": _cine()}, {})
+        _task(Toy(constants=2))({"image": _cine()}, {})
     with pytest.raises(TaskFailed, match="no numbers"):
         _task(Toy(value=float("nan")))({"image": _cine()}, {})
 
@@ -254,7 +243,21 @@ def test_settings_that_cannot_be_are_told(changes: dict[str, object], why: str) 
     assert any(why in mistake for mistake in mistakes)
 
 
-def test_a_model_that_follows_sees_frames() -> None:
-    """Slices of a volume are no moments."""
-    _, mistakes = _settings(replace(FACTS, sees=Sees.SLICES))
-    assert mistakes == ["toy.settings: a model that follows sees frames"]
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        pytest.param(replace(FACTS, sees=Sees.SLICES), "sees frames", id="slices are no moments"),
+        pytest.param(
+            replace(FACTS, segments=(THING, replace(THING, number=2))),
+            "has one segment",
+            id="nobody could say which",
+        ),
+    ],
+)
+def test_a_model_that_follows_sees_frames_and_has_one_thing_to_point_at(
+    facts: ModelFacts, why: str
+) -> None:
+    """Whatever else is no model that follows."""
+    _, mistakes = _settings(facts)
+    assert len(mistakes) == 1
+    assert why in mistakes[0]
