@@ -240,6 +240,7 @@ def work(config: NodeConfig) -> Work:
             accepts=lambda name, sop_class_uid: way[name].accepts(sop_class_uid),
             limit_seconds=config.infer.limit_seconds,
             earlier_reports=Histories(the_ledger, the_blobs, patients(config)).reports_before,
+            priors=the_ledger.priors,
         ),
         objects_in=objects_in,
         place=Places(the_ledger, the_blobs, patients(config)).enter,

@@ -1,12 +1,13 @@
 """What a worker is told about a job, from what the ledger and the routes say."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.orders import (
+    KEY_OBJECTS,
     Attempt,
     EncodingOrder,
     InferenceOrder,
@@ -15,14 +16,21 @@ from dicom_ai_node.domain.orders import (
 )
 from dicom_ai_node.domain.ports import Blobs, Ledger
 from dicom_ai_node.domain.rule import COMPARE, Route
-from dicom_ai_node.domain.uids import Sha256, SOPClassUID
+from dicom_ai_node.domain.similar import Prior
+from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, SOPClassUID
 
+MOST_PRIORS = 3
+"""Earlier studies that key objects refer to."""
 LABELMAP = SOPClassUID("1.2.840.10008.5.1.4.1.1.66.7")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderBook:
-    """Writes the attempts of both legs. `folder` is where workers leave what they make."""
+    """Writes the attempts of both legs. `folder` is where workers leave what they make.
+
+    `priors` tells which earlier studies of the same patient look like a series, as the model of a
+    given digest sees them.
+    """
 
     blobs: Blobs
     ledger: Ledger
@@ -31,6 +39,7 @@ class OrderBook:
     accepts: Callable[[str, SOPClassUID], bool]
     limit_seconds: float
     earlier_reports: Callable[[Job], Sequence[Sha256]]
+    priors: Callable[[SeriesInstanceUID, Sha256, int], Sequence[Prior]]
 
     def route(self, job: Job) -> Route:
         """Return the route of a job.
@@ -68,6 +77,8 @@ class OrderBook:
             raise NeedsAttention("the findings are gone; retry to run the model again")
         write = [self._taken_by_all(kind, route.to) for kind in route.write]
         order = encoding_order(job, findings, write, self._earlier(job), self.blobs.path)
+        if KEY_OBJECTS in write:
+            order = replace(order, priors=self._alike(job))
         return self._attempt(job, "objects", order)
 
     def _attempt(self, job: Job, product: str, order: InferenceOrder | EncodingOrder) -> Attempt:
@@ -91,6 +102,12 @@ class OrderBook:
             before = self.ledger.job(key)
             key = before.supersedes if before else None
         return ()
+
+    def _alike(self, job: Job) -> tuple[tuple[Path, float], ...]:
+        """Return what looks like the first input in earlier studies of its patient."""
+        series = job.inputs[0].series_instance_uid
+        found = self.priors(series, job.model_digest, MOST_PRIORS)
+        return tuple((self.blobs.path(prior.sha256), prior.score) for prior in found)
 
     def _taken_by_all(self, kind: str, destinations: Sequence[str]) -> str:
         """Return `kind`, or the binary form of a label map that some destination would refuse."""

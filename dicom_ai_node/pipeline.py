@@ -204,7 +204,7 @@ class Work:
         with self._wall(job):
             match outcome:
                 case Outcome(ended=Ended.OK):
-                    after = self._done(job, outcome.attempt.folder)
+                    after = self._done(job, outcome.attempt)
                 case Outcome(ended=Ended.ERROR, error=NodeError() as error):
                     order = outcome.attempt.order
                     is_reported = isinstance(order, InferenceOrder) and order.reports_declined
@@ -216,11 +216,13 @@ class Work:
         took = round(outcome.seconds, 3)
         log.info("leg_done", before=job.stage, after=after, attempts=job.attempts, seconds=took)
 
-    def _done(self, job: Job, folder: Path) -> Stage:
-        if job.stage is Stage.INFERRING:
-            return self._inferred(job, folder)
-        results = [self._kept(*made) for made in self.objects_in(folder, job.key)]
-        if self.ledger.commit_results(job, results, self.orders.route(job).to, self.now()):
+    def _done(self, job: Job, attempt: Attempt) -> Stage:
+        order = attempt.order
+        if isinstance(order, InferenceOrder):
+            return self._inferred(job, attempt.folder)
+        results = [self._kept(*made) for made in self.objects_in(attempt.folder, job.key)]
+        to = self.orders.route(job).to
+        if self.ledger.commit_results(job, results, to, self.now(), order.remark):
             self._remove(self.folder / job.key)
         return Stage.DELIVERING
 

@@ -20,6 +20,7 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.quality import ImageQuality
+from dicom_ai_node.domain.similar import LookedAlike
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.store.findings import findings_of, keep_findings
@@ -83,6 +84,10 @@ class EncodingWorker:
             node_serial=self.node_serial,
             content_qualification=self.content_qualification,
             predecessors=read_sources(order.predecessors),
+            priors=[
+                LookedAlike(header=read_sources([path])[0], score=score)
+                for path, score in order.priors
+            ],
             encoded={},
             equipment_purpose=self.equipment_purpose,
         )

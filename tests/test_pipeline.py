@@ -27,6 +27,7 @@ from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scal
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Input, Route, one_of
+from dicom_ai_node.domain.similar import Prior
 from dicom_ai_node.domain.study import Arrival, Instance, Received, Series
 from dicom_ai_node.domain.uids import (
     AETitle,
@@ -93,6 +94,7 @@ class Hospital:
     pacs: ScriptedSender = field(default_factory=ScriptedSender)
     archive: ScriptedSender = field(default_factory=ScriptedSender)
     routes: Sequence[Route] = (ROUTE,)
+    past: Sequence[Prior] = ()
     placed: list[tuple[Job, Path]] = field(default_factory=list)
     earlier: dict[str, Sequence[Sha256]] = field(default_factory=dict)
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,7 +120,7 @@ class Hospital:
             orders=OrderBook(
                 blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work",
                 routes=self.routes, accepts=lambda name, uid: senders[name].accepts(uid),
-                limit_seconds=60, earlier_reports=self._earlier,
+                limit_seconds=60, earlier_reports=self._earlier, priors=lambda *_: self.past,
             ),
             objects_in=self._objects, place=self._place, patience=lambda _: patience,
             limits=Limits(), now=self.now,
@@ -415,6 +417,33 @@ def test_a_late_instance_supersedes_and_names_its_predecessor(hospital: Hospital
     assert isinstance(order, EncodingOrder)
     (report,) = [r for r in hospital.ledger.results(first.key) if r.kind == "structured_report"]
     assert order.predecessors == (hospital.blobs.path(report.sha256),)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_key_objects_are_told_the_past_of_the_patient(tmp_path: Path, is_known: bool) -> None:
+    """Where there is none nothing is written, and the time line says why."""
+    hospital = Hospital(tmp_path, routes=(replace(ROUTE, write=("key_objects",), to=("pacs",)),))
+    prior = Prior(
+        study_instance_uid=StudyInstanceUID("1.1"),
+        series_instance_uid=SeriesInstanceUID("1.1.1"),
+        score=0.9,
+        sha256=Sha256("ab" * 32),
+    )
+    hospital.past = [prior] if is_known else []
+    if not is_known:
+        hospital.encoding.on_ok = lambda _: None
+    hospital.settled()
+    hospital.infer()
+    hospital.encode()
+    (attempt,) = hospital.encoding.started
+    assert isinstance(attempt.order, EncodingOrder)
+    told = ((hospital.blobs.path(prior.sha256), 0.9),) if is_known else ()
+    assert attempt.order.priors == told
+    job = hospital.job()
+    assert job.stage is (Stage.DELIVERING if is_known else Stage.DELIVERED)
+    last = hospital.ledger.time_line(job.key)[-1].detail
+    assert ("no earlier study of this patient" in last) is not is_known
+    hospital.database.close()
 
 
 def test_one_destination_down_does_not_delay_another(hospital: Hospital) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from dicom_ai_node.config import words
 from dicom_ai_node.config.routes import NEEDS_WHEN
 from dicom_ai_node.config.tree import Location
+from dicom_ai_node.domain.orders import KEY_OBJECTS
 from dicom_ai_node.domain.rule import SIMILAR
 from dicom_ai_node.domain.vocabulary import Kind, Word, word
 
@@ -54,6 +55,9 @@ def _outputs(route: Mapping[str, Any], path: Location) -> Found:
         for index, name in enumerate(write):
             if str(name).startswith(("segmentation", "rt_")):
                 yield (*path, index), f"`run: classify` makes no {name}"
+    if route.get("run") != "retrieve" and isinstance(write, list) and KEY_OBJECTS in write:
+        where = (*path, write.index(KEY_OBJECTS))
+        yield where, f"only `run: retrieve` makes {KEY_OBJECTS}"
 
 
 def _report(route: Mapping[str, Any], path: Location) -> Found:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from dicom_ai_node.config.values import (
     Address,
     AETitleText,
+    DestinationName,
     Device,
     Digest,
     Modality,
@@ -160,6 +161,9 @@ class Similar(Section):
     """An index of similar images: every series that its model takes is placed in it."""
 
     model: ModelName = Field(description="of kind retrieve")
+    to: tuple[DestinationName, ...] = Field(
+        (), description="where key objects go that name earlier studies of the same patient"
+    )
 
 
 class Encode(Section):

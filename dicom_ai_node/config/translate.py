@@ -13,10 +13,12 @@ from dicom_ai_node.config.sections import (
     DimseDestination,
     FolderDestination,
     Secret,
+    Similar,
     WebDestination,
 )
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.domain.orders import KEY_OBJECTS
 from dicom_ai_node.domain.rule import (
     COMPARE,
     SIMILAR,
@@ -47,7 +49,7 @@ _Said = str | tuple[str, ...] | ConditionEntry
 
 def routes(config: NodeConfig) -> tuple[Route, ...]:
     """Return the routes in their order, and the one of the node's own that fills its index."""
-    own = () if config.similar is None else (_placing(config.similar.model),)
+    own = () if config.similar is None else (_placing(config.similar),)
     return (*map(_route, config.routes), *own)
 
 
@@ -141,17 +143,20 @@ def _options(entry: RouteEntry) -> Mapping[str, Option]:
     return options
 
 
-def _placing(model: str) -> Route:
-    """Return the route that takes every series which its model takes, and writes nothing."""
+def _placing(said: Similar) -> Route:
+    """Return the route that takes every series which its model takes.
+
+    It writes nothing, unless somebody wants to know of earlier studies that look alike.
+    """
     return Route(
         name=SIMILAR,
         inputs=(_input(ONLY_INPUT, {}, None),),
         run="retrieve",
-        model=model,
-        write=(),
-        to=(),
+        model=said.model,
+        write=(KEY_OBJECTS,) if said.to else (),
+        to=said.to,
         options=_TAKES_ALL,
-        revision=SIMILAR,
+        revision=" ".join((SIMILAR, *said.to)),
     )
 
 

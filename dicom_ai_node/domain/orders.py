@@ -10,6 +10,9 @@ from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.rule import COMPARE, Option, Route
 from dicom_ai_node.domain.uids import JobKey, Sha256
 
+KEY_OBJECTS = "key_objects"
+"""The output that refers to earlier studies of the same patient."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceOrder:
@@ -42,7 +45,8 @@ class EncodingOrder:
     """All that an encoder needs: where the findings lie, the sources, and which objects to make.
 
     `created_at` comes from the ledger, so that encoding again gives the same bytes.
-    `predecessors` are the SR objects that this job's report replaces.
+    `predecessors` are the SR objects that this job's report replaces; `priors` images of earlier
+    studies of the same patient, each with how alike it looks.
     """
 
     findings: Path
@@ -52,6 +56,13 @@ class EncodingOrder:
     write: tuple[str, ...]
     created_at: datetime
     predecessors: tuple[Path, ...] = ()
+    priors: tuple[tuple[Path, float], ...] = ()
+
+    @property
+    def remark(self) -> str:
+        """What the time line has to say besides how many objects there are."""
+        is_alone = KEY_OBJECTS in self.write and not self.priors
+        return "no earlier study of this patient is known to look alike" if is_alone else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import Attempt, Outcome
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.domain.similar import LookedAlike
 from dicom_ai_node.domain.study import Arrival, Forgotten, Quarantined, Received, Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256, StudyInstanceUID
 
@@ -128,27 +129,22 @@ class Ledger(Protocol):
         """Prolong the leases of jobs whose fence still holds."""
 
     def move(
-        self,
-        job: Job,
-        to: Stage,
-        now: datetime,
-        *,
-        note: str = "",
-        who: Who | None = None,
+        self, job: Job, to: Stage, now: datetime, *, note: str = "", who: Who | None = None,
         due_at: datetime | None = None,
-    ) -> bool:
+    ) -> bool:  # fmt: skip
         """Move a claimed job on. Returns False, and does nothing, if its fence is stale.
 
         A move to INFERRED or DELIVERING sets `attempts` to 0.
-        """  # fmt: skip
+        """
 
     def commit_results(
-        self, job: Job, results: Sequence[Result], destinations: Sequence[str], now: datetime
-    ) -> bool:
+        self, job: Job, results: Sequence[Result], destinations: Sequence[str], now: datetime,
+        note: str = "",
+    ) -> bool:  # fmt: skip
         """List the objects of an ENCODING job and one delivery per object and destination.
 
-        The job becomes DELIVERING, or DELIVERED where there is nothing to send. Returns False,
-        and does nothing, if the fence is stale.
+        `note` goes into the time line. The job becomes DELIVERING, or DELIVERED where there is
+        nothing to send. Returns False, and does nothing, if the fence is stale.
         """
 
     def reap(self, now: datetime, attempts: int) -> Sequence[Job]:
@@ -274,6 +270,8 @@ class Origin:
     encoded
         What the encoders before this one in `write` have made, by kind: a report refers to the
         segmentation, never the other way round.
+    priors
+        What looks like the sources in earlier studies of the same patient, best first.
     equipment_purpose
         What the model did, for its item of Contributing Equipment Sequence, PS3.16 CID 7005.
     """
@@ -286,6 +284,7 @@ class Origin:
     node_serial: str
     content_qualification: str = "RESEARCH"
     predecessors: Sequence[Dataset] = ()
+    priors: Sequence[LookedAlike] = ()
     encoded: Mapping[str, Sequence[Dataset]]
     equipment_purpose: Code = PROCESSING_EQUIPMENT
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, StudyInstanceUID
@@ -32,6 +33,32 @@ class Neighbour:
     modality: str
     study_date: str
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """An earlier study of the same patient that looks alike, by its most similar series.
+
+    Attributes
+    ----------
+    score
+        As of a `Neighbour`.
+    sha256
+        Blob of the instance that stands for the series: the middle one, as they came.
+    """
+
+    study_instance_uid: StudyInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    score: float
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAlike:
+    """The header of an image of an earlier study of the same patient, and how alike it looks."""
+
+    header: Dataset
+    score: float
 
 
 class Similar(Protocol):
@@ -69,4 +96,11 @@ class Similar(Protocol):
         """Return the studies most like a study, or like one series of it, best first.
 
         Only what the same model has placed is compared, and a study is never like itself.
+        """
+
+    def priors(self, series: SeriesInstanceUID, model: Sha256, count: int) -> Sequence[Prior]:
+        """Return the earlier studies of the same patient most like a series, best first.
+
+        Earlier by Study Date; where a date is unknown or the same, by when the series came. Of
+        a series that does not say whose it is there are none.
         """

@@ -11,6 +11,7 @@ OUTPUTS = (
     "presentation_state",
     "secondary_capture",
     "structured_report",
+    "key_objects",
 )
 """What the `write` of a route may name: the files here that make an object. It stands here so
 that the configuration can be checked without importing what they need."""

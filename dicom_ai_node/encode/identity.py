@@ -26,10 +26,12 @@ _MODALITY = {
     "segmentation": "SEG", "segmentation_fractional": "SEG", "segmentation_labelmap": "SEG",
     "structured_report": "SR", "secondary_capture": "OT", "derived_image": "",
     "presentation_state": "PR", "rt_structure_set": "RTSTRUCT",
-    "annotations": "ANN", "parametric_map": "OT",
+    "annotations": "ANN", "parametric_map": "OT", "key_objects": "KO",
 }  # fmt: skip
 """Nothing where it is that of the source."""
-_SERIES_HUNDRED = {"SEG": 91, "SR": 92, "PR": 93, "OT": 94, "": 95, "RTSTRUCT": 96, "ANN": 97}
+_SERIES_HUNDRED = {
+    "SEG": 91, "SR": 92, "PR": 93, "OT": 94, "": 95, "RTSTRUCT": 96, "ANN": 97, "KO": 98,
+}  # fmt: skip
 _TWIN = {"segmentation_fractional": 1, "segmentation_labelmap": 2, "parametric_map": 1}
 """Kinds that share a hundred and may be asked for by one route: each gets its own third of it."""
 
@@ -54,7 +56,8 @@ _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 def series_number(origin: Origin, kind: str) -> int:
     """Return 91xx for a segmentation, 92xx a report, 93xx graphics, 94xx a picture or a map.
 
-    95xx for an image, 96xx for outlines, 97xx for annotations; xx comes from the job.
+    95xx for an image, 96xx for outlines, 97xx for annotations, 98xx for key objects; xx comes from
+    the job.
     """
     chance = int(sha256(origin.job.encode()).hexdigest()[:8], 16) % 33 * 3
     return _SERIES_HUNDRED[_MODALITY[kind]] * 100 + chance + _TWIN.get(kind, 0)

@@ -176,3 +176,20 @@ def _equipment(received: Dataset, keywords: Iterable[str], purpose: Dataset) -> 
             setattr(item, keyword, received.get(keyword))
     item.PurposeOfReferenceCodeSequence = [purpose]
     return item
+
+
+def by_study(instances: Sequence[Dataset]) -> list[Dataset]:
+    """Return references to instances by study and series, as documents do, PS3.3 C.17.2.1."""
+    items = []
+    ordered = sorted(instances, key=lambda one: (one.StudyInstanceUID, one.SeriesInstanceUID))
+    for study, in_study in groupby(ordered, key=lambda one: one.StudyInstanceUID):
+        item = Dataset()
+        item.StudyInstanceUID = study
+        item.ReferencedSeriesSequence = []
+        for series, in_series in groupby(in_study, key=lambda one: one.SeriesInstanceUID):
+            inner = Dataset()
+            inner.SeriesInstanceUID = series
+            inner.ReferencedSOPSequence = [reference(instance) for instance in in_series]
+            item.ReferencedSeriesSequence.append(inner)
+        items.append(item)
+    return items

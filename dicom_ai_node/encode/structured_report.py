@@ -1,7 +1,6 @@
 """Findings as a Comprehensive 3D SR after TID 1500, PS3.3 A.35.13 and IHE AI Results."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from highdicom import sr
 from highdicom.sr.utils import collect_evidence
@@ -15,7 +14,7 @@ from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.identity import NODE_NAME, result_header
 from dicom_ai_node.encode.planes import planes
-from dicom_ai_node.encode.provenance import reference, request_attributes
+from dicom_ai_node.encode.provenance import by_study, request_attributes
 from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
 from dicom_ai_node.encode.report_courses import course_groups, earlier_evidence
@@ -54,7 +53,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     measured = _groups(findings, origin)
     _add_notes(measured[0][0], findings.notes)
     content = sr.MeasurementReport(
-        observation_context=_observer(origin),
+        observation_context=sr.ObservationContext(observer_device_context=observer(origin)),
         procedure_reported=_procedure(source),
         imaging_measurements=measured,
         title=codes.DCM.ImagingMeasurementReport,
@@ -74,7 +73,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     if SCHEME in schemes or any(item is not None for item in own):
         report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
-        report.PredecessorDocumentsSequence = _predecessors(origin.predecessors)
+        report.PredecessorDocumentsSequence = by_study(origin.predecessors)
     return [report]
 
 
@@ -129,13 +128,13 @@ def _header(origin: Origin, source: Dataset) -> Dataset:
     report.PreliminaryFlag = "PRELIMINARY"
     report.PerformedProcedureCodeSequence = []
     report.ReferencedPerformedProcedureStepSequence = []
-    requests = _requests(source)
-    if requests:
-        report.ReferencedRequestSequence = requests
+    asked = requests(source)
+    if asked:
+        report.ReferencedRequestSequence = asked
     return report
 
 
-def _requests(source: Dataset) -> list[Dataset]:
+def requests(source: Dataset) -> list[Dataset]:
     """Return the items of Referenced Request Sequence (0040,A370)."""
     items = []
     for received in request_attributes(source):
@@ -152,19 +151,18 @@ def _requests(source: Dataset) -> list[Dataset]:
     return items
 
 
-def _observer(origin: Origin) -> sr.ObservationContext:
+def observer(origin: Origin) -> sr.ObserverContext:
+    """Return who has seen it: the model on this node, PS3.16 TID 1002."""
     model = origin.model
-    return sr.ObservationContext(
-        observer_device_context=sr.ObserverContext(
-            codes.DCM.Device,
-            sr.DeviceObserverIdentifyingAttributes(
-                uid=model.device_uid,
-                name=NODE_NAME,
-                manufacturer_name=model.manufacturer or NODE_NAME,
-                model_name=model.name,
-                serial_number=origin.node_serial,
-            ),
-        )
+    return sr.ObserverContext(
+        codes.DCM.Device,
+        sr.DeviceObserverIdentifyingAttributes(
+            uid=model.device_uid,
+            name=NODE_NAME,
+            manufacturer_name=model.manufacturer or NODE_NAME,
+            model_name=model.name,
+            serial_number=origin.node_serial,
+        ),
     )
 
 
@@ -209,20 +207,3 @@ def _add_notes(group: Dataset, notes: Sequence[str]) -> None:
         group.ContentSequence.append(
             sr.TextContentItem(COMMENT, note, sr.RelationshipTypeValues.CONTAINS)
         )
-
-
-def _predecessors(documents: Sequence[Dataset]) -> list[Dataset]:
-    """Return the reports that this one replaces, by study and series."""
-    items = []
-    ordered = sorted(documents, key=lambda one: (one.StudyInstanceUID, one.SeriesInstanceUID))
-    for study, in_study in groupby(ordered, key=lambda one: one.StudyInstanceUID):
-        item = Dataset()
-        item.StudyInstanceUID = study
-        item.ReferencedSeriesSequence = []
-        for series, in_series in groupby(in_study, key=lambda one: one.SeriesInstanceUID):
-            inner = Dataset()
-            inner.SeriesInstanceUID = series
-            inner.ReferencedSOPSequence = [reference(document) for document in in_series]
-            item.ReferencedSeriesSequence.append(inner)
-        items.append(item)
-    return items

@@ -13,6 +13,7 @@ from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.encode.annotations import encode as annotations
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
+from dicom_ai_node.encode.key_objects import encode as key_objects
 from dicom_ai_node.encode.parametric_map import encode as parametric_map
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.rt_structure_set import encode as rt_structure_set
@@ -33,6 +34,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "presentation_state": presentation_state,
     "secondary_capture": secondary_capture,
     "structured_report": structured_report,
+    "key_objects": key_objects,
 }
 """What a route's `write` may name, in the order in which they are made."""
 

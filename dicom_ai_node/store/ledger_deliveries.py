@@ -28,8 +28,9 @@ class ResultsUnderWay:
         self._database = database
 
     def commit_results(
-        self, job: Job, results: Sequence[Result], destinations: Sequence[str], now: datetime
-    ) -> bool:
+        self, job: Job, results: Sequence[Result], destinations: Sequence[str], now: datetime,
+        note: str = "",
+    ) -> bool:  # fmt: skip
         """List the objects of an ENCODING job and one delivery per object and destination.
 
         Raises
@@ -55,7 +56,7 @@ class ResultsUnderWay:
             if done.rowcount == 0:
                 return False
             _list_results(connection, results, planned, now)
-            detail = f"{len(results)} objects"
+            detail = f"{len(results)} objects" + (f"; {note}" if note else "")
             write_events(connection, [job_event(job.key, moved(to, now, detail))])
             return True
 

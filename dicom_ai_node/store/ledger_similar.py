@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, insert, or_, select
 
 from dicom_ai_node.domain.job import Job
-from dicom_ai_node.domain.similar import Neighbour
+from dicom_ai_node.domain.similar import Neighbour, Prior
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, StudyInstanceUID
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_jobs import holds
 from dicom_ai_node.store.tables import embeddings as table
-from dicom_ai_node.store.tables import jobs, series
+from dicom_ai_node.store.tables import instances, jobs
+from dicom_ai_node.store.tables import series as all_series
 
 _STORED = np.dtype("<f4")
 _MORE = 4
@@ -65,21 +66,67 @@ class LooksAlike:
         with self._database.reading() as connection:
             asked = connection.execute(_placed(model, _is(uid))).all()
             own = {row.study_instance_uid for row in asked}
-            elsewhere = series.c.study_instance_uid.not_in(own)
+            elsewhere = all_series.c.study_instance_uid.not_in(own)
             others = connection.execute(_placed(model, elsewhere)).all()
             return _told(connection, _nearest(asked, others, count))
 
+    def priors(self, series: SeriesInstanceUID, model: Sha256, count: int) -> Sequence[Prior]:
+        """Return the earlier studies of the same patient most like a series, best first."""
+        with self._database.reading() as connection:
+            own = connection.execute(_whose(model, _is(series))).first()
+            if own is None or not own.patient:
+                return []
+            same = and_(
+                table.c.patient == own.patient,
+                all_series.c.study_instance_uid != own.study_instance_uid,
+            )
+            others = connection.execute(_whose(model, same)).all()
+            earlier = [row for row in others if _is_earlier(row, own)]
+            nearest = _nearest([own], earlier, count)
+            return [_stand_in(connection, uid, score) for uid, score in nearest.items()]
+
 
 def _is(uid: str) -> ColumnElement[bool]:
-    return or_(series.c.study_instance_uid == uid, series.c.series_instance_uid == uid)
+    return or_(all_series.c.study_instance_uid == uid, all_series.c.series_instance_uid == uid)
 
 
 def _placed(model: str, which: ColumnElement[bool]) -> Select[Any]:
     return (
-        select(series.c.study_instance_uid, series.c.series_instance_uid, table.c.vector)
-        .join(series, series.c.series_instance_uid == table.c.series_instance_uid)
+        select(all_series.c.study_instance_uid, all_series.c.series_instance_uid, table.c.vector)
+        .join(all_series, all_series.c.series_instance_uid == table.c.series_instance_uid)
         .where(table.c.model_digest == model, which)
-        .order_by(series.c.series_instance_uid)
+        .order_by(all_series.c.series_instance_uid)
+    )
+
+
+def _whose(model: str, which: ColumnElement[bool]) -> Select[Any]:
+    """Return a query like `_placed`, with all that tells patients apart and which came first."""
+    return _placed(model, which).add_columns(
+        table.c.patient, all_series.c.attributes, all_series.c.first_received
+    )
+
+
+def _is_earlier(row: Row[Any], than: Row[Any]) -> bool:
+    one, other = (each.attributes.get("StudyDate", "") for each in (row, than))
+    if one and other and one != other:
+        return bool(one < other)
+    return bool(row.first_received < than.first_received)
+
+
+def _stand_in(connection: Connection, uid: str, score: float) -> Prior:
+    """Return a series with the instance that stands for it."""
+    query = (
+        select(instances.c.study_instance_uid, instances.c.sha256)
+        .where(instances.c.series_instance_uid == uid, instances.c.is_ours.is_(False))
+        .order_by(instances.c.number)
+    )
+    found = connection.execute(query).all()
+    middle = found[len(found) // 2]
+    return Prior(
+        study_instance_uid=middle.study_instance_uid,
+        series_instance_uid=SeriesInstanceUID(uid),
+        score=score,
+        sha256=middle.sha256,
     )
 
 
@@ -123,7 +170,7 @@ def _by_study(
 
 
 def _told(connection: Connection, nearest: Mapping[str, float]) -> Sequence[Neighbour]:
-    query = select(series).where(series.c.series_instance_uid.in_(nearest))
+    query = select(all_series).where(all_series.c.series_instance_uid.in_(nearest))
     rows = {row.series_instance_uid: row for row in connection.execute(query)}
     return [
         Neighbour(

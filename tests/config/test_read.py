@@ -161,6 +161,8 @@ OLD_TO_NEW = [
     ("write: [segmentation]", "write: [segmentation]\n    compare_earlier: true", 9, "routes.hippocampus.compare_earlier: needs structured_report in `write`"),
     # what looks alike, and the window
     ("destinations:", "similar: {model: hippocampus}\ndestinations:", 10, "similar.model: hippocampus is not a model of this node; did you mean hippocampus_mr?"),
+    ("destinations:", "similar: {model: hippocampus_mr, to: [pax]}\ndestinations:", 10, "similar.to #1: pax is not a destination; there is pacs"),
+    ("write: [segmentation]", "write: [key_objects]", 8, "routes.hippocampus.write #1: only `run: retrieve` makes key_objects"),
     ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),
     ("destinations:", "serve: {}\ndestinations:", 10, "serve.token: is missing"),
     ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),

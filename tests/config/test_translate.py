@@ -171,6 +171,10 @@ def test_what_looks_alike_is_a_route_of_the_nodes_own() -> None:
     assert (own.name, own.run, own.model) == ("similar", "retrieve", "encoder")
     assert [wanted.when for wanted in own.inputs] == [{}]
     assert (own.write, own.to, own.options["allow_derived"]) == ((), (), True)
+    said = Similar(model="encoder", to=("pacs",))
+    telling = routes(plain.model_copy(update={"similar": said}))[-1]
+    assert (telling.write, telling.to) == (("key_objects",), ("pacs",))
+    assert telling.revision != own.revision
 
 
 def test_the_token_of_the_window_comes_from_its_file(tmp_path: Path) -> None:

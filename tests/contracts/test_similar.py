@@ -141,3 +141,62 @@ def test_a_study_that_is_forgotten_is_like_nothing(ledger: SqlLedger) -> None:
     assert ledger.forget(NOON + DAY).studies == 1
     assert near(ledger, "1.1") == []
     assert not ledger.is_placed(StudyInstanceUID("1.2"), MODEL)
+
+
+def past(ledger: SqlLedger, uid: str, count: int = 5) -> list[str]:
+    """Return the earlier studies of the same patient that are like a series."""
+    found = ledger.priors(SeriesInstanceUID(uid), MODEL, count)
+    return [one.study_instance_uid for one in found]
+
+
+def test_the_past_of_a_patient_is_told_by_how_alike_it_looks(ledger: SqlLedger) -> None:
+    """With the middle instance of the series that is nearest; other patients are none of it."""
+    for uid, angle, patient in (
+        ("1.1.1", 40, "A"), ("1.2.1", 80, "A"), ("1.2.2", 10, "A"), ("1.3.1", 0, "B"),
+        ("1.4.1", 0, ""), ("1.5.1", 0, "A"),
+    ):  # fmt: skip
+        placed(ledger, uid, angle, patient, now=NOON + int(uid[2]) * MINUTE)
+    first, second = ledger.priors(SeriesInstanceUID("1.5.1"), MODEL, 5)
+    assert (first.study_instance_uid, first.series_instance_uid) == ("1.2", "1.2.2")
+    assert first.score == pytest.approx(np.cos(np.radians(10)), abs=1e-6)
+    assert first.sha256 == sha("1.2.2.2", "")
+    assert second.study_instance_uid == "1.1"
+    assert past(ledger, "1.5.1", 1) == ["1.2"]
+
+
+def test_who_does_not_say_who_it_is_has_no_past(ledger: SqlLedger) -> None:
+    """Neither has a series that is not here or was never placed, or was by another model."""
+    placed(ledger, "1.1.1", 0, "")
+    placed(ledger, "1.2.1", 0, "")
+    placed(ledger, "1.3.1", 0, "A")
+    listed(ledger, uid="1.4.1")
+    assert [past(ledger, uid) for uid in ("1.2.1", "1.3.1", "1.4.1", "9.9.9")] == [[]] * 4
+    assert ledger.priors(SeriesInstanceUID("1.3.1"), sha("another"), 5) == []
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "is_past"),
+    [
+        pytest.param("20240101", "20240201", True, id="by the date of the study"),
+        pytest.param("20240301", "20240201", False, id="what came first may have been made later"),
+        pytest.param("20240201", "20240201", True, id="of one day, by when it came"),
+        pytest.param("", "20240201", True, id="without a date, by when it came"),
+    ],
+)
+def test_the_past_is_what_was_before(
+    ledger: SqlLedger, earlier: str, later: str, is_past: bool
+) -> None:
+    """A study that is read again must not name its own future."""
+    placed(ledger, "1.1.1", 0, "A", StudyDate=earlier)
+    placed(ledger, "1.2.1", 0, "A", now=NOON + MINUTE, StudyDate=later)
+    assert past(ledger, "1.2.1") == (["1.1"] if is_past else [])
+    assert past(ledger, "1.1.1") == ([] if is_past else ["1.2"])
+
+
+def test_a_study_that_is_forgotten_is_nobodys_past(ledger: SqlLedger) -> None:
+    """It is gone from the index in the same transaction."""
+    placed(ledger, "1.1.1", 0, "A")
+    placed(ledger, "1.2.1", 1, "A", now=NOON + 2 * DAY)
+    assert past(ledger, "1.2.1") == ["1.1"]
+    assert ledger.forget(NOON + DAY).studies == 1
+    assert past(ledger, "1.2.1") == []

@@ -1,6 +1,7 @@
 """Sources of every kind with findings on them, and a model that made them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from dicom_ai_node.domain.findings import (
     Box,
     Classification,
     Detection,
+    Embedding,
     FindingClass,
     Findings,
     Instances,
@@ -41,6 +43,7 @@ from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.reports import ReportReference
+from dicom_ai_node.domain.similar import LookedAlike
 from dicom_ai_node.domain.slide import slide_of
 from dicom_ai_node.domain.uids import (
     JobKey,
@@ -150,6 +153,7 @@ COUNTER = replace(
     sees=Sees.REGIONS,
     segments=(NUCLEUS,),
 )
+ENCODER = replace(MODEL, name="encoder", kind="retrieve", title="Encoder", segments=())
 QUANTITY = Code("246205007", "SCT", "Quantity")
 NO_UNITS, UM2 = codes.UCUM.NoUnits, codes.UCUM.SquareMicrometer
 PER_MM2 = Code("/mm2", "UCUM", "per square millimeter")
@@ -510,6 +514,21 @@ def with_lesions(received: Sequence[Dataset], **changes: object) -> Scene:
     return replace(plain, findings=findings)
 
 
+def alike(received: Sequence[Dataset], **changes: object) -> Scene:
+    """Return images that two earlier studies of the same patient look like."""
+    headers = [normalised(image) for image in received]
+    priors = []
+    for number, score in ((1, 0.93), (2, 0.81)):
+        prior = deepcopy(headers[0])
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(prior, keyword, derive_uid("prior", keyword, str(number)))
+        prior.StudyDate = f"2024010{number}"
+        priors.append(LookedAlike(header=prior, score=score))
+    found = Findings(embedding=Embedding(vector=np.array([1, 0], np.float32), sources=()))
+    from_past = origin(headers, model=ENCODER, priors=priors, **changes)
+    return Scene(findings=found, origin=from_past)
+
+
 def labels_on(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return a liver on all but the first frame of several and a kidney on every second."""
     frames, rows, columns = shape
@@ -771,3 +790,12 @@ DETECTED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     "a pair of hands": lambda: [phantoms.cr(BodyPartExamined="HAND")],
 }
 """Sources of which there is a detection with boxes."""
+
+ALIKE: Mapping[str, Callable[[], Sequence[Dataset]]] = {
+    name: SOURCES[name]
+    for name in ("CT", "MR", "PET", "enhanced MR", "DX", "CR", "US", "US cine", "name in ISO 2022")
+} | {
+    "whole slide": lambda: [phantoms.sm()],
+    "two series": lambda: [*phantoms.ct(2), *phantoms.mr(2)],
+}
+"""Sources that something in the patient's past looks like."""

@@ -10,14 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
+from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.samples import images, volumes
 from tests.journey.node import ROOT, Node, running
 from tests.journey.senders import Sender
+from tests.peers.orthanc import Orthanc
 from tests.peers.tools import free_port
-from tests.phantoms import CANARY
+from tests.peers.validators import validate
+from tests.phantoms import CANARY, write
 
 TOKEN = "a long secret"  # noqa: S105 - of nobody
 ROUTES = """\
@@ -99,3 +102,46 @@ def test_what_looks_alike_is_found_until_it_is_forgotten(tmp_path: Path) -> None
     assert '"role": "web"' in said
     assert CANARY.split("^", maxsplit=1)[0] not in said
     assert not [uid for uid in studies.values() if uid in said]
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(400)
+def test_earlier_studies_of_the_same_patient_are_named_to_the_pacs(tmp_path: Path) -> None:
+    """The first study has no past and nothing is written; the second names it, and no one else's.
+
+    What comes back from the PACS starts nothing.
+    """
+    with Orthanc(tmp_path / "pacs") as pacs:
+        peer = f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
+        extra = "similar: {model: image_encoder, to: [pacs]}\n"
+        (tmp_path / "node").mkdir()
+        with running(Node(tmp_path / "node", ROUTES, peer, extra=extra)) as node:
+            sender, studies = Sender(node.port), {}
+            for number, (name, make) in enumerate(SENT.items(), start=1):
+                series = make()
+                for one in series:
+                    one.PatientName = CANARY
+                    one.PatientID = "A" if "head" in name else name
+                    one.StudyDate = f"2024010{number}"
+                assert set(sender.send(series)) == {0}
+                studies[name] = str(series[0].StudyInstanceUID)
+                node.ended(number)
+            found = [pacs.dataset(uid) for uid in pacs.instances()]
+            (document,) = found
+            assert document.SOPClassUID == KeyObjectSelectionDocumentStorage
+            assert document.StudyInstanceUID == studies["another head"]
+            evidence = document.CurrentRequestedProcedureEvidenceSequence
+            assert [item.StudyInstanceUID for item in evidence] == [studies["head"]]
+            notes = [
+                event.detail
+                for job in node.jobs()
+                for event in node.ledger.time_line(job.key)
+                if "no earlier study of this patient" in event.detail
+            ]
+            assert len(notes) == 3
+            (path,) = write([document], tmp_path / "back")
+            assert [one.text for one in validate([path], tmp_path).complaints] == []
+            assert set(sender.send([document])) == {0}
+            assert len(node.ended(4)) == 4
+            assert not node.ledger.counts().get("series.open", 0)
+            assert node.stop() == 0

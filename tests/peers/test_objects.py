@@ -44,6 +44,7 @@ COUNTED = {f"{name}, counted": make for name, make in scenes.COUNTED.items()}
 RESTORED = {f"{name}, restored": (make, 1) for name, make in scenes.RESTORED.items()} | {
     f"{name}, finer": (scenes.RESTORED[name], 2) for name in ("CT", "MR", "US", "US cine")
 }
+ALIKE = {f"{name}, alike": make for name, make in scenes.ALIKE.items()}
 DETECTED = {f"{name}, boxes": make for name, make in scenes.DETECTED.items()}
 NO_BOXES = "CR, boxes, none found"
 LESIONS = {f"{name}, lesions": make for name, make in scenes.LESIONS.items()}
@@ -54,6 +55,7 @@ SOURCES = [
     *RESTORED,
     *DETECTED,
     *DOUBTFUL,
+    *ALIKE,
     *scenes.FOLLOWED,
     *COUNTED,
     *COMPARED,
@@ -85,6 +87,7 @@ JUDGES: Mapping[str, set[str]] = {
     "presentation_state": _ALWAYS | {"dciodvfy"},
     "secondary_capture": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
     "derived_image": _ALWAYS | {"dciodvfy", "dcmj2pnm"},
+    "key_objects": _ALWAYS | {"dciodvfy", "dsrdump", "dsr2xml", "pixelmed"},
     "structured_report": _ALWAYS
     | {"dciodvfy", "dsrdump", "dsr2xml", "tid1500reader", "AIR", "pixelmed"},
 }
@@ -411,6 +414,7 @@ _MADE: Mapping[str, Callable[[], scenes.Scene]] = {
     **scenes.FOLLOWED,
     **{name: partial(_of, scenes.classified, make) for name, make in CLASSIFIED.items()},
     **{name: partial(_of, scenes.detected, make) for name, make in DETECTED.items()},
+    **{name: partial(_of, scenes.alike, make) for name, make in ALIKE.items()},
     **{name: partial(_of, scenes.counted, make) for name, make in COUNTED.items()},
     **{name: partial(_of, scenes.with_lesions, make) for name, make in LESIONS.items()},
     **{name: partial(_of, scenes.compared, make) for name, make in COMPARED.items()},
@@ -434,6 +438,8 @@ def _scene(name: str, folder: Path) -> scenes.Scene | None:
 
 def _encoders(name: str) -> Mapping[str, Encoder]:
     """Return what a route for such findings asks for: nothing is reported of a restored image."""
+    if name in ALIKE:
+        return {"key_objects": ENCODERS["key_objects"]}
     if name not in RESTORED:
         return ENCODERS
     return {kind: ENCODERS[kind] for kind in ("derived_image", "secondary_capture")}

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -25,6 +26,7 @@ from pydicom.uid import (
     ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
     MicroscopyBulkSimpleAnnotationsStorage,
     ParametricMapStorage,
     RTStructureSetStorage,
@@ -35,10 +37,8 @@ from tests.peers import air, iod
 from tests.peers.tools import find, find_file
 
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
-_SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
-_NO_PICTURES = frozenset(
-    {ColorSoftcopyPresentationStateStorage, MicroscopyBulkSimpleAnnotationsStorage}
-)
+Judge: TypeAlias = Callable[[Path, Path], list[str] | None]
+"""Returns what is wrong with a file, or nothing if it cannot tell; gets a folder for itself."""
 SHEAR_MM = 0.01
 _JAVA = (
     "-Xss16m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djdk.xml.xpathExprGrpLimit=0",
@@ -96,10 +96,12 @@ def validate(paths: Sequence[Path], scratch: Path, only: str | None = None) -> V
         ]
 
     def of_reports() -> list[tuple[str, Path, Iterable[str] | None]]:
-        reports = [path for path in paths if _is_report(path)]
-        if not reports or only not in {None, "pixelmed"}:
+        if only not in {None, "pixelmed"}:
             return []
-        return [("pixelmed", path, texts) for path, texts in templates(reports, scratch).items()]
+        reports = [path for path in paths if _is_of(path, Comprehensive3DSRStorage)]
+        selections = [path for path in paths if _is_of(path, KeyObjectSelectionDocumentStorage)]
+        said = {**templates(reports, scratch), **_judged(selections)}
+        return [("pixelmed", path, texts) for path, texts in said.items()]
 
     verdict = Verdict()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -110,10 +112,8 @@ def validate(paths: Sequence[Path], scratch: Path, only: str | None = None) -> V
     return verdict
 
 
-def _is_report(path: Path) -> bool:
-    return bool(
-        dcmread(path, specific_tags=["SOPClassUID"]).SOPClassUID == Comprehensive3DSRStorage
-    )
+def _is_of(path: Path, sop_class_uid: str) -> bool:
+    return _class_of(path) == sop_class_uid
 
 
 def is_upright(segmentation: Dataset) -> bool:
@@ -168,6 +168,8 @@ def _judged(documents: Sequence[Path]) -> Mapping[Path, list[str]]:
     """Return the errors that pixelmed finds, all files in one Java process."""
     jar = find_file("pixelmed.jar", "/usr/share/java")
     source = Path(__file__).with_name("ValidateReports.java")
+    if not documents:
+        return {}
     command = [find("java"), *_JAVA, "-cp", str(jar), str(source), *map(str, documents)]
     said = _run(command, seconds=900).stdout
     errors = {}
@@ -342,31 +344,28 @@ def rules(path: Path, _scratch: Path) -> list[str]:
     return air.objections(dcmread(path))
 
 
-def _judges_of(dataset: Dataset) -> Mapping[str, Callable[[Path, Path], list[str] | None]]:
+_DOCUMENT = {"dsrdump": dsrdump, "dsr2xml": dsr2xml}
+_JUDGES: Mapping[str, Mapping[str, Judge]] = {
+    Comprehensive3DSRStorage: _DOCUMENT | {"tid1500reader": tid1500reader, "AIR": rules},
+    KeyObjectSelectionDocumentStorage: _DOCUMENT,
+    SegmentationStorage: {"dcmqi": dcmqi_reads},
+    LABEL_MAP_STORAGE: {"dcmqi": dcmqi_reads},
+    ParametricMapStorage: {"dcmqi": dcmqi_reads_map},
+    RTStructureSetStorage: {"drtdump": drtdump},
+    GrayscaleSoftcopyPresentationStateStorage: {"dcmpschk": dcmpschk},
+    ColorSoftcopyPresentationStateStorage: {},
+    MicroscopyBulkSimpleAnnotationsStorage: {},
+}
+"""Who knows objects of which SOP class; of all others DCMTK draws a picture."""
+
+
+def _judges_of(dataset: Dataset) -> Mapping[str, Judge]:
     """Return who has to say something about an object of this SOP class, by name."""
-    judges: dict[str, Callable[[Path, Path], list[str] | None]] = {
-        "PS3.3": tables,
-        "dcmftest": dcmftest,
-    }
     sop_class = str(dataset.SOPClassUID)
+    always: dict[str, Judge] = {"PS3.3": tables, "dcmftest": dcmftest}
     if sop_class != LABEL_MAP_STORAGE:
-        judges["dciodvfy"] = dciodvfy
-    if sop_class == Comprehensive3DSRStorage:
-        judges |= {"dsrdump": dsrdump, "dsr2xml": dsr2xml, "tid1500reader": tid1500reader}
-        judges["AIR"] = rules
-    elif sop_class in _SEGMENTATIONS:
-        judges["dcmqi"] = dcmqi_reads
-    elif sop_class == ParametricMapStorage:
-        judges["dcmqi"] = dcmqi_reads_map
-    elif sop_class == RTStructureSetStorage:
-        judges["drtdump"] = drtdump
-    elif sop_class == GrayscaleSoftcopyPresentationStateStorage:
-        judges["dcmpschk"] = dcmpschk
-    elif sop_class in _NO_PICTURES:
-        pass
-    else:
-        judges["dcmj2pnm"] = dcmj2pnm
-    return judges
+        always["dciodvfy"] = dciodvfy
+    return {**always, **_JUDGES.get(sop_class, {"dcmj2pnm": dcmj2pnm})}
 
 
 def _single_groups(document: Dataset) -> Iterable[tuple[str, str, Dataset]]:

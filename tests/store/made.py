@@ -68,9 +68,11 @@ def arrived(
     series: str = "1.2.1",
     study: str = "1.2",
     now: datetime = NOON,
+    **attributes: str,
 ) -> Series:
     """Record slices of a series and return it as completeness sees it."""
-    received = ledger.record([arrival(n, series, study) for n in numbers], now, QUIET)
+    slices = [arrival(n, series, study, **attributes) for n in numbers]
+    received = ledger.record(slices, now, QUIET)
     assert set(received) == {Received.NEW}
     (found,) = [
         each
@@ -168,10 +170,19 @@ def towards(angle: float) -> NDArray[np.float32]:
     return np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle)), 0, 0], np.float32)
 
 
-def placed(ledger: SqlLedger, uid: str, angle: float, patient: str = "") -> Job:
+def placed(
+    ledger: SqlLedger,
+    uid: str,
+    angle: float,
+    patient: str = "",
+    now: datetime = NOON,
+    **attributes: str,
+) -> Job:
     """Bring a series into the ledger, place it among others, and end its job."""
-    listed(ledger, uid=uid)
-    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
-    assert ledger.place(job, towards(angle), patient, NOON)
-    assert ledger.move(job, Stage.DELIVERED, NOON)
+    study = uid.rpartition(".")[0]
+    series = arrived(ledger, 1, 2, 3, series=uid, study=study, now=now, **attributes)
+    assert ledger.complete(series, "quiet", [job_for(series, created_at=now)], [], now)
+    (job,) = ledger.claim(Stage.READY, now, LEASE)
+    assert ledger.place(job, towards(angle), patient, now)
+    assert ledger.move(job, Stage.DELIVERED, now)
     return job
