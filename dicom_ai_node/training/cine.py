@@ -194,5 +194,20 @@ def cine(still: Tensor, inside: Tensor, motion: Motion, generator: Generator) ->
     return torch.stack(frames)
 
 
+def moved(frames: Tensor, motion: Motion) -> Tensor:
+    """Return real frames (frames, rows, columns) moved besides, each by its part of a motion."""
+    shape = (frames.shape[1], frames.shape[2])
+    steps = zip(frames, motion.shift_px, motion.turn, motion.yielding, strict=True)
+    return torch.stack(
+        [
+            sampled(
+                frame[None, None],
+                origin_px(shape, shift, turn, pixels(shape) - share * motion.yields_px),
+            )[0, 0].clamp(0, 1)
+            for frame, shift, turn, share in steps
+        ]
+    )
+
+
 TOUCH = Touch(gain=0.15, offset=0.03, gamma=1.15, noise=0.03)
 """How differently two frames of one cine may come out."""

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 from skimage.feature import match_template
-from skimage.registration import optical_flow_ilk
 from torch import Tensor, nn
 
 from dicom_ai_node.domain.motion import along_axis, period_ms
@@ -21,9 +18,6 @@ from dicom_ai_node.training.scores import row_of
 ASTRAY_PX = 5.0
 """Further from the truth, a place is another place."""
 _AT_ONCE = 8
-
-FLOW_RADIUS_PX = 15
-"""Of the window in which a flow is taken to be even."""
 
 Paths = NDArray[np.float64]
 """(frames, points, 2), rows and columns in pixels; NaN where a point is reported as lost."""
@@ -38,7 +32,7 @@ class MadeCine:
     frames
         (frames, rows, columns) float32 in 0..1.
     truth
-        (frames, points, 2): where the points are.
+        (frames, points, 2): where the points are; NaN on frames where nobody knows.
     mm_per_px
         (row, column), or `None`.
     """
@@ -85,15 +79,12 @@ def by_correlation(made: MadeCine, rules: Rules, *, is_renewed: bool) -> Paths:
     return np.stack(paths)
 
 
-def by_optical_flow(made: MadeCine) -> Paths:
-    """Follow the points by the flow from each frame to the next, Lucas and Kanade 1981 (dense)."""
-    images = made.frames.numpy().astype(np.float64)
-    paths = [made.truth[0].numpy().astype(np.float64)]
-    for before, after in pairwise(images):
-        flow = optical_flow_ilk(before, after, radius=FLOW_RADIUS_PX)
-        moved = [map_coordinates(part, paths[-1].T, order=1, mode="nearest") for part in flow]
-        paths.append(paths[-1] + np.stack(moved, axis=1))
-    return np.stack(paths)
+def of_return(made: MadeCine, paths: Mapping[str, Paths]) -> Mapping[str, NDArray[np.float64]]:
+    """Return how far from the truth each method ends where only the end is known."""
+    return {
+        f"real cine, forth and back, {method}: error at the end (px)": errors_px(path, made)[-1]
+        for method, path in paths.items()
+    }
 
 
 def _square(image: NDArray[np.float64], middle: NDArray[np.float64], half: int) -> Paths:

@@ -1,7 +1,7 @@
 """What every recipe of kind `track` does: train, calibrate, score, write the folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
-from dicom_ai_node.training.cine import breathing, cine, path_px, sector
+from dicom_ai_node.training.cine import breathing, cine, moved, path_px, sector
 from dicom_ai_node.training.command import Course, Scores, Work, run
 from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_track import fit_track, found_again, pair, places
@@ -20,11 +20,11 @@ from dicom_ai_node.training.score_track import (
     ASTRAY_PX,
     MadeCine,
     by_correlation,
-    by_optical_flow,
     errors_px,
     followed,
     mean,
     of_motion,
+    of_return,
     percentile_95,
     with_interval,
 )
@@ -34,6 +34,8 @@ SAME = 0.05
 """How far a score that is measured again may lie from the one on record."""
 FRAMES, POINTS = 40, 4
 """Of every made cine."""
+RETURNS = 6
+"""So many motions are added to every real cine."""
 PAIRS = 16
 """Stills of the validation part by whose pairs the weights are chosen."""
 
@@ -45,8 +47,9 @@ Rows = dict[str, list[NDArray[np.float64]]]
 class TrackRecipe:
     """What a recipe decides.
 
-    `read` returns the parts of the data in a folder; `cines` says of which stills of a part cines
-    are made for calibration and scores, for that takes time.
+    `read` returns the parts of the data in a folder: stills (rows, columns), and real cines
+    (frames, rows, columns) in the test part. `cines` says of which stills of a part cines are made
+    for calibration and scores, for that takes time.
     """
 
     folder: Path
@@ -81,6 +84,25 @@ def made(case: Case, facts: Facts, seed: int) -> MadeCine:
     )
 
 
+def there_and_back(case: Case, facts: Facts, seed: int) -> MadeCine:
+    """Return a real cine that runs forth and back again, with a motion that is known besides.
+
+    Where tissue was on the first frame it is on the last one, but for that motion; in between
+    nobody knows.
+    """
+    generator = Generator().manual_seed(seed)
+    forth = [on_grid(replace(case, image=frame), facts) for frame in case.image]
+    frames = torch.stack([*forth, *forth[-2::-1]])
+    shape = (frames.shape[1], frames.shape[2])
+    motion = breathing(shape, len(frames), generator)
+    start = places(forth[0], sector(forth[0]), POINTS, generator)
+    truth = path_px(shape, motion, start)
+    truth[1:-1] = torch.nan
+    return MadeCine(
+        name=case.name, frames=moved(frames, motion), motion=motion, truth=truth, mm_per_px=None
+    )
+
+
 def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
     rules = rules_of(facts)
     rows: Rows = {}
@@ -92,13 +114,15 @@ def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
         found = followed(network, item, rules)
         is_lost = (found.confidence < rules.least).numpy()
         ours = found.points.numpy().astype(np.float64)
-        reported = np.where(is_lost[..., None], np.nan, ours)
-        paths = {
-            "features": reported,
+        others = {
             "NCC, first template": by_correlation(item, rules, is_renewed=False),
             "NCC, renewed template": by_correlation(item, rules, is_renewed=True),
-            "optical flow": by_optical_flow(item),
         }
+        if bool(item.truth.isnan().any()):
+            for name, errors in of_return(item, {"features": ours, **others}).items():
+                add(name, errors)
+            continue
+        paths = {"features": np.where(is_lost[..., None], np.nan, ours), **others}
         add("features: share of places reported as lost", is_lost[1:])
         add("features: error with lost places held (px)", errors_px(ours, item))
         for method, path in paths.items():
@@ -119,7 +143,7 @@ def summary(rows: Rows) -> Scores:
     found = {}
     # What is ours comes before what it is compared with.
     for name in sorted(
-        rows, key=lambda name: (not name.startswith("features"), ": error (px)" not in name, name)
+        rows, key=lambda name: ("features" not in name, ": error (px)" not in name, name)
     ):
         if not any(len(item) for item in rows[name]):
             continue
@@ -148,7 +172,12 @@ def _fit(work: Work[TrackRecipe, Parts]) -> Fitted:
 
 
 def _made(recipe: TrackRecipe, cases: Sequence[Case], facts: Facts) -> list[MadeCine]:
-    return [made(case, facts, seed) for seed, case in enumerate(recipe.cines(cases))]
+    stills = [case for case in cases if case.image.ndim == 2]  # noqa: PLR2004
+    real = [case for case in cases if case.image.ndim > 2]  # noqa: PLR2004
+    return [
+        *(made(case, facts, seed) for seed, case in enumerate(recipe.cines(stills))),
+        *(there_and_back(case, facts, seed) for case in real for seed in range(RETURNS)),
+    ]
 
 
 def _calibrate(work: Work[TrackRecipe, Parts], network: nn.Module) -> None:

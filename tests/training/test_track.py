@@ -13,9 +13,9 @@ from dicom_ai_node.training import track
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.fit import Plan
-from dicom_ai_node.training.score_track import by_correlation, errors_px
+from dicom_ai_node.training.score_track import by_correlation, errors_px, of_return
 from dicom_ai_node.training.sure_track import rules_of
-from dicom_ai_node.training.track import TrackRecipe, made
+from dicom_ai_node.training.track import TrackRecipe, made, there_and_back
 
 FACTS = """
 name: toy
@@ -66,6 +66,13 @@ def discs(count: int, seed: int) -> list[Case]:
     return cases
 
 
+def real() -> Case:
+    """Return a cine in which a disc goes one way."""
+    (disc,) = discs(1, 9)
+    frames = np.stack([np.roll(disc.image, 2 * step, axis=1) for step in range(5)])
+    return replace(disc, image=frames, labels=np.zeros(frames.shape, np.uint8))
+
+
 def recipe_in(folder: Path) -> TrackRecipe:
     """Write what a person writes of a model folder, and return its recipe."""
     for name in ("configs", "docs"):
@@ -75,7 +82,9 @@ def recipe_in(folder: Path) -> TrackRecipe:
     (folder / "docs/README.md").write_text("<!-- score -->\n<!-- /score -->\n")
     return TrackRecipe(
         folder=folder,
-        read=lambda _data: Parts(training=discs(3, 1), validation=discs(2, 2), test=discs(2, 3)),
+        read=lambda _data: Parts(
+            training=discs(3, 1), validation=discs(2, 2), test=[*discs(2, 3), real()]
+        ),
         plan=Plan(
             steps=12,
             batch=1,
@@ -97,9 +106,11 @@ def test_a_recipe_writes_a_whole_folder_whose_scores_can_be_measured_again(
     recipe = recipe_in(tmp_path)
     table = track.main(recipe, ["--data", str(tmp_path)])
     score = json.loads((tmp_path / "docs/score.json").read_text())
-    for method in ("features", "NCC, first template", "NCC, renewed template", "optical flow"):
+    for method in ("features", "NCC, first template", "NCC, renewed template"):
         assert score["test"][f"{method}: error (px)"]["cases"] == 2
         assert f"{method}: error, 95th percentile (px)" in score["test"]
+    assert score["test"]["real cine, forth and back, features: error at the end (px)"]["cases"] == 6
+    assert not any("real cine" in name for name in score["validation"])
     assert table in (tmp_path / "docs/README.md").read_text()
     settings = (tmp_path / "configs/dicom.yaml").read_text()
     assert "per_similarity: 5.0" not in settings
@@ -113,6 +124,26 @@ def test_a_recipe_writes_a_whole_folder_whose_scores_can_be_measured_again(
     (tmp_path / "docs/score.json").write_text(json.dumps(score))
     with pytest.raises(SystemExit, match=r"features: error \(px\)"):
         track.main(recipe, ["--data", str(tmp_path), "--score-only"])
+
+
+def test_a_real_cine_ends_where_the_added_motion_says(tmp_path: Path) -> None:
+    """It comes back to its first frame, so that the end is known, and nothing in between."""
+    recipe_in(tmp_path)
+    facts = track.model_folder.facts_of(tmp_path)
+    still = replace(real(), image=np.repeat(real().image[:1], 5, axis=0))
+    for case in (still, real()):
+        item = there_and_back(case, facts, 2)
+        assert len(item.frames) == 9
+        assert item.truth[1:-1].isnan().all()
+        first, last = (place.round().int() for place in item.truth[[0, -1], 0])
+        there, here = (
+            frame[row - 5 : row + 6, column - 5 : column + 6].flatten()
+            for frame, (row, column) in zip(item.frames[[0, -1]], (first, last), strict=True)
+        )
+        assert float(torch.corrcoef(torch.stack([there, here]))[0, 1]) > 0.8
+    found = by_correlation(there_and_back(still, facts, 2), rules_of(facts), is_renewed=False)
+    errors = of_return(there_and_back(still, facts, 2), {"NCC": found})
+    assert float(np.median(next(iter(errors.values())))) < 0.5
 
 
 def test_the_simple_method_finds_tissue_that_does_not_change(tmp_path: Path) -> None:
