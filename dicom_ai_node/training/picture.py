@@ -27,12 +27,15 @@ class Picture:
         Position of its class in the model's `classes`.
     group
         What must stay on one side of a split: a patient, near-duplicates or neighbours.
+    outline
+        (rows, columns), where its class shows, if somebody has drawn it.
     """
 
     name: str
     image: NDArray[np.float32]
     label: int
     group: str
+    outline: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,14 @@ class PictureParts:
     test: Sequence[Picture]
 
 
-def split(pictures: Sequence[Picture], shares: Mapping[str, float] = SHARES) -> PictureParts:
+def split(pictures: Sequence[Picture]) -> PictureParts:
+    """Part pictures into test, validation and training, see `dealt`."""
+    return PictureParts(**dealt(pictures, SHARES))
+
+
+def dealt(
+    pictures: Sequence[Picture], shares: Mapping[str, float]
+) -> Mapping[str, Sequence[Picture]]:
     """Part pictures so that groups stay whole and every part has its share of every class.
 
     The order in which groups are dealt follows from a hash of their names, so that it is the same
@@ -66,7 +76,7 @@ def split(pictures: Sequence[Picture], shares: Mapping[str, float] = SHARES) -> 
         part = max(shares, key=lambda part: missing[part, labels[name]] / shares[part])
         missing[part, labels[name]] -= len(grouped[name])
         parts[part].extend(grouped[name])
-    return PictureParts(**parts)
+    return parts
 
 
 def _commonest(members: Sequence[Picture]) -> int:

@@ -3,15 +3,13 @@
 python dicom_ai_node/bundles/breast_lesion_box_us/configs/train.py --data FOLDER [--score-only]
 """
 
-import csv
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
+from dicom_ai_node.training import busi
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.boxed import (
@@ -31,14 +29,12 @@ from dicom_ai_node.training.predict import labels_of
 OUTLINES = Path(__file__).resolve().parents[2] / "breast_lesion_us"
 """The model of outlines that this one begins from and is compared with."""
 
-CLASSES = ("normal", "benign", "malignant")
-
 SMALLEST_PX = 30
 """Parts of an outline of fewer pixels, of 256 px wide images, are slips of the pen."""
 
 
-def _picture(folder: Path, picture: Picture) -> BoxPicture:
-    mask = np.asarray(Image.open(folder / "mask" / picture.name).convert("L")) > 0
+def _picture(picture: Picture) -> BoxPicture:
+    mask = np.zeros(picture.image.shape, np.bool_) if picture.outline is None else picture.outline
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     objects = np.zeros(mask.shape, np.uint8)
     for part in range(1, count + 1):
@@ -61,30 +57,11 @@ def read(data: Path) -> BoxParts:
     Normal images have nothing to find. The parts are those of the recipe of breast_lesion_us, so
     that its outlines can be compared on images that neither model was trained on.
     """
-    folder = data / "train/busi"
-    with (folder / "labels.csv").open(newline="") as table:
-        rows = list(csv.DictReader(table))
-    classes: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        classes[row["dup_group"]].add(row["class"])
-    parts = split(
-        [
-            Picture(
-                name=row["file"],
-                image=np.asarray(
-                    Image.open(folder / "image" / row["file"]).convert("L"), dtype=np.float32
-                ),
-                label=CLASSES.index(row["class"]),
-                group=row["dup_group"],
-            )
-            for row in rows
-            if len(classes[row["dup_group"]]) == 1
-        ]
-    )
+    parts = split(busi.read(data))
     return BoxParts(
-        training=[_picture(folder, picture) for picture in parts.training],
-        validation=[_picture(folder, picture) for picture in parts.validation],
-        test=[_picture(folder, picture) for picture in parts.test],
+        training=[_picture(picture) for picture in parts.training],
+        validation=[_picture(picture) for picture in parts.validation],
+        test=[_picture(picture) for picture in parts.test],
     )
 
 

@@ -3,26 +3,22 @@
 python dicom_ai_node/bundles/breast_lesion_us/configs/train.py --data FOLDER [--score-only]
 """
 
-import csv
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from dicom_ai_node.training import busi
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.case import Case, Parts
 from dicom_ai_node.training.fit import Plan
 from dicom_ai_node.training.picture import Picture, split
 from dicom_ai_node.training.recipe import Recipe, main
 
-CLASSES = ("normal", "benign", "malignant")
 
-
-def _case(folder: Path, picture: Picture) -> Case:
-    mask = np.asarray(Image.open(folder / "mask" / picture.name).convert("L")) > 0
+def _case(picture: Picture) -> Case:
+    mask = np.zeros(picture.image.shape, np.bool_) if picture.outline is None else picture.outline
     return Case(
         name=picture.name,
         image=picture.image,
@@ -30,37 +26,18 @@ def _case(folder: Path, picture: Picture) -> Case:
         spacing_mm=(1.0, 1.0),
         # Areas cannot be told, for BUSI does not say how large a pixel is; see `found_at_all`.
         scored=None if mask.any() else (),
-        where=CLASSES[picture.label] if mask.any() else "",
+        where=busi.CLASSES[picture.label] if mask.any() else "",
         group=picture.group,
     )
 
 
 def read(data: Path) -> Parts:
     """Read `train/busi`, normal images included, and part it by near-duplicates."""
-    folder = data / "train/busi"
-    with (folder / "labels.csv").open(newline="") as table:
-        rows = list(csv.DictReader(table))
-    classes: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        classes[row["dup_group"]].add(row["class"])
-    parts = split(
-        [
-            Picture(
-                name=row["file"],
-                image=np.asarray(
-                    Image.open(folder / "image" / row["file"]).convert("L"), dtype=np.float32
-                ),
-                label=CLASSES.index(row["class"]),
-                group=row["dup_group"],
-            )
-            for row in rows
-            if len(classes[row["dup_group"]]) == 1
-        ]
-    )
+    parts = split(busi.read(data))
     return Parts(
-        training=[_case(folder, picture) for picture in parts.training],
-        validation=[_case(folder, picture) for picture in parts.validation],
-        test=[_case(folder, picture) for picture in parts.test],
+        training=[_case(picture) for picture in parts.training],
+        validation=[_case(picture) for picture in parts.validation],
+        test=[_case(picture) for picture in parts.test],
     )
 
 
