@@ -15,6 +15,7 @@ from dicom_ai_node.training.certainty import calibration_error, temperature_of
 from dicom_ai_node.training.command import Course, Scores, Work, run
 from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_classes import fit_classes
+from dicom_ai_node.training.fit_outlined import Outlined, fit_outlined
 from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
 from dicom_ai_node.training.picture import Picture, PictureParts
 from dicom_ai_node.training.ranking import (
@@ -46,13 +47,15 @@ class ClassRecipe:
     """What a recipe decides.
 
     `read` returns the parts of the data in a folder, `beside` measures of the test part that do
-    not come from the network (a simple method to be better than), by name.
+    not come from the network (a simple method to be better than), by name. `look_at` is the layer
+    that is shown the outlines of the training part, if there are any; see `fit_outlined`.
     """
 
     folder: Path
     read: Callable[[Path], PictureParts]
     plan: Plan
     beside: Callable[[PictureParts], Mapping[str, Measure]] = _nothing_beside
+    look_at: str | None = None
 
 
 def on_grid(picture: Picture, facts: Facts) -> Tensor:
@@ -166,14 +169,26 @@ def _row(
 def _fit(work: Work[ClassRecipe, PictureParts]) -> Fitted:
     parts, facts = work.parts, work.facts
     network = model_folder.new_network(work.recipe.folder)
-    examples = [(network_input(on_grid(p, facts), facts), p.label) for p in parts.training]
     labels = _labels(parts.validation)
 
     def judge(candidate: nn.Module) -> float:
         found = softmax(logits_of(candidate, parts.validation, facts), axis=1)
         return (mean_auc(found, labels) + accuracy(found, labels)) / 2
 
+    if work.recipe.look_at is not None:
+        shown = [outlined(picture, facts) for picture in parts.training]
+        return fit_outlined(network, shown, judge, work.plan, work.recipe.look_at)
+    examples = [(network_input(on_grid(p, facts), facts), p.label) for p in parts.training]
     return fit_classes(network, examples, judge, work.plan)
+
+
+def outlined(picture: Picture, facts: Facts) -> Outlined:
+    """Return a picture as the network sees it, with its class and where that shows."""
+    image = on_grid(picture, facts)
+    drawn = np.zeros(picture.image.shape, np.bool_) if picture.outline is None else picture.outline
+    inside = resize(torch.from_numpy(drawn.astype(np.float32))[None, None], image.shape)[0, 0]
+    outline = pad_end(inside, facts["grid"]["size_px"], 0.0) > 0.5  # noqa: PLR2004
+    return network_input(image, facts), picture.label, outline
 
 
 def _calibrate(work: Work[ClassRecipe, PictureParts], network: nn.Module) -> None:
