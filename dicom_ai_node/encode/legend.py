@@ -124,7 +124,7 @@ def _heat_of(findings: Findings, classes: Sequence[FindingClass]) -> list[Entry]
     heat = findings.heat_map
     if heat is None:
         return []
-    text = f"what speaks for {classes[heat.of].label}, from least to most"
+    text = f"what speaks for {classes[heat.of].label} ({heat.by.words}), from least to most"
     return [Entry(text, is_quiet=True, is_scale=True)]
 
 

@@ -22,7 +22,7 @@ def test_the_reported_class_comes_first_then_the_likeliest() -> None:
         "Pneumonia: present, probability 45.4 % (present from 41 %)",
         "Nodule: absent, probability 46.5 %",
         "Normal: absent, probability 8.0 %",
-        "what speaks for Pneumonia, from least to most",
+        "what speaks for Pneumonia (Grad-CAM), from least to most",
         "Findings in chest images (chest_findings 1.2.0) - Image 1",
     ]
 

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
+from dicom_ai_node.domain.pictures import Explained
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.encode.headers import read_sources
 from dicom_ai_node.encode.write import encode_job, encoders_for, write_objects
@@ -103,6 +104,40 @@ def test_a_series_becomes_a_picture_and_a_report(source: str, tmp_path: Path) ->
         if item.ConceptNameCodeSequence[0].CodeValue == "130401"
     }
     assert explained == {item.SOPInstanceUID for item in objects[:-1]}
+
+
+@pytest.mark.parametrize(
+    "explain",
+    [
+        {"method": "grad_cam", "layer": "layer3"},
+        {"method": "integrated_gradients"},
+        {"method": "occlusion"},
+    ],
+    ids=lambda explain: explain["method"],
+)
+def test_the_slice_that_speaks_for_a_stack_is_named_and_shown_and_mapped(
+    explain: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Report, picture and parametric map are all about the same image."""
+    settings = {"most_certain_of": "Pneumonia", "explain": explain}
+    class_model(tmp_path / "models", sees="slices", settings=settings)
+    series = phantoms.write(phantoms.mr(), tmp_path / "series")
+    write = ["structured_report", "parametric_map", "secondary_capture"]
+    place = Place(tmp_path / "models", tuple(series))
+    heat, picture, report = map(dcmread, _objects(place, tmp_path / "one", write))
+    assert [complaint for item in (heat, picture) for complaint in iod.objections(item)] == []
+    assert air.objections(report) == []
+    named = {
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for group in report.ContentSequence[-1].ContentSequence
+        for item in group.ContentSequence
+        if item.ValueType == "IMAGE"
+    } - {heat.SOPInstanceUID, picture.SOPInstanceUID}
+    (frame,) = heat.PerFrameFunctionalGroupsSequence
+    (mapped,) = frame.DerivationImageSequence[0].SourceImageSequence
+    (shown,) = picture.SourceImageSequence
+    assert named == {mapped.ReferencedSOPInstanceUID} == {shown.ReferencedSOPInstanceUID}
+    assert heat.ContentDescription.startswith(Explained(explain["method"]).words)
 
 
 @pytest.mark.parametrize("source", ["CR", "US cine", "MR"])
