@@ -39,6 +39,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("us-fetal-head-3rd", "fetal-head"),
     ("us-fetal-head-grown", "fetal-head"),
     ("us-cine", "fetal-head"),
+    ("us-cine", "motion"),
     ("cr-chest", "chest-x-ray"),
     ("cr-chest", "pneumonia"),
     ("cr-chest", "lungs"),

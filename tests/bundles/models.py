@@ -18,6 +18,7 @@ from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
 from dicom_ai_node.training.restore import RestoreRecipe
 from dicom_ai_node.training.retrieve import EmbeddingRecipe
+from dicom_ai_node.training.track import TrackRecipe
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
@@ -33,6 +34,7 @@ ENCODERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kin
 CLASSIFIERS = [
     name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "classify"
 ]
+TRACKERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "track"]
 RESTORERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "restore"]
 
 CATALOG = Catalog([BUNDLES])
@@ -94,6 +96,12 @@ def box_recipe_of(name: str) -> BoxRecipe:
 def embedding_recipe_of(name: str) -> EmbeddingRecipe:
     """Return the recipe of a model that retrieves."""
     recipe: EmbeddingRecipe = module_of(name).RECIPE
+    return recipe
+
+
+def track_recipe_of(name: str) -> TrackRecipe:
+    """Return the recipe of a model that follows."""
+    recipe: TrackRecipe = module_of(name).RECIPE
     return recipe
 
 

@@ -37,7 +37,7 @@ CHANNELS: Mapping[str, Callable[[ModelFacts], int]] = {
     "classify": lambda facts: len(facts.classes),
     "detect": lambda facts: len(facts.classes) + 4,
     "restore": lambda _facts: 1,
-    "track": lambda facts: int(facts.settings["features"]) + len(facts.segments),
+    "track": lambda facts: facts.settings["features"],
     "retrieve": lambda facts: int(facts.settings["length"]),
     "segment_instances": lambda _facts: 3,  # background, rim and core
 }
