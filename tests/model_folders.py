@@ -21,6 +21,7 @@ from safetensors.torch import save
 
 from dicom_ai_node.domain.boxes import candidates
 from dicom_ai_node.domain.restoring import enlarged
+from dicom_ai_node.neural.fusion import LateFusion
 
 THRESHOLD = 0.6
 STEEP = 200.0
@@ -293,6 +294,90 @@ def restore_model(parent: Path, **changes: object) -> Path:
     part = np.clip((large + 1000) / 1200, 0, 1)
     change = (PULL / 2 - PULL * part) * content["settings"]["largest_change"] * 1200
     save_golden(folder, image=image, restored=(large + change).astype(np.float32))
+    return seal(folder)
+
+
+FACTS = [
+    {
+        "name": "age",
+        "attribute": "PatientAge",
+        "concept": ["121033", "DCM", "Subject Age"],
+        "unit": ["a", "UCUM", "year"],
+        "range": [18, 110],
+        "mean": 60,
+        "deviation": 15,
+    },
+    {
+        "name": "sex",
+        "attribute": "PatientSex",
+        "values": {"F": 0, "M": 1},
+        "concept": ["121032", "DCM", "Subject Sex"],
+        "mean": 0.5,
+        "deviation": 0.5,
+    },
+    {
+        "name": "glucose",
+        "concept": ["2339-0", "LN", "Glucose [Mass/volume] in Blood"],
+        "unit": ["mg/dL", "UCUM", "mg/dL"],
+        "reported": [
+            {"concept": ["2339-0", "LN", "Glucose"], "unit": "mg/dL"},
+            {"concept": ["15074-8", "LN", "Glucose"], "unit": "mmol/L", "factor": 18},
+        ],
+        "range": [30, 500],
+        "mean": 100,
+        "deviation": 30,
+    },
+]
+"""What a small model that fuses wants to be told."""
+
+
+def fuse_facts(**changes: object) -> dict[str, Any]:
+    """Return the content of `configs/dicom.yaml` of a model that fuses; None removes."""
+    content = {
+        "name": "fused_pair",
+        "kind": "fuse",
+        "title": "Bright in two images",
+        "reference": "ct",
+        "documents": ["labs"],
+        "clinical": FACTS,
+        "grid": {"spacing_mm": [2.5, 1.6, 1.6]},
+        "segments": None,
+        "measure": None,
+        "classes": CLASSES,
+        "settings": {"temperature": 2.0, "explain_layer": "joint"},
+        "golden": {"file": "golden/golden.npz", "max_difference": 0.01},
+        **changes,
+    }
+    return pair_facts(**content)
+
+
+def fuse_model(parent: Path, **changes: object) -> Path:
+    """Write the folder of a model that fuses, with chance weights that never change."""
+    content = fuse_facts(**changes)
+    folder = parent / str(content["name"])
+    arguments = {"images": 2, "facts": len(content["clinical"]), "classes": 2}
+    for name in ("configs", "models", "golden", "docs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "configs/metadata.json").write_text(json.dumps({"version": "1.0.0"}))
+    definition_ = {"_target_": "dicom_ai_node.neural.fusion.LateFusion", **arguments}
+    (folder / "configs/inference.json").write_text(json.dumps({"network_def": definition_}))
+    with (folder / "configs/dicom.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        network = LateFusion(**arguments).eval()
+    (folder / "models/model.safetensors").write_bytes(save(network.state_dict()))
+    ball = golden(3)["image"]
+    scaled = [np.clip(ball / 200, 0, 1), np.clip((ball + 160) / 400, 0, 1)]
+    count = arguments["facts"]
+    told = torch.zeros(1, 2 * count)
+    told[0, count - 1 :: count] = 1  # the last fact lies one deviation above its mean
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(np.stack(scaled))[None].float(), told)[0] / 2
+    probabilities = logits.softmax(0).numpy()
+    last = content["clinical"][-1]
+    facts_ = np.array([*[np.nan] * (count - 1), last["mean"] + last["deviation"]], np.float32)
+    save_golden(folder, pet=ball / 50, ct=ball, facts=facts_, probabilities=probabilities)
     return seal(folder)
 
 

@@ -51,11 +51,12 @@ def _shape(route: Mapping[str, Any], path: Location) -> Found:
 
 def _outputs(route: Mapping[str, Any], path: Location) -> Found:
     write = route.get("write")
-    if route.get("run") == "classify" and isinstance(write, list):
+    kind = route.get("run")
+    if kind in {"classify", "fuse"} and isinstance(write, list):
         for index, name in enumerate(write):
             if str(name).startswith(("segmentation", "rt_")):
-                yield (*path, index), f"`run: classify` makes no {name}"
-    if route.get("run") != "retrieve" and isinstance(write, list) and KEY_OBJECTS in write:
+                yield (*path, index), f"`run: {kind}` makes no {name}"
+    if kind != "retrieve" and isinstance(write, list) and KEY_OBJECTS in write:
         where = (*path, write.index(KEY_OBJECTS))
         yield where, f"only `run: retrieve` makes {KEY_OBJECTS}"
 

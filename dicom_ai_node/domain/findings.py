@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.boxes import Corners
+from dicom_ai_node.domain.clinical import KnownFact
 from dicom_ai_node.domain.course import Course
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.lesions import Lesions
@@ -259,6 +260,7 @@ class Trajectory:
 class Findings:
     """Everything that one task says about one job's inputs.
 
+    `clinical` is all that the model was told, or would have been, of the patient.
     A `restoration` becomes `derived` on its way to the source; both are never there at once.
     `notes` are sentences for the report and the time line: which repair was allowed, why there
     are no millimetres, which precision was used. They name no patient.
@@ -278,4 +280,5 @@ class Findings:
     derived: DerivedPixels | None = None
     lesions: Lesions | None = None
     courses: tuple[Course, ...] = ()
+    clinical: tuple[KnownFact, ...] = ()
     notes: tuple[str, ...] = ()

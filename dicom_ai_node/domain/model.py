@@ -6,11 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from dicom_ai_node.domain.clinical import AskedFact
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import FindingClass, Segment
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.rule import Condition
 from dicom_ai_node.domain.uids import Sha256, derive_uid
+
+REPORT = ("SR",)
+"""The modality of structured reports, PS3.3 C.7.3.1.1.1."""
 
 
 class Sees(StrEnum):
@@ -142,13 +146,14 @@ class ModelInput:
     """What a model asks of one of its inputs.
 
     `outside` is what counts as this input where it does not reach but the reference does, in its
-    own unit.
+    own unit; `display_window` is (low, high) in the same unit for its colours over the reference.
     """
 
     modality: tuple[str, ...]
     intensity: Intensity
     requires: Mapping[str, Condition] = field(default_factory=dict)
     outside: float = 0.0
+    display_window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,10 @@ class ModelFacts:
     them, and one of them is the `reference`: the others are brought to its place in the patient,
     and what is found lies on its pixels. `modality` is then that of any of them, `intensity` and
     `requires` are those of the reference.
+
+    `clinical` are the facts that it asks for in numbers. `documents` names inputs of a job that are
+    structured reports which may tell such facts: a job takes them if they are there, and does not
+    wait for them.
 
     `settings` is what only tasks of this kind understand, as it was written: `infer.kinds` lets
     the kind read it, so that nobody who does not run a model has to load what runs it.
@@ -180,6 +189,8 @@ class ModelFacts:
     requires: Mapping[str, Condition] = field(default_factory=dict)
     inputs: Mapping[str, ModelInput] = field(default_factory=dict)  # empty: one, of any name
     reference: str = ""
+    documents: tuple[str, ...] = ()
+    clinical: tuple[AskedFact, ...] = ()
     max_extent_mm: tuple[float, float, float] | None = None
     window: SlidingWindow | None = None
     segments: tuple[Segment, ...] = ()
@@ -192,6 +203,8 @@ class ModelFacts:
 
     def input(self, name: str) -> ModelInput:
         """Return what the model asks of the input called `name`; if it has but one, of any."""
+        if name in self.documents:
+            return ModelInput(modality=REPORT, intensity=self.intensity)
         if self.inputs:
             return self.inputs[name]
         return ModelInput(modality=self.modality, intensity=self.intensity, requires=self.requires)
@@ -200,10 +213,11 @@ class ModelFacts:
         """Return why inputs of these names cannot be those of the model; empty if they can."""
         if not self.inputs:
             return "" if len(names) == 1 else f"{self.name} takes one input, not {len(names)}"
-        if set(names) == set(self.inputs):
+        if set(names) - set(self.documents) == set(self.inputs):
             return ""
         given = ", ".join(sorted(names)) or "none"
-        return f"{self.name} takes the inputs {', '.join(self.inputs)}, not {given}"
+        may = f" and perhaps {', '.join(self.documents)}" if self.documents else ""
+        return f"{self.name} takes the inputs {', '.join(self.inputs)}{may}, not {given}"
 
     def only_frames(self, inputs: Mapping[str, Image]) -> Frames:
         """Return the one input of a model that looks at images.

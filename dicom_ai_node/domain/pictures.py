@@ -48,6 +48,27 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """Another image of the same place, to be shown in colour over a backdrop.
+
+    Attributes
+    ----------
+    array
+        (frames, rows, columns) float16 in 0..1, on the pixels of the backdrop.
+    name
+        What the input is called.
+    low, high, unit
+        What 0 and 1 stand for, in UCUM.
+    """
+
+    array: NDArray[np.float16]
+    name: str
+    low: float
+    high: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
     """What the model saw, ready to be shown: the frames that a secondary capture draws on.
 
@@ -58,11 +79,14 @@ class Backdrop:
         the frames of `sources`, which need not be all of the input.
     times_ms
         As in `Frames`, for the frames that are here.
+    overlay
+        What is shown in a picture of its own over the same frames, or `None`.
     """
 
     array: NDArray[np.uint8]
     sources: tuple[SourceFrame, ...]
     times_ms: tuple[float, ...] | None = None
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

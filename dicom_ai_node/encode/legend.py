@@ -95,7 +95,17 @@ def _classes(findings: Findings) -> list[Entry]:
         entries.append(Entry(text, is_quiet=not is_present))
     if len(order) > MOST_ENTRIES:
         entries.append(Entry(f"and {len(order) - MOST_ENTRIES} more", is_quiet=True))
-    return [*entries, *_heat_of(findings, found.classes)]
+    return [*entries, *_overlaid(findings), *_heat_of(findings, found.classes)]
+
+
+def _overlaid(findings: Findings) -> list[Entry]:
+    """Return what the colours of the left of two pictures are, where there are two."""
+    over = None if findings.backdrop is None else findings.backdrop.overlay
+    if over is None:
+        return []
+    unit = unit_of(over.unit)
+    text = f"left: {over.name.upper()} {over.low:g} to {over.high:g} {unit}".strip()
+    return [Entry(text, is_quiet=True, is_scale=True)]
 
 
 def _boxes(findings: Findings, frame: SourceFrame) -> list[Entry]:
@@ -124,7 +134,10 @@ def _heat_of(findings: Findings, classes: Sequence[FindingClass]) -> list[Entry]
     heat = findings.heat_map
     if heat is None:
         return []
-    text = f"what speaks for {classes[heat.of].label} ({heat.by.words}), from least to most"
+    has_two = findings.backdrop is not None and findings.backdrop.overlay is not None
+    where = "right: " if has_two else ""
+    of = classes[heat.of].label
+    text = f"{where}what speaks for {of} ({heat.by.words}), from least to most"
     return [Entry(text, is_quiet=True, is_scale=True)]
 
 

@@ -100,8 +100,8 @@ def is_multiframe(source: Dataset) -> bool:
 
 
 def source_images(sources: Iterable[Dataset]) -> list[Dataset]:
-    """Return the items of Source Image Sequence (0008,2112)."""
-    items = [reference(source) for source in sources]
+    """Return the items of Source Image Sequence (0008,2112); inputs that are reports are none."""
+    items = [reference(source) for source in sources if "Rows" in source]
     for item in items:
         item.PurposeOfReferenceCodeSequence = [concept(PURPOSE)]
     return items

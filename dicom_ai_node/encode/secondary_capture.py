@@ -26,6 +26,7 @@ from dicom_ai_node.encode.identity import add_requests, local_time, result_heade
 from dicom_ai_node.encode.legend import legend_of
 from dicom_ai_node.encode.marks import Mark, marks_of
 from dicom_ai_node.encode.outlines import outlines_on, scale_bar
+from dicom_ai_node.encode.overlay import side_by_side
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
 from dicom_ai_node.encode.planes import Plane, are_placed, pixel_aspect, planes
 from dicom_ai_node.encode.plot import draw_plot, plot_size
@@ -71,6 +72,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     where = planes(backdrop.sources, origin.sources)
     found = findings.segmentation
     index = {} if found is None else {frame: at for at, frame in enumerate(found.sources)}
+    backdrop, findings = side_by_side(backdrop, findings)
     rows, columns = backdrop.array.shape[1:3]
     size = displayed_size(rows, columns, pixel_aspect(where[0]))
     scene = _Scene(findings, origin, backdrop, index, marks_of(findings, origin), size)

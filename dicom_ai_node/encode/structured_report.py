@@ -17,6 +17,7 @@ from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import by_study, request_attributes
 from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
+from dicom_ai_node.encode.report_clinical import CLINICAL_INPUTS, clinical_groups
 from dicom_ai_node.encode.report_courses import course_groups, earlier_evidence
 from dicom_ai_node.encode.report_groups import Group, groups
 from dicom_ai_node.encode.report_lesions import lesion_groups
@@ -54,7 +55,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     _add_notes(measured[0][0], findings.notes)
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer(origin)),
-        procedure_reported=_procedure(source),
+        procedure_reported=_procedure(source, origin),
         imaging_measurements=measured,
         title=codes.DCM.ImagingMeasurementReport,
         referenced_images=_library(origin),
@@ -68,13 +69,22 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     report.CurrentRequestedProcedureEvidenceSequence = here
     if pertinent := earlier_evidence(findings, elsewhere):
         report.PertinentOtherEvidenceSequence = pertinent
-    schemes = {item.concept.scheme_designator for item in findings.measurements}
     own = (findings.quality, findings.courses or None, findings.lesions)
-    if SCHEME in schemes or any(item is not None for item in own):
+    if SCHEME in _schemes(findings) or any(item is not None for item in own):
         report.CodingSchemeIdentificationSequence = own_codes()
     if origin.predecessors:
         report.PredecessorDocumentsSequence = by_study(origin.predecessors)
     return [report]
+
+
+def _schemes(findings: Findings) -> set[str]:
+    """Return the coding schemes of what was measured, asked and answered."""
+    answer = findings.classification
+    return {
+        *(item.concept.scheme_designator for item in findings.measurements),
+        *(item.type.scheme_designator for item in (answer.classes if answer else ())),
+        *(CLINICAL_INPUTS.scheme_designator for _ in findings.clinical[:1]),
+    }
 
 
 def _primary(findings: Findings, origin: Origin) -> Dataset:
@@ -99,6 +109,7 @@ def _groups(findings: Findings, origin: Origin) -> list[Group]:
         *class_groups(findings, origin),
         *box_groups(findings, origin),
         *track_groups(findings, origin),
+        *clinical_groups(findings, origin),
     ]
     left = others(findings)
     if left is None or (told and left.segmentation is None and not left.measurements):
@@ -166,16 +177,18 @@ def observer(origin: Origin) -> sr.ObserverContext:
     )
 
 
-def _procedure(source: Dataset) -> Code:
+def _procedure(source: Dataset, origin: Origin) -> Code:
     """Return the imaging procedure that was reported on, not what the model did with it.
 
     A PET with its CT is one procedure, the PET.
     """
-    return _PROCEDURES.get(str(source.get("Modality")), _ANY_PROCEDURE)
+    modalities = {str(one.get("Modality")) for one in origin.sources}
+    modality = "PT" if "PT" in modalities else str(source.get("Modality"))
+    return _PROCEDURES.get(modality, _ANY_PROCEDURE)
 
 
 def _library(origin: Origin) -> list[Dataset]:
-    """Return one card per input series for the image library: its middle instance.
+    """Return one card per input series of images for the image library: its middle instance.
 
     A card says what highdicom's library asks for; a source that does not know its geometry is
     described as an image of its class and size.
@@ -183,6 +196,8 @@ def _library(origin: Origin) -> list[Dataset]:
     cards = []
     by_series: dict[str, list[Dataset]] = {}
     for source in origin.sources:
+        if "Rows" not in source:  # a report among the inputs
+            continue
         by_series.setdefault(str(source.SeriesInstanceUID), []).append(source)
     for series in by_series.values():
         source = series[len(series) // 2]

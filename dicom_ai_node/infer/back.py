@@ -52,6 +52,10 @@ def on_sources(
         found = _measured(found, found.segmentation, grid, image, facts)
         if not options.get("keep_probabilities"):
             found = _without_probabilities(found)
+    if found.classification is not None and isinstance(image, Volume):
+        # Its slices may be none on the model's grid; those of the source were looked at.
+        answer = replace(found.classification, sources=image.sources)
+        found = replace(found, classification=answer)
     if found.trajectories:
         found = _followed(found, grid, image, facts)
     if found.detection is not None:

@@ -1,5 +1,6 @@
 """`configs/dicom.yaml` of a model folder, field for field `domain.model.ModelFacts`."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dicom_ai_node.domain.model import (
+    REPORT,
     Golden,
     Grid,
     Guarded,
@@ -20,6 +22,7 @@ from dicom_ai_node.domain.model import (
 )
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.domain.wording import Wording
+from dicom_ai_node.infer.asked import clinical_in
 from dicom_ai_node.infer.labels import classes_in, segments_in
 from dicom_ai_node.infer.lesions import MEASURE as LESIONS
 from dicom_ai_node.infer.measure import MEASURES
@@ -43,6 +46,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
     sees = _choice(w, "sees", Sees)
     axes = 3 if sees is Sees.VOLUME else 2
     inputs, reference = _inputs(w, sees)
+    documents = w.texts("documents")
     main = inputs[reference] if inputs else _input(w)
     asked = inputs.values() or [main]
     facts = ModelFacts(
@@ -53,7 +57,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         kind=w.text("kind"),
         title=w.text("title"),
         manufacturer=w.text("manufacturer"),
-        modality=tuple(dict.fromkeys(name for one in asked for name in one.modality)),
+        modality=_modalities([*(one.modality for one in asked), REPORT if documents else ()]),
         sees=sees,
         intensity=main.intensity,
         grid=_grid(w.part("grid"), axes) if w.has("grid") else Grid(),
@@ -62,6 +66,8 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         requires=main.requires,
         inputs=inputs,
         reference=reference,
+        documents=documents,
+        clinical=clinical_in(w, documents),
         max_extent_mm=_extent(w),
         window=_window(w.part("window"), axes) if w.has("window") else None,
         segments=segments_in(w),
@@ -98,7 +104,8 @@ def _inputs(w: Wording, sees: Sees) -> tuple[dict[str, ModelInput], str]:
     for name in named.items():
         part = named.part(name)
         outside = part.number("outside", 0.0)
-        found[name] = replace(_input(part), outside=outside)
+        window = _display_window(part)
+        found[name] = replace(_input(part), outside=outside, display_window=window)
         part.no_more()
     if len(found) < 2:  # noqa: PLR2004
         w.wrong("inputs", "must be two at least")
@@ -107,6 +114,10 @@ def _inputs(w: Wording, sees: Sees) -> tuple[dict[str, ModelInput], str]:
         w.wrong("reference", f"must be one of {', '.join(found)}")
         reference = next(iter(found), "")
     return found, reference
+
+
+def _modalities(each: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for modalities in each for name in modalities))
 
 
 def _input(w: Wording) -> ModelInput:
@@ -130,6 +141,8 @@ def _check(w: Wording, facts: ModelFacts) -> None:
             w.wrong("measure", f"there is no {name}; there are {', '.join(sorted(known))}")
     if facts.sees is Sees.VOLUME and facts.grid.size_px:
         w.wrong("grid.size_px", "a volume needs spacing_mm")
+    if facts.documents and (not facts.inputs or set(facts.documents) & set(facts.inputs)):
+        w.wrong("documents", "stand beside named inputs and have names of their own")
     if facts.guard is not None and (facts.window is not None or facts.inputs):
         w.wrong("guard", "a network that sees windows or several inputs cannot be guarded yet")
 

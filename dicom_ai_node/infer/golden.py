@@ -7,18 +7,21 @@ as a plausible result, so a model takes no work before its golden input came out
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dicom_ai_node.domain.clinical import KnownFact, unknown
 from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, TaskFailed
 from dicom_ai_node.domain.findings import Detection, Findings
 from dicom_ai_node.domain.image import Frames, Geometry, Image, SourceFrame, Volume
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.uids import SOPInstanceUID, derive_uid
+from dicom_ai_node.infer.clinical import Knowing
 from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.infer.units import HOUNSFIELD, NO_UNIT
 
@@ -42,6 +45,8 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
         not one or shows nothing at all and so could not fail.
     """
     images, answers = _arrays(facts)
+    if isinstance(task, Knowing):
+        task = task.knowing(_told(facts, answers.pop("facts", None)))
     found = _found(facts, task, images, answers.pop("start", None))
     if not answers:
         raise ModelUnusable(f"{facts.name}: {facts.golden.file} proves nothing")
@@ -51,6 +56,17 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
             _compare_segments(facts, found, image, expected)
         else:
             _compare_numbers(facts, name, _numbers(found, image).get(name), expected)
+
+
+def _told(facts: ModelFacts, values: NDArray[np.float32] | None) -> tuple[KnownFact, ...]:
+    """Return what a golden file tells, in the order of the model; NaN is unknown."""
+    nothing = unknown(facts.clinical)
+    if values is None or values.shape != (len(nothing),):
+        raise ModelUnusable(f"{facts.name}: {facts.golden.file} does not tell the facts")
+    return tuple(
+        fact if np.isnan(value) else replace(fact, value=float(value))
+        for fact, value in zip(nothing, values, strict=True)
+    )
 
 
 def new_golden(facts: ModelFacts, task: Task) -> bytes:

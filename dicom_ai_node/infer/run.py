@@ -15,7 +15,9 @@ from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.infer.align import aligned
 from dicom_ai_node.infer.back import on_sources
+from dicom_ai_node.infer.clinical import informed
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
+from dicom_ai_node.infer.fused import fused
 from dicom_ai_node.infer.guard import Guard, guarded, with_quality
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
@@ -53,7 +55,9 @@ def run_inference(
         ((name, paths),) = order.inputs.items()
         _check(paths, facts, name)
         return run_on_regions(order, facts, task, max_pixels_bytes)
-    images = {name: _read(order, name, facts, max_pixels_bytes) for name in sorted(order.inputs)}
+    task, notes = informed(task, order.inputs, facts)
+    names = sorted(set(order.inputs) - set(facts.documents))
+    images = {name: _read(order, name, facts, max_pixels_bytes) for name in names}
     reference = images[facts.reference or next(iter(images))]
     grid = placed(reference, facts.grid)
     # The way back from another grid goes over probabilities.
@@ -67,11 +71,11 @@ def run_inference(
     others = [
         note for name, image in seen.items() if image is not grid.image for note in image.notes
     ]
-    found = replace(found, notes=(*others, *found.notes))
+    found = replace(found, notes=(*others, *notes, *found.notes))
     if found.restoration is not None:
         paths = order.inputs[facts.reference or next(iter(images))]
         return as_stored(found, grid, reference, facts, paths)
-    return on_sources(found, grid, reference, facts, order.options)
+    return fused(on_sources(found, grid, reference, facts, order.options), images, facts)
 
 
 def _read(order: InferenceOrder, name: str, facts: ModelFacts, max_pixels_bytes: int) -> Image:

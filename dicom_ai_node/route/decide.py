@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.model import REPORT, ModelFacts
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Series
 from dicom_ai_node.route.inputs import Described, candidates, choose, misfits, shared
@@ -84,21 +84,34 @@ def declines(model: ModelFacts, one: Described) -> str:
 def fitting_inputs(
     route: Route, described: Sequence[Described], model: ModelFacts
 ) -> dict[str, list[Described]]:
-    """Return the series that fit each input of the route and that the model takes as this input."""
-    return {
+    """Return the series that fit each input of the route and that the model takes as this input.
+
+    A document of which there is none is left out: no job waits for it.
+    """
+    found = {
         name: [one for one in fitting if one.values.get("Modality") in model.input(name).modality]
         for name, fitting in candidates(route, described).items()
     }
+    return {name: fit for name, fit in found.items() if fit or name not in model.documents}
+
+
+def is_document(model: ModelFacts, one: Described) -> bool:
+    """Return whether a series can only be a document to `model`, which has no place or frame."""
+    return bool(model.documents) and one.values.get("Modality") in REPORT
 
 
 def _together(
     route: Route, completed: Described, others: Sequence[Described], model: ModelFacts
 ) -> Decision:
     """Decide for a route with several inputs, one of which `completed` fits."""
+    if is_document(model, completed):
+        return _beside_images(route, completed, others, model)
     same = shared(route, completed)
     if same is None:
         return _refusal(route, f"{' and '.join(route.same)} must be the same, and here is none")
-    related = [completed, *(one for one in others if shared(route, one) == same)]
+    related = [
+        one for one in (completed, *others) if is_document(model, one) or shared(route, one) == same
+    ]
     fitting = fitting_inputs(route, related, model)
     missing = [name for name, series in fitting.items() if not series]
     if missing:
@@ -116,6 +129,22 @@ def _together(
         return _waiting(route, ["for a series of its own for every input"])
     reasons = [_picked(name, one, len(fitting[name])) for name, one in chosen.items()]
     return _taken(route, chosen, [*reasons, *_warnings(model, chosen)])
+
+
+def _beside_images(
+    route: Route, document: Described, others: Sequence[Described], model: ModelFacts
+) -> Decision:
+    """Decide for a document that has just arrived: it is told if the images are there already.
+
+    It is no reason to wait for images: when they come, it is here.
+    """
+    for one in others:
+        if one.series.is_complete and not is_document(model, one):
+            rest = [document, *(other for other in others if other is not one)]
+            decision = _together(route, one, rest, model)
+            if decision.answer is Answer.TAKES:
+                return decision
+    return _refusal(route, "it is told beside images that are not here yet")
 
 
 def _waits_for(route: Route, name: str, others: Sequence[Described]) -> str:

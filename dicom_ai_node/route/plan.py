@@ -12,7 +12,7 @@ from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID, Sha256
-from dicom_ai_node.route.decide import Answer, decide, declines, fitting_inputs
+from dicom_ai_node.route.decide import Answer, decide, declines, fitting_inputs, is_document
 from dicom_ai_node.route.inputs import Described, choose, describe, shared
 
 
@@ -113,7 +113,7 @@ def _overdue(route: Route, described: Sequence[Described], model: ModelFacts) ->
     groups: dict[tuple[str, ...], list[Described]] = {}
     for one in described:
         same = shared(route, one)
-        if same is not None and not declines(model, one):
+        if same is not None and not declines(model, one) and not is_document(model, one):
             groups.setdefault(same, []).append(one)
     fittings = [fitting_inputs(route, group, model) for group in groups.values()]
     here = [one.series for fitting in fittings for fit in fitting.values() for one in fit]
@@ -141,8 +141,12 @@ def _job(route: Route, model: ModelFacts, chosen: Mapping[str, Series], now: dat
         for name, series in chosen.items()
         for instance in series.instances
     )
+    images = [one for one in inputs if one.name not in model.documents]
+    # What was said before a report came, perhaps; the ledger looks whether it was.
+    before = job_key(route, model.digest, images) if len(images) < len(inputs) else None
     return Job(
         key=job_key(route, model.digest, inputs),
+        supersedes=before,
         route=route.name,
         model=model.name,
         model_digest=model.digest,

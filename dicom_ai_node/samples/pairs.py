@@ -6,6 +6,7 @@ from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage
 
 from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.samples.headers import grey, header, place
+from dicom_ai_node.samples.labs import lab_report
 from dicom_ai_node.samples.volumes import BQML_PER_SUV, corner, npz, pet_facts
 
 NAME = "petct-lung"
@@ -15,6 +16,11 @@ def petct_lung() -> list[FileDataset]:
     """Return the PET, slices of 2 mm, and the CT, finer in its planes, of a part of a chest."""
     pixels = npz("petct_lung")
     return [*_pet(pixels["milli_suv"]), *_ct(pixels["hu"])]
+
+
+def petct_lung_with_labs() -> list[FileDataset]:
+    """Return the pair, and what the laboratory has said of the patient on the same day."""
+    return [*petct_lung(), lab_report(NAME)]
 
 
 def _pet(milli: np.ndarray) -> list[FileDataset]:

@@ -66,11 +66,11 @@ SAMPLES: tuple[Sample, ...] = (
     ),
     Sample(
         name="petct-lung",
-        title="FDG PET and CT of a part of a chest with a lung tumour",
-        modality="PT, CT",
+        title="FDG PET and CT of a part of a chest with a lung tumour, and made-up lab values",
+        modality="PT, CT, SR",
         source="zhongzisha/ISBI2018_PETCT_Segmentation, A-IA001491, blocks of pixels averaged",
         licence="MIT",
-        make=pairs.petct_lung,
+        make=pairs.petct_lung_with_labs,
         truth="the tumour in the PET has 1.206 cm3 as experts outlined it",
     ),
     Sample(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
 from dicom_ai_node.domain.study import Series, Study
@@ -201,14 +201,14 @@ def _list_jobs(connection: Connection, jobs: Iterable[Job], now: datetime) -> No
         signature = signature_of(job)
         earlier = connection.execute(
             select(table)
-            .where(table.c.signature == signature)
+            .where(or_(table.c.signature == signature, table.c.key == job.supersedes))
             .order_by(table.c.number.desc())
             .limit(1)
             .with_for_update(key_share=True)
         ).first()
         told = [job_event(job.key, Event(at=now, what="job_created", detail=job.route))]
         if earlier is None:
-            insert_job(connection, job, signature, supersedes=job.supersedes)
+            insert_job(connection, job, signature, supersedes=None)
         else:
             insert_job(connection, job, signature, supersedes=JobKey(earlier.key))
             told.extend(_supersede(connection, earlier, job, now))

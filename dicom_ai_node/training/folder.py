@@ -19,7 +19,8 @@ from dicom_ai_node.training.grid import Facts
 
 WEIGHTS = Path("models/model.safetensors")
 SCORE_BEGIN, SCORE_END = "<!-- score -->", "<!-- /score -->"
-_NETWORKS = "monai.networks.nets."
+_NETWORKS = ("monai.networks.nets.", "dicom_ai_node.neural.")
+"""Where the networks are that a recipe may build; the node has a narrower list."""
 
 
 def facts_of(folder: Path) -> Facts:
@@ -33,8 +34,9 @@ def new_network(folder: Path) -> nn.Module:
     definition = dict(json.loads((folder / "configs/inference.json").read_text())["network_def"])
     target = definition.pop("_target_")
     if not target.startswith(_NETWORKS):
-        raise ValueError(f"{target} is not one of {_NETWORKS}*")
-    network = getattr(importlib.import_module("monai.networks.nets"), target[len(_NETWORKS) :])
+        raise ValueError(f"{target} is not one of {', '.join(_NETWORKS)}*")
+    module, _, name = target.rpartition(".")
+    network = getattr(importlib.import_module(module), name)
     made: nn.Module = network(**definition)
     return made
 

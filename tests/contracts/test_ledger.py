@@ -444,6 +444,23 @@ def test_late_instances_do_not_recall_what_was_delivered(ledger: SqlLedger) -> N
     assert found.supersedes == first.key
 
 
+def test_a_job_may_name_the_one_that_it_replaces(ledger: SqlLedger) -> None:
+    """One with an input more is another job, but takes the place of that without it."""
+    first = listed(ledger)
+    series = arrived(ledger, 99, now=NOON + HOUR)
+    more = job_for(series, created_at=NOON + HOUR)
+    more = replace(
+        more,
+        inputs=tuple(replace(one, name="other") for one in more.inputs),
+        supersedes=first.key,
+    )
+    assert ledger.complete(series, "quiet", [more], [], NOON + HOUR)
+    assert stage_of(ledger, first) is Stage.SUPERSEDED
+    found = ledger.job(more.key)
+    assert found is not None
+    assert found.supersedes == first.key
+
+
 def test_late_instances_stop_what_one_destination_has_refused(ledger: SqlLedger) -> None:
     """Nothing more of an outdated result is sent, whoever still waits for it."""
     first = delivering(ledger, "pacs", "viewer")

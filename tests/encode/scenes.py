@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
 from dicom_ai_node.domain.boxes import Corners
+from dicom_ai_node.domain.clinical import KnownFact
 from dicom_ai_node.domain.course import Course, Point
 from dicom_ai_node.domain.findings import (
     Box,
@@ -39,7 +40,7 @@ from dicom_ai_node.domain.model import (
     Scaling,
     Sees,
 )
-from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap
+from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap, Overlay
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.reports import ReportReference
@@ -57,11 +58,16 @@ from dicom_ai_node.domain.uids import (
 from dicom_ai_node.encode.headers import normalised, read_sources
 from dicom_ai_node.infer.measure import measurements
 from dicom_ai_node.infer.motion import motions
+from dicom_ai_node.samples.labs import lab_report
 from tests import phantoms
 
 MATERIAL = Path(__file__).parents[2] / "../shared/material"
 
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
+YEAR = Code("a", "UCUM", "year")
+HEIGHT = Code("50373000", "SCT", "Body height")
+GLUCOSE = Code("2339-0", "LN", "Glucose [Mass/volume] in Blood")
+MG_PER_DL = Code("mg/dL", "UCUM", "mg/dL")
 LIVER = Segment(
     number=1, label="Liver", category=ANATOMY, type=codes.SCT.Liver, colour_rgb=(255, 196, 0)
 )
@@ -268,6 +274,52 @@ def classified(
         notes=("The probabilities are the mean over all images.",) if count > 1 else (),
     )
     return Scene(findings=findings, origin=origin(headers, **{"model": CLASSIFIER, **changes}))
+
+
+def fused(
+    reference: Sequence[Dataset], other: Sequence[Dataset], *reports: Dataset, **changes: object
+) -> Scene:
+    """Return a classification of two series of a patient of whom something is known."""
+    answered = classified(reference)
+    headers = [normalised(image) for image in (*reference, *other, *reports)]
+    answer, shown = answered.findings.classification, answered.findings.backdrop
+    assert answer is not None
+    assert shown is not None
+    count, rows, columns = shown.array.shape
+    middle = count // 2
+    over = np.linspace(0, 1, rows * columns, dtype=np.float16).reshape(1, rows, columns)
+    findings = replace(
+        answered.findings,
+        classification=replace(
+            answer, sources=answer.sources + frames_of([normalised(image) for image in other])
+        ),
+        backdrop=Backdrop(
+            array=shown.array[middle : middle + 1],
+            sources=shown.sources[middle : middle + 1],
+            overlay=Overlay(array=over, name="pet", low=0, high=8, unit="g/ml{SUVbw}"),
+        ),
+        clinical=(
+            KnownFact(name="age", concept=codes.DCM.SubjectAge, unit=YEAR, value=71.0),
+            KnownFact(name="sex", concept=codes.DCM.SubjectSex, unit=None, value=0.0, said="F"),
+            KnownFact(name="size", concept=HEIGHT, unit=codes.UCUM.Meter),
+            KnownFact(
+                name="glucose",
+                concept=GLUCOSE,
+                unit=MG_PER_DL,
+                value=135.123456789,
+                report=SOPInstanceUID(headers[-1].SOPInstanceUID),
+            ),
+        ),
+    )
+    return Scene(findings=findings, origin=origin(headers, **{"model": CLASSIFIER, **changes}))
+
+
+def labs() -> Dataset:
+    """Return lab values of the patient of the phantoms, of the study of their CT."""
+    report, image = lab_report("labs"), phantoms.ct(2)[0]
+    for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "StudyDate", "StudyTime"):
+        setattr(report, keyword, image.get(keyword))
+    return report
 
 
 def followed(received: Sequence[Dataset], *, has_pixels: bool, **changes: object) -> Scene:
@@ -733,6 +785,15 @@ CLASSIFIED: Mapping[str, Callable[[], Sequence[Dataset]]] = {
     )
 } | {"one MR slice": lambda: phantoms.mr(slices=1)}  # fmt: skip
 """Sources of which there is a classification with a heat map."""
+
+FUSED: Mapping[str, Callable[[], Scene]] = {
+    "CT and PET with lab values": lambda: fused(phantoms.ct(), phantoms.pet(), labs()),
+    "CT and PET, no report": lambda: fused(phantoms.ct(4), phantoms.pet(4)),
+    "CT and PET, report of another study": lambda: fused(
+        phantoms.ct(4), phantoms.pet(4), lab_report("labs")
+    ),
+}
+"""What is said about two series together, by the name that the table of the validators shows."""
 
 FOLLOWED: Mapping[str, Callable[[], Scene]] = {
     "US cine, head followed": lambda: followed([phantoms.us_cine()], has_pixels=True),

@@ -77,3 +77,10 @@ def test_a_class_has_the_colour_of_its_boxes() -> None:
     scene = scenes.detected([phantoms.cr()])
     found = legend_of(scene.findings, scene.origin.model, scene.findings.detection.sources[0], "")  # type: ignore[union-attr]
     assert [entry.colour_rgb for entry in found[:3]] == [colour_of(0), colour_of(1), None]
+
+
+def test_of_two_pictures_each_scale_says_to_which_it_belongs() -> None:
+    """With the values that its ends stand for, where there are any."""
+    texts = _texts(scenes.fused(phantoms.ct(), phantoms.pet()))
+    assert "left: PET 0 to 8 g/ml" in texts
+    assert "right: what speaks for Pneumonia (Grad-CAM), from least to most" in texts

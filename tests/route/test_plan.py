@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_ai_node.domain.job import JobInput
+from dicom_ai_node.domain.model import Intensity, ModelInput, Scaling
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Between, Input, Priority, Route, one_of
 from dicom_ai_node.domain.study import Series
@@ -327,3 +328,73 @@ def test_a_plan_says_until_when_each_route_waits() -> None:
         "petct": NOON + timedelta(seconds=1800), "patient": NOON + timedelta(seconds=7200),
     }  # fmt: skip
     assert not planned(ct(), pet()).waits
+
+
+MODELS["told"] = model(
+    "told",
+    "PT",
+    "CT",
+    "SR",
+    inputs={
+        name: ModelInput(modality=(modality,), intensity=Intensity(scaling=Scaling.ZSCORE))
+        for name, modality in (("pet", "PT"), ("ct", "CT"))
+    },
+    reference="ct",
+    documents=("labs",),
+)
+TOLD = route(
+    "told",
+    *PETCT.inputs,
+    Input(name="labs", when={"Modality": one_of("SR")}),
+    model="told",
+    same=("FrameOfReferenceUID",),
+)
+
+
+def labs(name: str = "labs") -> Series:
+    """Return a complete series of one structured report, which has no frame of reference."""
+    report = slices(range(1), Modality="SR")
+    return replace(series(report, name), is_complete=True)
+
+
+def test_a_job_does_not_wait_for_a_report_that_may_never_come() -> None:
+    """With the images alone it begins; a report in the study goes with them."""
+    (without,) = planned(pet(), ct(), routes=(TOLD,)).jobs
+    (beside,) = planned(pet(), ct(), labs(), routes=(TOLD,)).jobs
+    assert {each.name for each in without.inputs} == {"pet", "ct"}
+    assert {each.name for each in beside.inputs} == {"pet", "ct", "labs"}
+    assert beside.key != without.key
+    assert (without.supersedes, beside.supersedes) == (None, without.key)
+
+
+def test_a_report_that_comes_last_makes_the_job_again() -> None:
+    """The new one replaces what was said without it."""
+    before = planned(pet(), ct(), routes=(TOLD,)).jobs[0]
+    (job,) = planned(labs(), pet(), ct(), routes=(TOLD,)).jobs
+    assert {each.name for each in job.inputs} == {"pet", "ct", "labs"}
+    assert job.supersedes == before.key
+
+
+def test_a_report_that_is_still_arriving_is_waited_for() -> None:
+    """It is there in a moment, and one job is better than two."""
+    answer = planned(pet(), ct(), still_open(labs()), routes=(TOLD,))
+    assert answer.notes == ("told takes it and waits: until all of labs has arrived",)
+
+
+@pytest.mark.parametrize("others", [(), (pet(),), (still_open(pet()), still_open(ct()))])
+def test_a_report_alone_makes_nobody_wait(others: tuple[Series, ...]) -> None:
+    """When the images come, it is here; if they never come, nobody misses anything."""
+    answer = planned(labs(), *others, routes=(TOLD,))
+    assert not answer.jobs
+    assert not answer.waits
+    assert answer.notes == (
+        "told does not take it: it is told beside images that are not here yet",
+    )
+
+
+def test_what_waited_in_vain_is_an_image_and_not_a_report() -> None:
+    """A report that never came is not missing."""
+    both = study(pet(), ct())
+    assert overdue(both, (TOLD,), MODELS) == ()
+    (late,) = overdue(study(pet(), labs()), (TOLD,), MODELS)
+    assert late.missing == ("ct",)

@@ -12,6 +12,7 @@ import torch
 from monai.networks import nets
 
 from dicom_ai_node.domain.errors import ModelUnusable
+from dicom_ai_node.neural.fusion import LateFusion
 
 _PREFIX = "monai.networks.nets."
 
@@ -33,6 +34,7 @@ ALLOWED: Mapping[str, type[torch.nn.Module]] = MappingProxyType(
             nets.VNet,
         )
     }
+    | {f"{LateFusion.__module__}.LateFusion": LateFusion}
 )
 """Networks that a definition may name: they compute, and do not read files or the network."""
 
