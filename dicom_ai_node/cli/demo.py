@@ -45,6 +45,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("cr-chest", "lungs"),
     ("sm-nuclei", "nuclei"),
     ("petct-lung", "lung-lesion"),
+    ("petct-lung", "lung-understood"),
     ("pet-brain", ""),  # no model for it is shipped yet: it is received and stored
 )
 """Each sample, and a route that has to take it."""

@@ -14,6 +14,7 @@ from dicom_ai_node.infer.networks import network
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.detect import BoxRecipe
+from dicom_ai_node.training.fuse import FuseRecipe
 from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
 from dicom_ai_node.training.restore import RestoreRecipe
@@ -24,8 +25,9 @@ BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
 MATERIAL = Path(__file__).parents[3] / "shared/material"
 NAMES = sorted(path.parents[1].name for path in BUNDLES.glob("*/configs/dicom.yaml"))
 SEGMENTERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "segment"]
-PAIRS = [name for name in NAMES if "inputs" in model_folder.facts_of(BUNDLES / name)]
-"""Models that look at several series; each has a recipe of its own form."""
+FUSERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "fuse"]
+PAIRS = [name for name in SEGMENTERS if "inputs" in model_folder.facts_of(BUNDLES / name)]
+"""Models that segment in several series; each has a recipe of its own form."""
 DETECTORS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "detect"]
 COUNTERS = [
     name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "segment_instances"
@@ -102,6 +104,12 @@ def embedding_recipe_of(name: str) -> EmbeddingRecipe:
 def track_recipe_of(name: str) -> TrackRecipe:
     """Return the recipe of a model that follows."""
     recipe: TrackRecipe = module_of(name).RECIPE
+    return recipe
+
+
+def fuse_recipe_of(name: str) -> FuseRecipe:
+    """Return the recipe of a model that fuses."""
+    recipe: FuseRecipe = module_of(name).RECIPE
     return recipe
 
 

@@ -35,6 +35,7 @@ from tests.bundles.models import (
 CHANNELS: Mapping[str, Callable[[ModelFacts], int]] = {
     "segment": lambda facts: 1 + len(facts.segments),
     "classify": lambda facts: len(facts.classes),
+    "fuse": lambda facts: len(facts.classes),
     "detect": lambda facts: len(facts.classes) + 4,
     "restore": lambda _facts: 1,
     "track": lambda facts: facts.settings["features"],

@@ -1,0 +1,144 @@
+"""A CT, a PET and lab values come in as three series and leave as one answer, by real sockets."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom_ai_node.domain.job import Job, Stage
+from dicom_ai_node.samples.labs import CRP_MG_L, GLUCOSE_MG_DL
+from dicom_ai_node.samples.pairs import petct_lung_with_labs
+from tests import phantoms
+from tests.journey.node import Node, running, storescu
+from tests.peers import air, iod, validators
+
+pytestmark = pytest.mark.peer
+
+ROUTES = """\
+  - name: lung-understood
+    inputs: {pet: {Modality: PT}, ct: {Modality: CT}, labs: {Modality: SR}}
+    same: FrameOfReferenceUID
+    run: fuse
+    model: petct_understanding
+    write: [parametric_map, structured_report, secondary_capture]
+    to: [results]
+"""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a node has made of a study: without the lab values first, then with them."""
+
+    node: Node
+    jobs: Sequence[Job]
+    results: Path
+
+    def objects(self, job: Job) -> Mapping[str, Path]:
+        """Return the delivered objects of a job, by modality or, for a map, by what it is."""
+        made = {str(one.sop_instance_uid): one.kind for one in self.node.ledger.results(job.key)}
+        return {made[path.stem]: path for path in self.results.rglob("*.dcm") if path.stem in made}
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+    """Send CT and PET, wait for an answer, then send what the laboratory says."""
+    folder = tmp_path_factory.mktemp("fuse")
+    images = petct_lung_with_labs()
+    for image in images:
+        image.PatientName = phantoms.CANARY
+    series = {
+        modality: phantoms.write(
+            [image for image in images if image.Modality == modality], folder / modality
+        )
+        for modality in ("CT", "PT", "SR")
+    }
+    node = Node(folder / "node", ROUTES, f"  results: {{folder: {folder / 'results'}}}\n")
+    with running(node):
+        for modality in ("CT", "PT"):
+            assert storescu(node.port, series[modality]).returncode == 0
+        node.ended(1, 300)
+        assert storescu(node.port, series["SR"]).returncode == 0
+        jobs = sorted(node.ended(2, 300), key=lambda job: job.created_at)
+        yield Left(node, jobs, folder / "results")
+
+
+def _groups(report: Dataset) -> Sequence[Dataset]:
+    return list(report.ContentSequence[-1].ContentSequence)
+
+
+def _percents(report: Dataset) -> list[float]:
+    return [
+        float(item.MeasuredValueSequence[0].NumericValue)
+        for group in _groups(report)
+        for item in group.ContentSequence
+        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == "122157"
+    ]
+
+
+def _told(report: Dataset) -> Mapping[str, float]:
+    """Return what the model was told, by the code of each fact."""
+    return {
+        str(item.ConceptNameCodeSequence[0].CodeValue): float(
+            item.MeasuredValueSequence[0].NumericValue
+        )
+        for item in _groups(report)[-1].ContentSequence
+        if item.ValueType == "NUM"
+    }
+
+
+def test_images_are_answered_at_once_and_again_when_lab_values_come(left: Left) -> None:
+    """The second job has one input more and names the first one as the one that it replaces."""
+    first, second = (left.node.ledger.job(job.key) for job in left.jobs)
+    assert first is not None
+    assert second is not None
+    assert (first.stage, second.stage) == (Stage.DELIVERED, Stage.DELIVERED)
+    assert {one.name for one in first.inputs} == {"pet", "ct"}
+    assert {one.name for one in second.inputs} == {"pet", "ct", "labs"}
+    assert second.supersedes == first.key
+    assert set(left.objects(second)) == {"parametric_map", "structured_report", "secondary_capture"}
+
+
+def test_probabilities_add_up_and_the_lab_values_change_them(left: Left) -> None:
+    """The tumour of the sample is an avid mass, in either answer."""
+    before, after = (
+        _percents(dcmread(left.objects(job)["structured_report"])) for job in left.jobs
+    )
+    for percents in (before, after):
+        assert sum(percents) == pytest.approx(100, abs=0.5)
+        assert percents.index(max(percents)) == 3
+    assert before != after
+
+
+def test_the_report_names_every_fact_and_every_input(left: Left) -> None:
+    """Age and weight from the headers, glucose and protein from the report, which is evidence."""
+    first, second = (dcmread(left.objects(job)["structured_report"]) for job in left.jobs)
+    header = {"121033": 55, "27113001": 70}
+    assert _told(first) == header
+    assert _told(second) == {**header, "2339-0": GLUCOSE_MG_DL, "1988-5": CRP_MG_L}
+    named = {
+        item.SeriesInstanceUID
+        for study in second.CurrentRequestedProcedureEvidenceSequence
+        for item in study.ReferencedSeriesSequence
+    }
+    assert {image.SeriesInstanceUID for image in petct_lung_with_labs()} <= named
+    replaced = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert replaced.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+
+
+def test_no_name_and_no_value_reaches_the_log(left: Left) -> None:
+    """Whatever the model was told."""
+    log = left.node.log.read_text()
+    assert phantoms.CANARY.split("^", maxsplit=1)[0] not in log
+    assert "glucose" not in log.casefold()
+
+
+def test_no_validator_complains(left: Left, tmp_path: Path) -> None:
+    """About any of the objects that lie in the PACS's folder now."""
+    paths = list(left.objects(left.jobs[-1]).values())
+    verdict = validators.validate(paths, tmp_path)
+    assert [f"{item.path.name}: {item.tool}: {item.text}" for item in verdict.complaints] == []
+    assert air.objections(dcmread(left.objects(left.jobs[-1])["structured_report"])) == []
+    assert [iod.objections(dcmread(path)) for path in paths] == [[]] * 3
