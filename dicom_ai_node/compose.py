@@ -239,7 +239,7 @@ def work(config: NodeConfig) -> Work:
             routes=routes,
             accepts=lambda name, sop_class_uid: way[name].accepts(sop_class_uid),
             limit_seconds=config.infer.limit_seconds,
-            earlier_reports=Histories(the_ledger, the_blobs, patients(config)).reports_before,
+            before=Histories(the_ledger, the_blobs, patients(config)).before,
             priors=the_ledger.priors,
         ),
         objects_in=objects_in,

@@ -8,7 +8,9 @@ from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.orders import (
     KEY_OBJECTS,
+    NOTHING_BEFORE,
     Attempt,
+    Before,
     EncodingOrder,
     InferenceOrder,
     encoding_order,
@@ -38,7 +40,7 @@ class OrderBook:
     routes: Sequence[Route]
     accepts: Callable[[str, SOPClassUID], bool]
     limit_seconds: float
-    earlier_reports: Callable[[Job], Sequence[Sha256]]
+    before: Callable[[Job], Before]
     priors: Callable[[SeriesInstanceUID, Sha256, int], Sequence[Prior]]
 
     def route(self, job: Job) -> Route:
@@ -57,8 +59,8 @@ class OrderBook:
     def inference(self, job: Job) -> Attempt:
         """Return the attempt to run the model of `job` on its inputs."""
         route = self.route(job)
-        earlier = self.earlier_reports(job) if route.options.get(COMPARE) else ()
-        order = inference_order(job, route, self.blobs.path, earlier)
+        before = self.before(job) if route.options.get(COMPARE) else NOTHING_BEFORE
+        order = inference_order(job, route, self.blobs.path, before)
         return self._attempt(job, "findings", order)
 
     def encoding(self, job: Job) -> Attempt:

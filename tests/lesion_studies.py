@@ -96,6 +96,7 @@ class Clinic:
             inputs={"image": paths},
             options={"compare_earlier": True},
             earlier=tuple(self.reports),
+            earlier_inputs=tuple({"image": paths} for paths in reversed(self.images)),
         )
         attempt = Attempt(job=key, fence=1, folder=self.folder, order=order, limit_seconds=60)
         found = self._worker(attempt)

@@ -24,7 +24,7 @@ from dicom_ai_node.domain.errors import (
 from dicom_ai_node.domain.job import DeliveryState, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
-from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
+from dicom_ai_node.domain.orders import Attempt, Before, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Input, Route, one_of
 from dicom_ai_node.domain.similar import Prior
@@ -120,7 +120,7 @@ class Hospital:
             orders=OrderBook(
                 blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work",
                 routes=self.routes, accepts=lambda name, uid: senders[name].accepts(uid),
-                limit_seconds=60, earlier_reports=self._earlier, priors=lambda *_: self.past,
+                limit_seconds=60, before=self._before, priors=lambda *_: self.past,
             ),
             objects_in=self._objects, place=self._place, patience=lambda _: patience,
             limits=Limits(), now=self.now,
@@ -133,8 +133,8 @@ class Hospital:
     def now(self) -> datetime:
         return self.time
 
-    def _earlier(self, job: Job) -> Sequence[Sha256]:
-        return self.earlier.get(job.route, ())
+    def _before(self, job: Job) -> Before:
+        return Before(tuple(self.earlier.get(job.route, ())))
 
     def arrive(self, *contents: bytes, series: str = "1.2", modality: str = "CT") -> list[Received]:
         """Store instances, one per content, and record them."""

@@ -31,3 +31,11 @@ class History(Protocol):
         They are those that this node has made, unless they were superseded, and those that it
         has received. A study that has series of somebody else too is left out.
         """
+
+    def inputs_of(
+        self, patient: str, but: Job, limit: int
+    ) -> Sequence[Mapping[str, tuple[Sha256, ...]]]:
+        """Return what the route of a job was given of other studies of the patient, by input.
+
+        The latest job of each study, the latest first.
+        """

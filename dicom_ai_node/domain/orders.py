@@ -14,12 +14,24 @@ KEY_OBJECTS = "key_objects"
 """The output that refers to earlier studies of the same patient."""
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is here of other studies of a patient: reports, and inputs of the same route by name."""
+
+    reports: tuple[Sha256, ...] = ()
+    inputs: tuple[Mapping[str, tuple[Sha256, ...]], ...] = ()
+
+
+NOTHING_BEFORE = Before()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceOrder:
     """All that a worker needs for one inference; small enough to travel to another machine.
 
     `inputs` maps the name of an input to the blobs of its instances; `earlier` are reports of
-    other studies of the same patient, for a route that compares.
+    other studies of the same patient, for a route that compares, and `earlier_inputs` what the same
+    route has looked at then.
     """
 
     kind: str
@@ -28,6 +40,7 @@ class InferenceOrder:
     inputs: Mapping[str, tuple[Path, ...]]
     options: Mapping[str, Option]
     earlier: tuple[Path, ...] = ()
+    earlier_inputs: tuple[Mapping[str, tuple[Path, ...]], ...] = ()
 
     @property
     def compares(self) -> bool:
@@ -91,11 +104,11 @@ def inference_order(
     job: Job,
     route: Route,
     path_of: Callable[[Sha256], Path],
-    earlier: Sequence[Sha256] = (),
+    before: Before = NOTHING_BEFORE,
 ) -> InferenceOrder:
     """Return the order for the inference of `job`; `path_of` tells where a blob lies.
 
-    `earlier` are reports of other studies of the same patient.
+    `before` is what is here of earlier studies of the same patient.
     """
     inputs: dict[str, list[Path]] = {}
     for source in job.inputs:
@@ -109,7 +122,11 @@ def inference_order(
         model_digest=job.model_digest,
         inputs={name: tuple(paths) for name, paths in inputs.items()},
         options=options,
-        earlier=tuple(map(path_of, earlier)),
+        earlier=tuple(map(path_of, before.reports)),
+        earlier_inputs=tuple(
+            {name: tuple(map(path_of, digests)) for name, digests in inputs.items()}
+            for inputs in before.inputs
+        ),
     )
 
 

@@ -31,6 +31,7 @@ from dicom_ai_node.infer.lesion_history import (
     studies_of_lesions,
     unmatched,
 )
+from dicom_ai_node.infer.moves import moves_into
 from dicom_ai_node.infer.reports import read_report
 
 WHOLE_IMAGE: Final = Code("111030", "DCM", "Image Region")
@@ -76,12 +77,14 @@ def compared(found: Findings, order: InferenceOrder, facts: ModelFacts) -> Findi
     if found.lesions is not None:
         studies = studies_of_lesions(by_study, segments, made_by)
         known = known_lesions(studies, segments)
-        moves = {found.lesions.frame_of_reference_uid: np.eye(4)}
+        frames = {one.place.frame_of_reference_uid for one in known}
+        frame = found.lesions.frame_of_reference_uid
+        moves, moved = moves_into(frame, frames, order, facts)
         lesions = followed_up(found.lesions, studies, known, moves, segments)
         labels = {it.number: it.label for it in segments}
         courses = [*lesion_courses(lesions, known, studies, at, labels), *courses]
         found = replace(found, lesions=lesions)
-        notes += unmatched(known, moves)
+        notes += [*moved, *unmatched(known, moves)]
     used = {ref.sop_instance_uid for course in courses for ref in course.reports}
     others = sum(made_by not in it.made_by for it in reports if _uid(it) in used)
     summary = f"compared with {len(used)} reports of earlier studies"

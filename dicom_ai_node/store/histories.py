@@ -1,19 +1,20 @@
 """From a job to what was reported of the same patient at other studies."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from dicom_ai_node.domain.errors import TryAgain
 from dicom_ai_node.domain.history import History
 from dicom_ai_node.domain.job import Job
+from dicom_ai_node.domain.orders import NOTHING_BEFORE, Before
 from dicom_ai_node.domain.ports import Blobs
-from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store.patients import Patients
 
 MOST_ASKED: Final = 2000
 """Series that are asked at once whose they are; a node that has more learns the rest next time."""
 MOST_REPORTS: Final = 200
 """Reports that one job is given to compare with, the latest."""
+MOST_INPUTS: Final = 3
+"""Earlier studies whose images it is given, the latest."""
 
 
 class Histories:
@@ -24,8 +25,8 @@ class Histories:
         self._blobs = blobs
         self._patients = patients
 
-    def reports_before(self, job: Job) -> Sequence[Sha256]:
-        """Return the reports of other studies of the patient of `job`, none if it has no number.
+    def before(self, job: Job) -> Before:
+        """Return what is here of other studies of the patient of `job`; nothing without a number.
 
         Raises
         ------
@@ -35,7 +36,7 @@ class Histories:
         """
         patient = self._patients.of(self._blobs.path(job.inputs[0].sha256))
         if not patient:
-            return ()
+            return NOTHING_BEFORE
         unknown = self._ledger.of_unknown_patient(MOST_ASKED)
         if unknown:
             self._ledger.note_patients(
@@ -43,4 +44,8 @@ class Histories:
             )
         if self._ledger.awaits_earlier(job, patient):
             raise TryAgain("an earlier study of the same patient is still at work")
-        return self._ledger.reports_of(patient, job.study_instance_uid, MOST_REPORTS)
+        study = job.study_instance_uid
+        return Before(
+            reports=tuple(self._ledger.reports_of(patient, study, MOST_REPORTS)),
+            inputs=tuple(self._ledger.inputs_of(patient, job, MOST_INPUTS)),
+        )

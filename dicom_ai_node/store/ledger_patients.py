@@ -12,6 +12,7 @@ from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, StudyInstanceUID
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.rows import load_jobs
 
 _REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 """What the UIDs of the SOP classes of structured reports begin with, PS3.4 B.5."""
@@ -90,6 +91,31 @@ class SamePatient:
             made = _made(connection, studies)
             received = _received(connection, studies)
         return list(dict.fromkeys([*made, *received]))[:limit]
+
+    def inputs_of(
+        self, patient: str, but: Job, limit: int
+    ) -> Sequence[Mapping[str, tuple[Sha256, ...]]]:
+        """Return what the route of a job was given of other studies of the patient, by input.
+
+        The latest job of each study, the latest first.
+        """
+        jobs = tables.jobs
+        with self._database.reading() as connection:
+            studies = _studies_of(connection, patient) - {but.study_instance_uid}
+            query = (
+                select(jobs)
+                .where(jobs.c.study_instance_uid.in_(studies), jobs.c.route == but.route)
+                .order_by(jobs.c.number.desc())
+            )
+            rows = connection.execute(query).all()
+            latest = {row.study_instance_uid: row for row in reversed(rows)}
+            chosen = [row for row in rows if row in latest.values()][:limit]
+            return [_inputs(job) for job in load_jobs(connection, chosen)]
+
+
+def _inputs(job: Job) -> Mapping[str, tuple[Sha256, ...]]:
+    names = dict.fromkeys(item.name for item in job.inputs)
+    return {name: tuple(item.sha256 for item in job.inputs if item.name == name) for name in names}
 
 
 def _studied(series: Row[Any]) -> str:

@@ -166,3 +166,16 @@ def test_a_study_waits_for_an_earlier_one_that_is_still_arriving(ledger: SqlLedg
     assert not ledger.awaits_earlier(later, BERTA)
     undated = _dated(ledger, "1.3.1", "")
     assert not ledger.awaits_earlier(undated, ANNA)
+
+
+def test_what_a_route_was_given_then_is_known(ledger: SqlLedger) -> None:
+    """By input, of the latest job of each study, and of no other route or patient."""
+    jobs = [listed(ledger, uid=uid) for uid in ("1.1.1", "1.2.1", "1.3.1")]
+    note(ledger, s1_1_1=ANNA, s1_2_1=ANNA, s1_3_1=BERTA)
+    asks = replace(jobs[0], study_instance_uid=NOW_UID)
+    latest, before = ledger.inputs_of(ANNA, asks, 5)
+    assert latest == {"input0": tuple(item.sha256 for item in jobs[1].inputs)}
+    assert before == {"input0": tuple(item.sha256 for item in jobs[0].inputs)}
+    assert ledger.inputs_of(ANNA, asks, 1) == [latest]
+    assert ledger.inputs_of(ANNA, replace(asks, route="another"), 5) == []
+    assert ledger.inputs_of(ANNA, jobs[0], 5) == [latest]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.lesions import PARTIAL, PROGRESSIVE, Fate, Lesions
@@ -157,3 +158,41 @@ def test_what_comes_after_an_empty_study_is_new(clinic: Clinic) -> None:
     assert [it.fate for it in found.present] == [Fate.NEW]
     assert found.response is None
     assert np.isfinite(found.present[0].long_mm)
+
+
+def _lying_differently() -> np.ndarray:
+    """Return where a place of the scanner is in a body that is turned and lies elsewhere."""
+    to_body = np.eye(4)
+    to_body[:3, :3] = Rotation.from_euler("xyz", (2, -3, 6), degrees=True).as_matrix()
+    to_body[:3, 3] = (14, -6, 8)
+    return to_body
+
+
+def test_a_patient_who_lies_differently_is_registered(clinic: Clinic) -> None:
+    """In a frame of reference of its own the places of both lesions have moved by centimetres."""
+    first = _lesions(clinic.sees("20250101", LEFT, RIGHT))
+    found = clinic.sees(
+        "20250301", _grown(LEFT, 7.0), _grown(RIGHT, 11.0),
+        frame="another", to_body=_lying_differently(),
+    )  # fmt: skip
+    now = {lesion.number: lesion for lesion in _lesions(found).present}
+    before = {lesion.number: lesion for lesion in first.present}
+    assert {it.fate for it in now.values()} == {Fate.FOLLOWED}
+    assert now[1].tracking_uid == before[1].tracking_uid
+    assert now[1].long_mm < before[1].long_mm
+    assert np.linalg.norm(np.subtract(now[1].centre_mm, before[1].centre_mm)) > 15
+    assert any("was registered" in note for note in found.notes)
+
+
+def test_without_the_earlier_images_nothing_is_matched(clinic: Clinic) -> None:
+    """Retention has taken them; the note says why, and nobody is told that something is new."""
+    clinic.sees("20250101", LEFT, RIGHT)
+    clinic.images.clear()
+    found = clinic.sees("20250301", LEFT, RIGHT, frame="another")
+    lesions = _lesions(found)
+    assert {it.fate for it in lesions.present} == {Fate.UNKNOWN}
+    assert lesions.gone == ()
+    assert lesions.response is None
+    assert found.notes[-1] == (
+        "2 earlier lesions lie in another frame of reference and were not matched"
+    )

@@ -8,10 +8,14 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.domain.lesions import LONG_AXIS, SUM_OF_DIAMETERS
 from dicom_ai_node.encode.report_courses import CHANGE, INTERVAL, QUANTITY, RELATIVE_CHANGE
+from dicom_ai_node.infer.reports import reported
 from dicom_ai_node.samples.images import GROWN_BY, GROWN_DAYS, fetal_head, grown_head
 from tests import phantoms
 from tests.journey.node import Node, running, storescu
+from tests.lesion_studies import SEGMENT, images
+from tests.model_folders import threshold_model
 from tests.peers import air, iod, validators
 
 ROUTE = """\
@@ -59,6 +63,7 @@ def _number(item: Dataset) -> float:
 
 
 @pytest.mark.peer
+@pytest.mark.timeout(600)  # a node that proves its models, and every validator
 def test_growth_between_two_studies_is_reported(node: Node, tmp_path: Path) -> None:
     """Both are sent at once, the later one first: it waits until there is something to compare."""
     later, earlier = _of(grown_head()[0]), _of(fetal_head("us-fetal-head-2nd")[0])
@@ -112,3 +117,62 @@ def test_a_report_that_comes_back_from_the_archive_is_a_prior(node: Node, tmp_pa
         made = [dcmread(path) for path in sorted((folder / "results").rglob("*.dcm"))]
     (report,) = [item for item in made if item.Modality == "SR"]
     assert HEAD_CIRCUMFERENCE in _courses(report)
+
+
+LESION_ROUTE = """\
+  - name: nodules
+    when: {Modality: CT}
+    run: segment
+    model: bright_ct
+    compare_earlier: true
+    write: [segmentation, structured_report, secondary_capture]
+    to: [results]
+"""
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(600)  # a node that proves its models, and two volumes
+def test_lesions_keep_their_names_through_the_node(tmp_path: Path) -> None:
+    """One has grown, one is gone, one is new: numbers, Tracking UIDs and the sum say so."""
+    grid = {"spacing_mm": [2.5, 2.0, 2.0]}
+    threshold_model(
+        tmp_path / "models", segments=[SEGMENT], grid=grid, measure=["volume", "lesions"]
+    )
+    kept, lost = (24.0, -8.0, -15.0, 8.0), (-25.0, -10.0, 10.0, 7.0)
+    first = images("20250101", [kept, lost])
+    second = images("20250301", [(24.0, -7.0, -13.0, 12.0), (-10.0, 12.0, -30.0, 6.0)])
+    destination = f"  results: {{folder: {tmp_path / 'results'}}}\n"
+    node = Node(
+        tmp_path / "node", LESION_ROUTE, destination, infer=f", models: [{tmp_path / 'models'}]"
+    )
+    with running(node):
+        for study in (first, second):
+            sent = storescu(node.port, phantoms.write(study, tmp_path / study[0].StudyDate))
+            assert sent.returncode == 0, sent.stderr
+        assert {job.stage for job in node.ended(2)} == {Stage.DELIVERED}
+    before, after = (
+        [dcmread(path) for path in sorted(paths)]
+        for study in (first, second)
+        if (paths := list((tmp_path / "results" / study[0].StudyInstanceUID).rglob("*.dcm")))
+    )
+    told = {}
+    for name, made in (("before", before), ("after", after)):
+        (report,) = [item for item in made if item.Modality == "SR"]
+        told[name] = {
+            item.tracking_id: (item.tracking_uid, item.value)
+            for item in reported(report).measurements
+            if item.concept == LONG_AXIS
+        }
+    assert set(told["before"]) == {"Nodule no. 1", "Nodule no. 2"}
+    assert set(told["after"]) == {"Nodule no. 1", "Nodule no. 3"}
+    (uid, was), (same_uid, now) = told["before"]["Nodule no. 1"], told["after"]["Nodule no. 1"]
+    assert uid == same_uid
+    assert was == pytest.approx(16, abs=2)
+    assert now == pytest.approx(24, abs=2)
+    (report,) = [item for item in after if item.Modality == "SR"]
+    total = _courses(report)[SUM_OF_DIAMETERS.value]
+    assert _number(total[CHANGE.value]) == pytest.approx(now - was - 14, abs=2)
+    paths = sorted((tmp_path / "results" / second[0].StudyInstanceUID).rglob("*.dcm"))
+    verdict = validators.validate(paths, tmp_path, only="dciodvfy")
+    assert [f"{it.path.name}: {it.text}" for it in verdict.complaints] == []
+    assert air.objections(report) == []

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from dicom_ai_node.domain.errors import TryAgain
 from dicom_ai_node.domain.job import Job
+from dicom_ai_node.domain.orders import NOTHING_BEFORE
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, SOPClassUID, StudyInstanceUID
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.blobs import FolderBlobs
@@ -61,7 +62,7 @@ def test_the_number_and_who_has_given_it_decide(ledger: SqlLedger, tmp_path: Pat
     _arrives(ledger, blobs, "1.4", sr, PatientID="")
     _arrives(ledger, blobs, "1.5", PatientID="7", IssuerOfPatientID="A")
     histories = Histories(ledger, blobs, Patients(b"k" * 32))
-    assert histories.reports_before(_job(ledger, "1.5")) == [hers]
+    assert histories.before(_job(ledger, "1.5")).reports == (hers,)
 
 
 def test_who_has_no_number_has_no_history(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_who_has_no_number_has_no_history(ledger: SqlLedger, tmp_path: Path) -> 
     _arrives(ledger, blobs, "1.1", str(Comprehensive3DSRStorage), PatientID="")
     _arrives(ledger, blobs, "1.2", PatientID="")
     histories = Histories(ledger, blobs, Patients(b"k" * 32))
-    assert histories.reports_before(_job(ledger, "1.2")) == ()
+    assert histories.before(_job(ledger, "1.2")) == NOTHING_BEFORE
 
 
 def test_a_history_that_is_sent_at_once_is_worked_on_in_its_order(
@@ -82,8 +83,8 @@ def test_a_history_that_is_sent_at_once_is_worked_on_in_its_order(
     _arrives(ledger, blobs, "1.2", PatientID="7", StudyDate="20250201")
     histories = Histories(ledger, blobs, Patients(b"k" * 32))
     with pytest.raises(TryAgain, match="earlier study"):
-        histories.reports_before(_job(ledger, "1.2"))
-    assert histories.reports_before(_job(ledger, "1.1")) == []
+        histories.before(_job(ledger, "1.2"))
+    assert histories.before(_job(ledger, "1.1")).reports == ()
 
 
 def test_the_ledger_learns_a_hash_and_not_who_it_is(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_the_ledger_learns_a_hash_and_not_who_it_is(ledger: SqlLedger, tmp_path:
     _arrives(ledger, blobs, "1.1", PatientID="7")
     gone = _arrives(ledger, blobs, "1.2", PatientID="8")
     blobs.discard(gone)
-    Histories(ledger, blobs, Patients(b"k" * 32)).reports_before(_job(ledger, "1.1"))
+    Histories(ledger, blobs, Patients(b"k" * 32)).before(_job(ledger, "1.1"))
     with ledger.database.reading() as connection:
         rows = connection.execute(select(tables.series_patients)).all()
     known = {SeriesInstanceUID(row.series_instance_uid): row.patient for row in rows}
