@@ -27,6 +27,7 @@ def test_the_demo_shows_every_result_and_ends_well(tmp_path: Path) -> None:
     assert set(near[:3]) == {"us-fetal-head-2nd", "us-fetal-head-grown", "us-cine"}
     shown = {f"{sample}-{route}.png" for sample, route in demo.EXPECTED if route}
     shown.add("us-fetal-head-grown-fetal-head-2.png")  # the trend
+    shown.add("us-cine-motion-2.png")  # the plot of the motion
     pictures = sorted((tmp_path / "demo" / "pictures").iterdir())
     assert {picture.name for picture in pictures} == shown
     for picture in pictures:
