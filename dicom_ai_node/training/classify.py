@@ -26,6 +26,7 @@ from dicom_ai_node.training.ranking import (
     auc,
     interval,
     mean_auc,
+    threshold_at,
     threshold_of,
 )
 from dicom_ai_node.training.reliability import bins_of, reliability_picture
@@ -48,7 +49,9 @@ class ClassRecipe:
 
     `read` returns the parts of the data in a folder, `beside` measures of the test part that do
     not come from the network (a simple method to be better than), by name. `look_at` is the layer
-    that is shown the outlines of the training part, if there are any; see `fit_outlined`.
+    that is shown the outlines of the training part, if there are any; see `fit_outlined`. The
+    operating point is that of Youden, or one at which no more than `false_alarms` of the others are
+    taken for the class.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class ClassRecipe:
     plan: Plan
     beside: Callable[[PictureParts], Mapping[str, Measure]] = _nothing_beside
     look_at: str | None = None
+    false_alarms: float | None = None
 
 
 def on_grid(picture: Picture, facts: Facts) -> Tensor:
@@ -201,7 +205,10 @@ def _calibrate(work: Work[ClassRecipe, PictureParts], network: nn.Module) -> Non
     if point:
         k = [entry["label"] for entry in facts["classes"]].index(point["label"])
         found = softmax(logits / temperature, axis=1)[:, k]
-        threshold = round(threshold_of(found, labels == k), 3)
+        share = work.recipe.false_alarms
+        is_k = labels == k
+        chosen = threshold_of(found, is_k) if share is None else threshold_at(found, is_k, share)
+        threshold = round(chosen, 3)
         model_folder.write_number(folder, "threshold", threshold)
 
 

@@ -57,6 +57,19 @@ def threshold_of(values: NDArray[np.float64], is_positive: NDArray[np.bool_]) ->
     return float(middles[int(np.argmax(sums))])
 
 
+def threshold_at(
+    values: NDArray[np.float64], is_positive: NDArray[np.bool_], false_alarms: float
+) -> float:
+    """Return the lowest threshold that no more than `false_alarms` of the negatives reach.
+
+    In the middle between two values that occur, as with `threshold_of`; 1 if all are too high.
+    """
+    levels = np.unique(values)
+    middles = (levels[1:] + levels[:-1]) / 2 if len(levels) > 1 else levels
+    allowed = [m for m in middles if (values[~is_positive] >= m).mean() <= false_alarms]
+    return float(min(allowed, default=1.0))
+
+
 def interval(
     measure: Measure, found: Probabilities, labels: Labels, groups: Sequence[str]
 ) -> tuple[float, float]:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from dicom_ai_node.training.ranking import accuracy, auc, interval, mean_auc, threshold_of
+from dicom_ai_node.training.ranking import (
+    accuracy,
+    auc,
+    interval,
+    mean_auc,
+    threshold_at,
+    threshold_of,
+)
 
 
 def two(values: list[float]) -> np.ndarray:
@@ -39,6 +46,15 @@ def test_the_threshold_lies_between_the_values_that_it_parts() -> None:
     """So that the last digit of a float moves nobody across."""
     values = np.array([0.1, 0.3, 0.7, 0.9])
     assert threshold_of(values, values > 0.5) == pytest.approx(0.5)
+
+
+def test_a_threshold_can_be_told_how_many_false_alarms_it_may_raise() -> None:
+    """As low as it can be with that; 1, which nothing reaches, if that is too much to ask."""
+    values = np.array([0.1, 0.2, 0.3, 0.6, 0.5, 0.9])
+    is_positive = np.array([False, False, False, False, True, True])
+    assert threshold_at(values, is_positive, 0.25) == pytest.approx(0.4)
+    assert threshold_at(values, is_positive, 0.0) == pytest.approx(0.75)
+    assert threshold_at(values, values < 0.5, 0.0) == 1.0
 
 
 def test_an_interval_holds_the_value_and_narrows_with_more_pictures() -> None:
