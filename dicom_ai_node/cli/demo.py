@@ -33,6 +33,7 @@ DEMO = Path(__file__).with_name("demo.yaml")
 COLOUR_FRAMES_NDIM = 4
 EXPECTED: tuple[tuple[str, str], ...] = (
     ("ct-head", "head-ct"),
+    ("ct-head", "bleeding"),
     ("ct-head", "less-noise"),
     ("mr-hippocampus", "hippocampus"),
     ("us-fetal-head-2nd", "fetal-head"),
