@@ -106,8 +106,10 @@ def scores_of(
 def averaged(
     values: Sequence[float] | NDArray[np.float64], groups: Sequence[str]
 ) -> dict[str, float]:
-    """Return the mean of one value per image, with its interval over groups."""
+    """Return the mean of one value per image, and its interval if there are several groups."""
     values = np.asarray(values, np.float64)
+    if len(set(groups)) == 1:
+        return {"value": round(float(values.mean()), 4), "cases": len(values)}
     nothing = np.zeros(len(values), np.int64)
     drawn = interval(lambda v, _: float(v.mean()), values[:, None], nothing, groups)
     return row_of(float(values.mean()), drawn, len(values))

@@ -1,6 +1,8 @@
 """A recipe that restores trains, scores itself beside simple methods and writes a whole folder."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,15 @@ from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.training.augment import Touch, Warp
 from dicom_ai_node.training.fit import Plan
-from dicom_ai_node.training.pair import Pair, PairParts
-from dicom_ai_node.training.restore import RestoreRecipe, draw, main, restored, scores_of
+from dicom_ai_node.training.pair import Method, Pair, PairParts
+from dicom_ai_node.training.restore import (
+    RestoreRecipe,
+    averaged,
+    draw,
+    main,
+    restored,
+    scores_of,
+)
 from dicom_ai_node.training.simple import gaussian, median
 from tests.model_folders import restore_model
 
@@ -115,3 +124,24 @@ def test_a_network_that_says_nothing_leaves_the_image_as_it_was() -> None:
     for weights in silent.parameters():
         torch.nn.init.zeros_(weights)
     assert np.array_equal(restored(silent, pair, FACTS), pair.given)
+
+
+def test_one_patient_has_a_mean_and_no_interval() -> None:
+    """There is nothing to draw from; of several the interval holds the mean."""
+    assert averaged([1.0, 2.0], ["a", "a"]) == {"value": 1.5, "cases": 2}
+    row = averaged([1.0, 2.0, 6.0], ["a", "b", "c"])
+    assert row["low"] < row["value"] == 3 < row["high"]
+
+
+def test_a_recipe_may_score_more(tmp_path: Path) -> None:
+    """It is given all methods, the network among them, and its rows join the table."""
+
+    def worst(methods: Mapping[str, Method], pairs: Sequence[Pair]) -> dict[str, dict[str, float]]:
+        values = [float(np.abs(methods["network"](pair) - pair.wanted).max()) for pair in pairs]
+        return {"largest error": averaged(values, [pair.group for pair in pairs])}
+
+    recipe = replace(_recipe(tmp_path), also_score=worst)
+    methods = {"network": lambda pair: pair.wanted + 1, "as it came": lambda pair: pair.given}
+    rows = scores_of(methods, _pairs(4, "x"), recipe)
+    assert rows["largest error"]["value"] == 1
+    assert "PSNR (dB), network" in rows
