@@ -167,7 +167,7 @@ def _follow(
 def _results(
     ledger: Ledger, jobs: Sequence[Job], written: Mapping[str, Sequence[str]], folder: Path
 ) -> list[Row]:
-    """Return one row per sample study: its route, its model, its objects and where they lie."""
+    """Return one row per sample study: its route, its model, its objects and a picture of them."""
     of_study = {(job.study_instance_uid, job.route): job for job in jobs if job.route != SIMILAR}
     found: list[Row] = []
     for sample, route in EXPECTED:
@@ -177,17 +177,19 @@ def _results(
         if job is None:
             is_taken = any(uid == study for uid, _ in of_study)
             told = MISSING if route or is_taken else "stored; no route takes it"
-            found.append({**row, "model": "", "result": told, "where": ""})
+            found.append({**row, "model": "", "result": told, "picture": ""})
             continue
         places = _places(job, ledger.results(job.key), folder / "results")
         lacking = [kind for kind in written[route] if not all(places.get(kind, [None]))]
         told = f"{MISSING}: {', '.join(lacking)} ({job.stage} {job.note})"
-        where = (folder / "results" / study).relative_to(folder)
         result = told if lacking else ", ".join(written[route])
-        found.append({**row, "model": job.model, "result": result, "where": where})
-        for number, capture in enumerate(filter(None, places.get("secondary_capture", []))):
-            name = f"{sample}-{route}" + (f"-{number + 1}" if number else "")
+        pictures: list[str] = []
+        for capture in filter(None, places.get("secondary_capture", [])):
+            name = f"{sample}-{route}" + (f"-{len(pictures) + 1}" if pictures else "")
             _picture(capture, folder / "pictures" / f"{name}.png")
+            pictures.append(f"{name}.png")
+        shown = pictures[0] if pictures else ""
+        found.append({**row, "model": job.model, "result": result, "picture": shown})
     return found
 
 
