@@ -107,6 +107,7 @@ class Restore:
         image = self._facts.only_frames(inputs)
         base = np.stack([enlarged(frame, self._settings.factor) for frame in image.array])
         changes, remarks = self._changes(image, base)
+        changes[np.ptp(base, axis=(1, 2)) == 0] = 0  # a frame of nothing has nothing to restore
         valid = _valid(image, self._settings.factor)
         if valid is not None:
             changes[~valid] = 0

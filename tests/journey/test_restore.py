@@ -40,7 +40,7 @@ ROUTES = """\
     write: [derived_image]
     to: [pacs]
 """
-MODELS = {"CT_MODEL": "ct_denoise", "PET_MODEL": "calm_ct"}
+MODELS = {"CT_MODEL": "ct_denoise", "PET_MODEL": "pet_denoise"}
 SAMPLES = ("ct-head", "pet-brain", "mr-hippocampus")
 
 

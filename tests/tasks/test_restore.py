@@ -99,6 +99,15 @@ def test_the_answer_is_a_part_of_the_largest_change() -> None:
     assert found.notes == ()
 
 
+def test_a_frame_of_nothing_stays_as_it_is() -> None:
+    """Whatever the network makes of it: slices beyond the patient are empty."""
+    array = _ramp()
+    array[1] = 0
+    restored, _ = _run(_frames(array), _checkers)
+    assert not restored.array[1].any()
+    assert np.allclose(np.abs(restored.array[0] - array[0]), 100)
+
+
 def test_no_pixel_changes_by_more_than_the_model_may() -> None:
     """However loud the network is."""
     array = _ramp()
