@@ -1,8 +1,8 @@
 """A frame with its findings drawn on it, made to be read by a person at any size.
 
 The banner stands above the image and the legend below; over the image itself nothing is written
-but the name of a box beside it. No text comes from the source, so that no patient is named in the
-pixels.
+but the name of a box beside it and, at the edges, the sides of the patient. No text comes from the
+source, so that no patient is named in the pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from scipy import ndimage
 from dicom_ai_node.domain.findings import Measurement
 from dicom_ai_node.encode.heat import blended, scale
 from dicom_ai_node.encode.marks import Mark
+from dicom_ai_node.encode.orientation import UNKNOWN, Edges
 from dicom_ai_node.encode.tags import Font, draw_marks, font
 from dicom_ai_node.encode.trails import Trail, draw_trails
 
@@ -67,12 +68,15 @@ class Sheet:
         How many lines of legend there is room for.
     warning
         Stands below the banner, white on red, if there is one.
+    edges
+        To which side of the patient the image runs.
     """
 
     size: tuple[int, int]
     banner: str
     legend_lines: int
     warning: str = ""
+    edges: Edges = UNKNOWN
 
     @property
     def text_px(self) -> int:
@@ -124,7 +128,24 @@ def draw(
     draw_trails(drawn, [item for item in marks if isinstance(item, Trail)], shape)
     lines = [item for item in marks if isinstance(item, Mark)]
     draw_marks(drawn, lines, shape, sheet.text_px)
+    _draw_edges(drawn, sheet)
     return framed(sheet, drawn, legend)
+
+
+def _draw_edges(image: Image.Image, sheet: Sheet) -> None:
+    """Write the letters of the patient's sides in the middle of the edges."""
+    width, height = sheet.size
+    pen, away = ImageDraw.Draw(image), sheet.text_px // 3
+    for text, where, anchor in (
+        (sheet.edges.left, (away, height / 2), "lm"),
+        (sheet.edges.right, (width - away, height / 2), "rm"),
+        (sheet.edges.top, (width / 2, away), "mt"),
+        (sheet.edges.bottom, (width / 2, height - away), "mb"),
+    ):
+        pen.text(
+            where, text, fill=_TEXT, font=font(sheet.text_px), anchor=anchor,
+            stroke_width=2, stroke_fill=_BACKGROUND,
+        )  # fmt: skip
 
 
 def framed(sheet: Sheet, image: Image.Image, legend: Sequence[Entry]) -> NDArray[np.uint8]:

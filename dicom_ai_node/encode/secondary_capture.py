@@ -25,6 +25,7 @@ from dicom_ai_node.encode.curves import Panel, panels_of
 from dicom_ai_node.encode.identity import add_requests, local_time, result_header
 from dicom_ai_node.encode.legend import legend_of
 from dicom_ai_node.encode.marks import Mark, marks_of
+from dicom_ai_node.encode.orientation import edges_of, patient_orientation
 from dicom_ai_node.encode.outlines import outlines_on, scale_bar
 from dicom_ai_node.encode.overlay import side_by_side
 from dicom_ai_node.encode.picture import Entry, Sheet, displayed_size, draw, lines_of
@@ -43,9 +44,6 @@ MOST_STILLS = 16
 """Of a series of single images no more than these become pictures."""
 
 _EVEN_WITHIN_MS = 0.5
-_DIRECTIONS = ("RL", "AP", "FH")
-_NOTICEABLE = 0.2
-"""Cosine from which a direction is named in Patient Orientation, PS3.3 C.7.6.1.1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,10 @@ def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
         caption = f"tile {plane.frame.number}; the numbers are those of the whole slide"
     legend = legend_of(scene.findings, scene.origin.model, plane.frame, caption)
     legend += scale_bar(plane, scene.size[0] / scene.backdrop.array.shape[2])
-    sheet = _sheet(scene, lines_of(scene.size, legend))
+    sheet = replace(_sheet(scene, lines_of(scene.size, legend)), edges=edges_of(plane))
     picture = _drawn(scene, sheet, at, legend)
     image = _image(scene, plane, SecondaryCaptureImageStorage, number)
-    image.PatientOrientation = _patient_orientation(plane)
+    image.PatientOrientation = patient_orientation(plane)
     image.SourceImageSequence = source_images([plane.header])
     if is_multiframe(plane.header):
         image.SourceImageSequence[0].ReferencedFrameNumber = plane.frame.number
@@ -263,22 +261,3 @@ def _amount(scene: _Scene, frame: SourceFrame) -> float:
     if found is None and heat is not None and frame in heat.sources:
         return float(heat.array[heat.sources.index(frame)].sum(dtype=np.float64))
     return 0.0
-
-
-def _patient_orientation(plane: Plane) -> list[str] | None:
-    """Return where rows and columns run to, as letters of PS3.3 C.7.6.1.1.1."""
-    if plane.orientation is None:
-        received: list[str] | None = plane.header.get("PatientOrientation") or None
-        return received
-    cosines = np.asarray(plane.orientation, np.float64).reshape(2, 3)
-    return ["".join(_letters(direction)) for direction in cosines]
-
-
-def _letters(direction: NDArray[np.float64]) -> list[str]:
-    """Return the letters of one direction, the strongest first."""
-    axes = [int(axis) for axis in np.argsort(-np.abs(direction))]
-    return [
-        _DIRECTIONS[axis][int(direction[axis] > 0)]
-        for axis in axes
-        if abs(direction[axis]) > _NOTICEABLE
-    ]

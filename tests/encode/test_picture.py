@@ -1,10 +1,13 @@
 """Pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom.sr.codedict import codes
 
 from dicom_ai_node.domain.findings import Measurement
+from dicom_ai_node.encode.orientation import Edges
 from dicom_ai_node.encode.picture import (
     LONG_SIDE_PX,
     SHORT_SIDE_PX,
@@ -55,6 +58,22 @@ def test_nothing_is_written_over_the_image() -> None:
     assert same[: height - 90].all()
     middle = picture[100:500]
     assert (middle[..., 0] == middle[..., 1]).all()
+
+
+def test_the_sides_of_the_patient_stand_at_the_edges_of_the_image() -> None:
+    """White with a black rim, so that they can be read on anything; nothing where not known."""
+    grey = np.full((64, 64), 100, np.uint8)
+    plain = draw(_sheet(lines=0), grey, [], [])
+    sheet = replace(_sheet(lines=0), edges=Edges("R", "L", "A", "P"))
+    told = draw(sheet, grey, [], [])
+    begin = next(row for row in range(len(plain)) if (plain[row] == 100).all())
+    image, before = told[begin : begin + 512], plain[begin : begin + 512]
+    rows, columns = np.nonzero((image != before).any(axis=2))
+    for distance in (rows, 511 - rows, columns, 511 - columns):
+        letter = image[rows[distance < 30], columns[distance < 30]]
+        assert letter.max() == 255
+        assert letter.min() == 0
+    assert (np.minimum.reduce([rows, 511 - rows, columns, 511 - columns]) < 30).all()
 
 
 def test_a_finding_is_outlined_and_hardly_covered() -> None:
