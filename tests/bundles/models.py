@@ -14,6 +14,7 @@ from dicom_ai_node.infer.networks import network
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import ClassRecipe
 from dicom_ai_node.training.detect import BoxRecipe
+from dicom_ai_node.training.folds import JUDGED, FoldRecipe
 from dicom_ai_node.training.fuse import FuseRecipe
 from dicom_ai_node.training.instances import InstanceRecipe
 from dicom_ai_node.training.recipe import Recipe
@@ -36,6 +37,8 @@ ENCODERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kin
 CLASSIFIERS = [
     name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "classify"
 ]
+FOLDED = [name for name in CLASSIFIERS if (BUNDLES / name / JUDGED).is_file()]
+"""Those that are scored by cross-validation, for want of data to hold back."""
 TRACKERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "track"]
 RESTORERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "restore"]
 
@@ -86,6 +89,12 @@ def counting_recipe_of(name: str) -> InstanceRecipe:
 def class_recipe_of(name: str) -> ClassRecipe:
     """Return the recipe of a model that classifies."""
     recipe: ClassRecipe = module_of(name).RECIPE
+    return recipe
+
+
+def fold_recipe_of(name: str) -> FoldRecipe:
+    """Return the recipe of a model that classifies and was scored by cross-validation."""
+    recipe: FoldRecipe = module_of(name).RECIPE
     return recipe
 
 

@@ -17,18 +17,24 @@ from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.resample import placed
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.classify import logits_of, main, network_input
+from dicom_ai_node.training.folds import FOLDS, JUDGED, judged
+from dicom_ai_node.training.folds import main as folded
 from dicom_ai_node.training.picture import Picture, PictureParts
 from tests.bundles.models import (
     BUNDLES,
     CLASSIFIERS,
+    FOLDED,
     MATERIAL,
     class_recipe_of,
     facts_of,
+    fold_recipe_of,
     needs_material,
     spoilt_network,
 )
 
 EVERY_CLASSIFIER = pytest.mark.parametrize("name", CLASSIFIERS)
+EVERY_HELD_OUT = pytest.mark.parametrize("name", sorted(set(CLASSIFIERS) - set(FOLDED)))
+EVERY_FOLDED = pytest.mark.parametrize("name", FOLDED)
 MADE = {"brain_ct_bleed": 39}
 """Of models whose pictures are drawn when asked for, every so manieth is looked at here."""
 
@@ -49,7 +55,7 @@ def parts_of(name: str) -> PictureParts:
 
 def test_there_are_classifiers() -> None:
     """Otherwise the tests below would be about nothing."""
-    assert {"pneumonia_cxr", "brain_tumour_mr", "brain_ct_bleed"} <= set(CLASSIFIERS)
+    assert {"pneumonia_cxr", "brain_tumour_mr", "brain_ct_bleed", "breast_us"} <= set(CLASSIFIERS)
 
 
 @EVERY_CLASSIFIER
@@ -141,7 +147,7 @@ def test_the_node_gives_what_the_recipe_scored(name: str) -> None:
 
 
 @needs_material
-@EVERY_CLASSIFIER
+@EVERY_HELD_OUT
 def test_no_picture_and_no_group_is_in_two_parts(name: str) -> None:
     """What was learned from, and what is nearly the same, is not scored."""
     parts = parts_of(name)
@@ -158,11 +164,42 @@ def test_no_picture_and_no_group_is_in_two_parts(name: str) -> None:
 
 
 @needs_material
-@EVERY_CLASSIFIER
+@EVERY_HELD_OUT
 def test_the_scores_on_the_card_can_be_measured_again(name: str) -> None:
     """`--score-only` finds on the held-out part what score.json says."""
     table = main(class_recipe_of(name), ["--data", str(MATERIAL), "--score-only"])
     assert "calibration error (ECE)" in table
+
+
+@needs_material
+@EVERY_FOLDED
+def test_who_is_like_another_lies_in_one_fold_with_him(name: str) -> None:
+    """So that nobody is judged by a network that has seen his near-duplicate; everybody is, once."""
+    recipe = fold_recipe_of(name)
+    found = judged(recipe, recipe.read(MATERIAL).training)
+    folds: dict[str, set[int]] = {}
+    for picture, fold in zip(found.pictures, found.folds, strict=True):
+        folds.setdefault(picture.group, set()).add(int(fold))
+    assert all(len(of_group) == 1 for of_group in folds.values())
+    assert set().union(*folds.values()) == set(range(FOLDS))
+    written = json.loads((BUNDLES / name / JUDGED).read_text())
+    assert sorted(row["name"] for row in written) == sorted(p.name for p in found.pictures)
+
+
+@needs_material
+@EVERY_FOLDED
+def test_cross_validated_scores_can_be_computed_again(name: str) -> None:
+    """From what was written of every picture; the shipped weights are run on what they know."""
+    table = folded(fold_recipe_of(name), ["--data", str(MATERIAL), "--score-only"])
+    assert "balanced accuracy" in table
+
+
+def test_the_breast_model_is_better_than_simple_methods() -> None:
+    """Than thumbnails that look alike, and than always saying what is commonest."""
+    score = json.loads((BUNDLES / "breast_us/docs/score.json").read_text())["test"]
+    simple = [row for name, row in score.items() if name.startswith("balanced accuracy of")]
+    assert len(simple) == 2
+    assert all(score["balanced accuracy"]["low"] > row["value"] for row in simple)
 
 
 @needs_material

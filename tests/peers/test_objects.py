@@ -74,6 +74,9 @@ UPRIGHT = {
     "name in ISO 2022",
     "no Type 2",
     "CT, compared",
+    "CT, lesions",
+    "PET, lesions",
+    "enhanced MR, lesions",
 }
 """Sources of which dcmqi can make a volume."""
 
