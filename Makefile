@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?= 0
+LANES ?= 2
 
 .PHONY: demo test check docs peers clean
 
@@ -25,7 +26,7 @@ peers: ## install the peers and validators of the tests, where this account may
 
 test: $(VENV)/test peers ## everything: style, types, structure, unit, contract, journey, peer and fault tests
 	$(MAKE) check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(LANES) --dist loadfile
 
 check: $(VENV)/test
 	$(BIN)/ruff format --check .

@@ -27,11 +27,12 @@ from pathlib import Path
 from dicom_ai_node.supervise import Heart, die_with_parent
 die_with_parent()
 here = Path(__file__).parent
-with (here / "starts").open("a") as starts:
-    starts.write(f"{{os.getpid()}}\\n")
 heart = Heart(int(sys.argv[sys.argv.index("--heart-fd") + 1]))
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
+# Only now: whoever reads this may send the signal at once.
+with (here / "starts").open("a") as starts:
+    starts.write(f"{{os.getpid()}}\\n")
 while not stop.wait(0.05):
     {body}
 """
