@@ -1,7 +1,8 @@
 """The sixth part of the ledger: where each series lies among others, and what is near it.
 
 The rows are the truth. An index is built of them for each question and thrown away, so that none
-can remember what the ledger has forgotten. The search is exact, and the same in every database.
+can remember what the ledger has forgotten; where PostgreSQL has pgvector it looks by itself. The
+search is exact, and finds the same in every database.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +17,13 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, ins
 from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.similar import Neighbour, Prior
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, StudyInstanceUID
+from dicom_ai_node.store import pgvector
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_jobs import holds
 from dicom_ai_node.store.tables import embeddings as table
 from dicom_ai_node.store.tables import instances, jobs
 from dicom_ai_node.store.tables import series as all_series
 
-_STORED = np.dtype("<f4")
 _MORE = 4
 """Many series near the question may be of one study: then so many times more are looked at."""
 
@@ -42,7 +43,7 @@ class LooksAlike:
             "model_digest": job.model_digest,
             "patient": patient,
             "placed_at": now,
-            "vector": vector.astype(_STORED).tobytes(),
+            "vector": vector,
         }
 
         def work(connection: Connection) -> bool:
@@ -64,6 +65,8 @@ class LooksAlike:
     ) -> Sequence[Neighbour]:
         """Return the studies most like a study, or like one series of it, best first."""
         with self._database.reading() as connection:
+            if pgvector.is_there(connection):
+                return _told(connection, pgvector.nearest(connection, model, _is(uid), count))
             asked = connection.execute(_placed(model, _is(uid))).all()
             own = {row.study_instance_uid for row in asked}
             elsewhere = all_series.c.study_instance_uid.not_in(own)
@@ -131,7 +134,7 @@ def _stand_in(connection: Connection, uid: str, score: float) -> Prior:
 
 
 def _vectors(rows: Sequence[Row[Any]]) -> NDArray[np.float32]:
-    return np.frombuffer(b"".join(row.vector for row in rows), _STORED).reshape(len(rows), -1)
+    return np.stack([row.vector for row in rows])
 
 
 def _nearest(

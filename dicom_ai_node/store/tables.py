@@ -1,7 +1,11 @@
 """The tables of the ledger, as the newest migration leaves them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -19,7 +23,8 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class Instant(TypeDecorator[datetime]):
@@ -55,6 +60,40 @@ class Words(TypeDecorator[str]):
         if value is None:
             return None
         return value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+class Direction(TypeDecorator[NDArray[np.float32]]):
+    """Numbers of single precision: bytes, little-endian, in SQLite, an array in PostgreSQL."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return how the database keeps them."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(ARRAY(REAL))
+        return dialect.type_descriptor(LargeBinary())
+
+    def process_bind_param(
+        self, value: NDArray[np.float32] | None, dialect: Dialect
+    ) -> bytes | list[float] | None:
+        """Return what is kept."""
+        if value is None:
+            return None
+        numbers = value.astype("<f4")
+        return numbers.tolist() if dialect.name == "postgresql" else numbers.tobytes()
+
+    def process_result_value(
+        self,
+        value: bytes | Sequence[float] | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> NDArray[np.float32] | None:
+        """Return the numbers."""
+        if value is None:
+            return None
+        if isinstance(value, bytes):
+            return np.frombuffer(value, "<f4")
+        return np.asarray(value, np.float32)
 
 
 _MANY = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up INTEGER keys only
@@ -119,7 +158,7 @@ embeddings = Table(
     Column("model_digest", Text, primary_key=True),
     Column("patient", Text, nullable=False, index=True),
     Column("placed_at", Instant, nullable=False),
-    Column("vector", LargeBinary, nullable=False),
+    Column("vector", Direction, nullable=False),
 )
 """Where each series lies among others, as one model sees it; it goes with its series."""
 

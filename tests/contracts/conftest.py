@@ -27,11 +27,23 @@ def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server() -> Iterator[PostgreSQL]:
     """Run one PostgreSQL with a migrated database named `ledger`."""
     with postgresql() as running:
-        running.execute("CREATE DATABASE ledger")
-        database = open_database(running.url("ledger"))
-        migrate(database)
-        database.close()
+        migrated(running)
         yield running
+
+
+def migrated(server: PostgreSQL) -> None:
+    """Make the database `ledger` of a server."""
+    server.execute("CREATE DATABASE ledger")
+    database = open_database(server.url("ledger"))
+    migrate(database)
+    database.close()
+
+
+def emptied(server: PostgreSQL) -> str:
+    """Empty the database `ledger` of a server, and return its URL."""
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    server.execute(f"TRUNCATE {names} RESTART IDENTITY", "ledger")
+    return server.url("ledger")
 
 
 @pytest.fixture(
@@ -46,10 +58,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         path = tmp_path / "ledger.db"
         shutil.copy(request.getfixturevalue("sqlite_file"), path)
         return f"sqlite:///{path}"
-    server: PostgreSQL = request.getfixturevalue("server")
-    names = ", ".join(table.name for table in metadata.sorted_tables)
-    server.execute(f"TRUNCATE {names} RESTART IDENTITY", "ledger")
-    return server.url("ledger")
+    return emptied(request.getfixturevalue("server"))
 
 
 @pytest.fixture

