@@ -164,7 +164,7 @@ def listener(config: NodeConfig) -> DimseListener:
             arrive=Batcher(desk.record).submit,
             released=desk.released,
             refused=desk.refused,
-            own_device_uids=frozenset(known.facts(name).device_uid for name in known.names()),
+            own_device_uids=known.device_uids(),
         ),
         limits=server.Limits(
             associations=receive.max_associations,

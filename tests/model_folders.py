@@ -323,6 +323,7 @@ FACTS = [
             {"concept": ["2339-0", "LN", "Glucose"], "unit": "mg/dL"},
             {"concept": ["15074-8", "LN", "Glucose"], "unit": "mmol/L", "factor": 18},
         ],
+        "earlier_days": 10,
         "range": [30, 500],
         "mean": 100,
         "deviation": 30,

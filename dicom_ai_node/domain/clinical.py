@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from dicom_ai_node.domain.uids import SOPInstanceUID
+from dicom_ai_node.domain.reports import ReportReference
+
+CLINICAL_INPUTS = Code("CLINICAL", "99DAIN", "Clinical facts that the model was told")
+"""Of what a report tells the facts that its model was told; it has not observed them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,9 @@ class AskedFact:
         The numbers that stand for the codes of such an attribute.
     reported
         As what a report may tell it; empty if reports are not asked.
+    earlier_days
+        How many days before the study a report of an earlier study may have observed it; 0 asks
+        reports of the same study only.
     least, most
         What lies beyond cannot be right and counts as unknown.
     mean, deviation
@@ -48,6 +54,7 @@ class AskedFact:
     attribute: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
     reported: tuple[ReportedAs, ...] = ()
+    earlier_days: float = 0.0
     least: float = -np.inf
     most: float = np.inf
     mean: float = 0.0
@@ -66,6 +73,8 @@ class KnownFact:
         The code that a header says, where facts are said by codes.
     report
         The report that told it, `None` if that was the header of the images.
+    days_before
+        How long before the study it was observed, if that was at an earlier study.
     """
 
     name: str
@@ -73,7 +82,8 @@ class KnownFact:
     unit: Code | None
     value: float | None = None
     said: str = ""
-    report: SOPInstanceUID | None = None
+    report: ReportReference | None = None
+    days_before: float | None = None
 
 
 def unknown(asked: Sequence[AskedFact]) -> tuple[KnownFact, ...]:

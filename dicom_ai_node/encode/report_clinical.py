@@ -10,14 +10,13 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from dicom_ai_node.domain.clinical import KnownFact
+from dicom_ai_node.domain.clinical import CLINICAL_INPUTS, KnownFact
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.encode.algorithm import algorithm
-from dicom_ai_node.encode.report_quality import COMMENT, SCHEME
+from dicom_ai_node.encode.report_quality import COMMENT
 
-CLINICAL_INPUTS = Code("CLINICAL", SCHEME, "Clinical facts that the model was told")
 _SAID: Mapping[str, Code] = {"M": codes.DCM.Male, "F": codes.DCM.Female}
 """PS3.16 CID 7455."""
 
@@ -58,11 +57,19 @@ def _told(facts: tuple[KnownFact, ...]) -> list[str]:
     """Return in words where the facts are from."""
     ways = {
         "from the header of the images": [f for f in facts if f.value is not None and not f.report],
-        "from a structured report": [f for f in facts if f.value is not None and f.report],
+        "from a structured report": [
+            f for f in facts if f.value is not None and f.report and f.days_before is None
+        ],
         "unknown to the model": [f for f in facts if f.value is None],
     }
-    return [
+    told = [
         f"{', '.join(fact.concept.meaning for fact in found)}: {way}"
         for way, found in ways.items()
         if found
+    ]
+    return told + [
+        f"{fact.concept.meaning}: from a structured report of an earlier study,"
+        f" observed {fact.days_before:.0f} days before this one"
+        for fact in facts
+        if fact.days_before is not None
     ]

@@ -52,6 +52,8 @@ def earlier_evidence(findings: Findings, known: Sequence[Dataset]) -> list[Datas
     `known` are the items that are in it already; an instance is named once.
     """
     reports = {ref.sop_instance_uid: ref for one in findings.courses for ref in one.reports}
+    told = [fact.report for fact in findings.clinical if fact.days_before is not None]
+    reports |= {ref.sop_instance_uid: ref for ref in told if ref is not None}
     items = list(known)
     ordered = sorted(reports.values(), key=_place)
     for study, in_study in groupby(ordered, key=lambda ref: ref.study_instance_uid):

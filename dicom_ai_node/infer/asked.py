@@ -41,6 +41,7 @@ def _fact(w: Wording) -> AskedFact:
         attribute=_attribute(w),
         values={text: float(value) for text, value in values.items()},
         reported=tuple(map(_reported, w.parts("reported"))) if w.has("reported") else (),
+        earlier_days=w.number("earlier_days", 0.0),
         least=least,
         most=most,
         mean=w.number("mean"),
@@ -48,6 +49,8 @@ def _fact(w: Wording) -> AskedFact:
     )
     if not found.deviation > 0:
         w.wrong("deviation", "must be above 0")
+    if found.earlier_days < 0 or (found.earlier_days and not found.reported):
+        w.wrong("earlier_days", "must be above 0, and is for what reports tell")
     if bool(found.attribute) == bool(found.reported):
         w.wrong("", "either an attribute or reports tell it")
     w.no_more()

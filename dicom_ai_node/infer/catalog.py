@@ -1,6 +1,7 @@
 """The models that this node has: one folder each, in the layout of a MONAI bundle."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,6 +73,17 @@ class Catalog:
         if name not in self._read:
             self._read[name] = _facts(self.folder(name))
         return self._read[name]
+
+    def device_uids(self) -> frozenset[str]:
+        """Return by what the results of all models are known that can be read.
+
+        A folder that cannot be read is told where a route wants it; it keeps nobody else from work.
+        """
+        found = set()
+        for name in self.names():
+            with suppress(ConfigError):
+                found.add(self.facts(name).device_uid)
+        return frozenset(found)
 
     def verify(self, name: str) -> None:
         """Compare every file of a model with its SHA256SUMS.

@@ -55,7 +55,7 @@ def run_inference(
         ((name, paths),) = order.inputs.items()
         _check(paths, facts, name)
         return run_on_regions(order, facts, task, max_pixels_bytes)
-    task, notes = informed(task, order.inputs, facts)
+    task, notes = informed(task, order.inputs, facts, order.earlier)
     names = sorted(set(order.inputs) - set(facts.documents))
     images = {name: _read(order, name, facts, max_pixels_bytes) for name in names}
     reference = images[facts.reference or next(iter(images))]

@@ -67,6 +67,7 @@ ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 YEAR = Code("a", "UCUM", "year")
 HEIGHT = Code("50373000", "SCT", "Body height")
 GLUCOSE = Code("2339-0", "LN", "Glucose [Mass/volume] in Blood")
+CREATININE = Code("2160-0", "LN", "Creatinine [Mass/volume] in Serum or Plasma")
 MG_PER_DL = Code("mg/dL", "UCUM", "mg/dL")
 LIVER = Segment(
     number=1, label="Liver", category=ANATOMY, type=codes.SCT.Liver, colour_rgb=(255, 196, 0)
@@ -307,7 +308,20 @@ def fused(
                 concept=GLUCOSE,
                 unit=MG_PER_DL,
                 value=135.123456789,
-                report=SOPInstanceUID(headers[-1].SOPInstanceUID),
+                report=ReportReference(
+                    study_instance_uid=headers[-1].StudyInstanceUID,
+                    series_instance_uid=headers[-1].SeriesInstanceUID,
+                    sop_class_uid=headers[-1].SOPClassUID,
+                    sop_instance_uid=headers[-1].SOPInstanceUID,
+                ),
+            ),
+            KnownFact(
+                name="creatinine",
+                concept=CREATININE,
+                unit=MG_PER_DL,
+                value=0.9,
+                report=_earlier_report(7),
+                days_before=12.25,
             ),
         ),
     )

@@ -30,7 +30,7 @@ def test_known_facts_are_numbers_with_their_codes_and_units() -> None:
         for item in group.ContentSequence
         if item.ValueType == "NUM"
     }
-    assert numbers == {"121033": (71, "a"), "2339-0": (135.123, "mg/dL")}
+    assert numbers == {"121033": (71, "a"), "2339-0": (135.123, "mg/dL"), "2160-0": (0.9, "mg/dL")}
     codes = {
         item.ConceptNameCodeSequence[0].CodeValue: item.ConceptCodeSequence[0].CodeValue
         for item in group.ContentSequence
@@ -43,11 +43,30 @@ def test_known_facts_are_numbers_with_their_codes_and_units() -> None:
 def test_it_is_said_where_facts_are_from_and_which_are_unknown() -> None:
     """So that a reader can judge what the answer rests on."""
     group = _group(scenes.fused(phantoms.ct(), phantoms.pet(), scenes.labs()))
-    assert [item.TextValue for item in group.ContentSequence if item.ValueType == "TEXT"][-3:] == [
+    assert [item.TextValue for item in group.ContentSequence if item.ValueType == "TEXT"][-4:] == [
         "Subject Age, Subject Sex: from the header of the images",
         "Glucose [Mass/volume] in Blood: from a structured report",
         "Body height: unknown to the model",
+        (
+            "Creatinine [Mass/volume] in Serum or Plasma: from a structured report of an earlier study,"
+            " observed 12 days before this one"
+        ),
     ]
+
+
+def test_a_report_of_an_earlier_study_is_other_evidence() -> None:
+    """Whoever wants to look it up finds it by what the new report names."""
+    scene = scenes.fused(phantoms.ct(), phantoms.pet(), scenes.labs())
+    (report,) = encode(scene.findings, scene.origin)
+    named = {
+        instance.ReferencedSOPInstanceUID
+        for study in report.PertinentOtherEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+    (told,) = [fact.report for fact in scene.findings.clinical if fact.days_before is not None]
+    assert told is not None
+    assert told.sop_instance_uid in named
 
 
 def test_the_code_of_the_group_is_declared_as_our_own() -> None:

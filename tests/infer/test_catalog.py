@@ -252,6 +252,17 @@ def test_text_that_is_no_yaml_is_a_mistake_and_no_crash(tmp_path: Path) -> None:
         Catalog([tmp_path]).facts("bright_ct")
 
 
+def test_a_folder_that_cannot_be_read_keeps_no_other_from_work(tmp_path: Path) -> None:
+    """Results of the others are still known as our own when they come back."""
+    threshold_model(tmp_path)
+    broken = threshold_model(tmp_path, name="half_copied")
+    (broken / "SHA256SUMS").unlink()
+    catalog = Catalog([tmp_path])
+    assert catalog.device_uids() == {catalog.facts("bright_ct").device_uid}
+    with pytest.raises(ConfigError, match="half_copied"):
+        catalog.facts("half_copied")
+
+
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     """A folder of the hospital cannot replace a shipped model without anyone noticing."""
     for parent in ("a", "b"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.job import Job, Stage
+from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.samples.labs import CRP_MG_L, GLUCOSE_MG_DL
 from dicom_ai_node.samples.pairs import petct_lung_with_labs
 from tests import phantoms
@@ -23,9 +25,12 @@ ROUTES = """\
     same: FrameOfReferenceUID
     run: fuse
     model: petct_understanding
+    compare_earlier: true
     write: [parametric_map, structured_report, secondary_capture]
     to: [results]
 """
+DAYS_BEFORE = 3
+"""How long before the study of another patient his laboratory has spoken."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Left:
     node: Node
     jobs: Sequence[Job]
     results: Path
+    other: Job
 
     def objects(self, job: Job) -> Mapping[str, Path]:
         """Return the delivered objects of a job, by modality or, for a map, by what it is."""
@@ -44,17 +50,12 @@ class Left:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
-    """Send CT and PET, wait for an answer, then send what the laboratory says."""
+    """Send CT and PET, wait for an answer, then send what the laboratory says.
+
+    Of another patient the laboratory has said it at an earlier study.
+    """
     folder = tmp_path_factory.mktemp("fuse")
-    images = petct_lung_with_labs()
-    for image in images:
-        image.PatientName = phantoms.CANARY
-    series = {
-        modality: phantoms.write(
-            [image for image in images if image.Modality == modality], folder / modality
-        )
-        for modality in ("CT", "PT", "SR")
-    }
+    series, others = _series(petct_lung_with_labs(), folder), _series(_another(), folder / "other")
     node = Node(folder / "node", ROUTES, f"  results: {{folder: {folder / 'results'}}}\n")
     with running(node):
         for modality in ("CT", "PT"):
@@ -62,7 +63,42 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
         node.ended(1, 300)
         assert storescu(node.port, series["SR"]).returncode == 0
         jobs = sorted(node.ended(2, 300), key=lambda job: job.created_at)
-        yield Left(node, jobs, folder / "results")
+        for modality in ("SR", "CT", "PT"):
+            assert storescu(node.port, others[modality]).returncode == 0
+        known = {job.key for job in jobs}
+        (other,) = [job for job in node.ended(3, 300) if job.key not in known]
+        yield Left(node, jobs, folder / "results", other)
+
+
+def _series(images: Sequence[Dataset], folder: Path) -> Mapping[str, Sequence[Path]]:
+    for image in images:
+        image.PatientName = phantoms.CANARY
+    return {
+        modality: phantoms.write(
+            [image for image in images if image.Modality == modality], folder / modality
+        )
+        for modality in ("CT", "PT", "SR")
+    }
+
+
+def _another() -> Sequence[Dataset]:
+    """Return the sample as that of another patient, his lab values of a study some days before."""
+    found = petct_lung_with_labs()
+    for image in found:
+        image.PatientID = "SOMEBODY-ELSE"
+        for keyword in (
+            "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"
+        ):  # fmt: skip
+            if keyword in image:
+                setattr(image, keyword, derive_uid("another", str(image[keyword].value)))
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        if image.Modality == "SR":
+            image.StudyInstanceUID = derive_uid("another", "study of the laboratory")
+            day = date.fromisoformat(image.StudyDate) - timedelta(days=DAYS_BEFORE)
+            image.StudyDate = day.strftime("%Y%m%d")
+            for item in image.ContentSequence:
+                item.ObservationDateTime = f"{image.StudyDate}{image.StudyTime[:6]}"
+    return found
 
 
 def _groups(report: Dataset) -> Sequence[Dataset]:
@@ -128,6 +164,21 @@ def test_the_report_names_every_fact_and_every_input(left: Left) -> None:
     assert replaced.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
 
 
+def test_what_an_earlier_study_has_told_is_told_again_if_it_is_not_too_old(left: Left) -> None:
+    """A protein counts for two weeks; a glucose that was not measured on the day does not."""
+    report = dcmread(left.objects(left.other)["structured_report"])
+    other = left.node.ledger.job(left.other.key)
+    assert other is not None
+    assert {one.name for one in other.inputs} == {"pet", "ct"}
+    told = _told(report)
+    assert told["1988-5"] == CRP_MG_L
+    assert "2339-0" not in told
+    texts = [item.TextValue for item in _groups(report)[-1].ContentSequence if "TextValue" in item]
+    assert any(f"observed {DAYS_BEFORE} days before" in text for text in texts)
+    (pertinent,) = report.PertinentOtherEvidenceSequence
+    assert pertinent.StudyInstanceUID == derive_uid("another", "study of the laboratory")
+
+
 def test_no_name_and_no_value_reaches_the_log(left: Left) -> None:
     """Whatever the model was told."""
     log = left.node.log.read_text()
@@ -137,8 +188,8 @@ def test_no_name_and_no_value_reaches_the_log(left: Left) -> None:
 
 def test_no_validator_complains(left: Left, tmp_path: Path) -> None:
     """About any of the objects that lie in the PACS's folder now."""
-    paths = list(left.objects(left.jobs[-1]).values())
+    paths = [path for job in (left.jobs[-1], left.other) for path in left.objects(job).values()]
     verdict = validators.validate(paths, tmp_path)
     assert [f"{item.path.name}: {item.tool}: {item.text}" for item in verdict.complaints] == []
     assert air.objections(dcmread(left.objects(left.jobs[-1])["structured_report"])) == []
-    assert [iod.objections(dcmread(path)) for path in paths] == [[]] * 3
+    assert [iod.objections(dcmread(path)) for path in paths] == [[]] * 6
