@@ -240,6 +240,32 @@ def us_tissue_cine(way: NDArray[np.float64], **changes: object) -> FileDataset:
     return _changed(ds, 0, changes)
 
 
+def mr_tissue_cine(
+    way: NDArray[np.float64], places: int = 1, step_ms: float = 40.0, **changes: object
+) -> list[FileDataset]:
+    """Return a cine MR, one image for each moment of each place, in which tissue moves along `way`.
+
+    Its pixels are 1.5 mm large, its moments told apart by TriggerTime; images come in no order.
+    """
+    noise = np.random.default_rng(7).normal(size=(80, 96))
+    tissue = np.clip(400 + 500 * gaussian_filter(noise, 1.5) * 3, 0, 1500)
+    series = []
+    for place in range(places):
+        for moment, step in enumerate(way):
+            ds = mr(1, 80, 96, spacing_mm=(8.0, 1.5, 1.5))[0]
+            index = place * len(way) + moment
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = derive_uid(
+                "phantom", "MR cine", str(index)
+            )
+            ds.InstanceNumber = index + 1
+            left, top, depth = ds.ImagePositionPatient
+            ds.ImagePositionPatient = [left, top, depth + 8 * place]
+            ds.TriggerTime, ds.SeriesDescription = step_ms * moment, "cine"
+            ds.PixelData = np.rint(shift(tissue, step, order=1)).astype(np.uint16).tobytes()
+            series.append(_changed(ds, index, changes))
+    return series[::2] + series[1::2]
+
+
 def xa_run(frames: int = 6, rows: int = 64, columns: int = 80, **changes: object) -> FileDataset:
     """Return an angiographic run of 8 frames a second: a wire that wanders; no calibration."""
     ds = _instance(XRayAngiographicImageStorage, "XA", 0)

@@ -16,6 +16,9 @@ from dicom_ai_node.domain.uids import Sha256, derive_uid
 REPORT = ("SR",)
 """The modality of structured reports, PS3.3 C.7.3.1.1.1."""
 
+SEGMENTATION = ("SEG",)
+"""The modality of segmentations."""
+
 
 class Sees(StrEnum):
     """How the input is laid before the model."""
@@ -169,6 +172,9 @@ class ModelFacts:
     structured reports which may tell such facts: a job takes them if they are there, and does not
     wait for them.
 
+    `outline` names an input of a job that is a segmentation of its image: a route that has it waits
+    for it, and what it outlines is what the model begins with.
+
     `settings` is what only tasks of this kind understand, as it was written: `infer.kinds` lets
     the kind read it, so that nobody who does not run a model has to load what runs it.
     """
@@ -190,6 +196,7 @@ class ModelFacts:
     inputs: Mapping[str, ModelInput] = field(default_factory=dict)  # empty: one, of any name
     reference: str = ""
     documents: tuple[str, ...] = ()
+    outline: str = ""
     clinical: tuple[AskedFact, ...] = ()
     max_extent_mm: tuple[float, float, float] | None = None
     window: SlidingWindow | None = None
@@ -205,6 +212,8 @@ class ModelFacts:
         """Return what the model asks of the input called `name`; if it has but one, of any."""
         if name in self.documents:
             return ModelInput(modality=REPORT, intensity=self.intensity)
+        if name == self.outline and name:
+            return ModelInput(modality=SEGMENTATION, intensity=self.intensity)
         if self.inputs:
             return self.inputs[name]
         return ModelInput(modality=self.modality, intensity=self.intensity, requires=self.requires)
@@ -212,7 +221,8 @@ class ModelFacts:
     def misfits(self, names: Collection[str]) -> str:
         """Return why inputs of these names cannot be those of the model; empty if they can."""
         if not self.inputs:
-            return "" if len(names) == 1 else f"{self.name} takes one input, not {len(names)}"
+            count = len(set(names) - {self.outline})
+            return "" if count == 1 else f"{self.name} takes one input, not {count}"
         if set(names) - set(self.documents) == set(self.inputs):
             return ""
         given = ", ".join(sorted(names)) or "none"

@@ -42,6 +42,7 @@ class RejectCode(Enum):
     IN_MANIPULATED = (Who.PERSON, "110513", "the input looks manipulated")
     IN_UNFAMILIAR = (Who.PERSON, "110513", "the input is unlike what the model was trained on")
     SR_UNREADABLE = (Who.SENDER, "110521", "the structured report cannot be read")
+    SEG_UNUSABLE = (Who.SENDER, "110521", "the segmentation outlines nothing on this image")
     IN_MISSING_INPUT = (Who.SENDER, "110523", "a named input did not arrive in time")
 
     def __init__(self, who: Who, ups_reason: str, meaning: str) -> None:

@@ -74,12 +74,19 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     rows, columns = backdrop.array.shape[1:3]
     size = displayed_size(rows, columns, pixel_aspect(where[0]))
     scene = _Scene(findings, origin, backdrop, index, marks_of(findings, origin), size)
-    if len(where) > 1 and not are_placed(where) and is_multiframe(where[0].header):
+    if len(where) > 1 and _is_cine(findings, where):
         plots = _plot(scene, where[0], 1, panels_of(scene.findings), "all frames")
         return [_cine(scene, where), *plots, *_trend(scene, where[0], 1 + len(plots))]
     chosen = [_fullest(scene)] if are_placed(where) else list(range(min(len(where), MOST_STILLS)))
     stills = [_still(scene, where[at], at, number) for number, at in enumerate(chosen)]
     return [*stills, *_trend(scene, where[chosen[0]], len(stills))]
+
+
+def _is_cine(findings: Findings, where: Sequence[Plane]) -> bool:
+    """Return whether frames follow each other in time: what was followed was so through time."""
+    if findings.trajectories:
+        return True
+    return not are_placed(where) and is_multiframe(where[0].header)
 
 
 def _still(scene: _Scene, plane: Plane, at: int, number: int) -> Dataset:
@@ -105,8 +112,8 @@ def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     total = len(where)
     model = scene.origin.model
     legends = [
-        legend_of(scene.findings, model, plane.frame, f"Frame {plane.frame.number} of {total}")
-        for plane in where
+        legend_of(scene.findings, model, plane.frame, f"Frame {_number(plane, at)} of {total}")
+        for at, plane in enumerate(where)
     ]
     sheet = _sheet(scene, max(lines_of(scene.size, legend) for legend in legends))
     pictures = [draw(sheet, scene.backdrop.array[0], [], legends[0])]
@@ -115,7 +122,8 @@ def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     pictures = [_drawn(scene, sheet, at, legends[at]) for at in kept]
     image = _image(scene, where[0], MultiFrameTrueColorSecondaryCaptureImageStorage, 0)
     image.PatientOrientation = where[0].header.get("PatientOrientation") or None
-    image.SourceImageSequence = source_images([where[0].header])
+    headers = {str(plane.frame.sop_instance_uid): plane.header for plane in where}
+    image.SourceImageSequence = source_images(headers.values())
     if every > 1:
         image.DerivationDescription += f"; every {every}th frame"
     image.NumberOfFrames = len(pictures)
@@ -123,6 +131,11 @@ def _cine(scene: _Scene, where: Sequence[Plane]) -> Dataset:
     _add_times(image, None if times is None else [times[at] for at in kept])
     _add_pixels(image, np.stack(pictures))
     return image
+
+
+def _number(plane: Plane, at: int) -> int:
+    """Return which frame it is; single images of one cine are counted."""
+    return plane.frame.number if is_multiframe(plane.header) else at + 1
 
 
 def _trend(scene: _Scene, plane: Plane, number: int) -> list[Dataset]:

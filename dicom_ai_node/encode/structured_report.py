@@ -196,7 +196,8 @@ def _library(origin: Origin) -> list[Dataset]:
     cards = []
     by_series: dict[str, list[Dataset]] = {}
     for source in origin.sources:
-        if "Rows" not in source:  # a report among the inputs
+        # Neither a report among the inputs nor an outline is an image that was acquired, CID 29.
+        if "Rows" not in source or source.get("Modality") == "SEG":
             continue
         by_series.setdefault(str(source.SeriesInstanceUID), []).append(source)
     for series in by_series.values():

@@ -67,6 +67,7 @@ def facts_in(content: bytes, folder: Path, digest: Sha256, mistakes: list[str]) 
         inputs=inputs,
         reference=reference,
         documents=documents,
+        outline=w.text("outline") if w.has("outline") else "",
         clinical=clinical_in(w, documents),
         max_extent_mm=_extent(w),
         window=_window(w.part("window"), axes) if w.has("window") else None,
@@ -143,6 +144,8 @@ def _check(w: Wording, facts: ModelFacts) -> None:
         w.wrong("grid.size_px", "a volume needs spacing_mm")
     if facts.documents and (not facts.inputs or set(facts.documents) & set(facts.inputs)):
         w.wrong("documents", "stand beside named inputs and have names of their own")
+    if facts.outline and (facts.inputs or facts.sees is not Sees.FRAMES):
+        w.wrong("outline", "stands beside the one input of a model that sees frames")
     if facts.guard is not None and (facts.window is not None or facts.inputs):
         w.wrong("guard", "a network that sees windows or several inputs cannot be guarded yet")
 

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import Sees
 from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.moments import read_moments
 from dicom_ai_node.infer.planes import read_headers
 from dicom_ai_node.infer.slices import read_slices, read_volume
 from dicom_ai_node.infer.stills import read_frames
@@ -41,11 +42,13 @@ def read_series(
     sees
         VOLUME: one evenly spaced, orthogonal volume. SLICES: the same slices one by one; tilt
         and uneven gaps are noted, not rejected. FRAMES: projections, ultrasound and cines in
-        0..255; CT, MR and PET are read as SLICES.
+        0..255; CT, MR and PET are read as SLICES, but for one place at many times, which is a
+        cine.
     options
         `allow_derived`, `allow_doppler`, `allow_unscaled`: take what is rejected otherwise.
-        `time_point` (from 1): which of several; `voi` (from 1): which LUT or window of an
-        X-ray; `views: frontal`: only X-rays taken from the front or the back.
+        `time_point` (from 1): which of several; `place` (from 1): which of several over time;
+        `voi` (from 1): which LUT or window of an X-ray; `views: frontal`: only X-rays taken from
+        the front or the back.
     max_pixels_bytes
         Checked before anything is decoded.
 
@@ -73,6 +76,8 @@ def _read(
 ) -> Image:
     if sees is Sees.VOLUME:
         return read_volume(headers, options, max_pixels_bytes)
-    if sees is Sees.SLICES or headers[0].get("Modality") in _CROSS_SECTIONS:
+    if sees is Sees.SLICES:
         return read_slices(headers, options, max_pixels_bytes)
+    if headers[0].get("Modality") in _CROSS_SECTIONS:
+        return read_moments(headers, options, max_pixels_bytes)
     return read_frames(headers, options, max_pixels_bytes)

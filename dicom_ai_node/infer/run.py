@@ -20,6 +20,7 @@ from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.fused import fused
 from dicom_ai_node.infer.guard import Guard, guarded, with_quality
 from dicom_ai_node.infer.orient import canonical
+from dicom_ai_node.infer.outlined import begun
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
 from dicom_ai_node.infer.regions import run_on_regions
 from dicom_ai_node.infer.resample import placed
@@ -56,9 +57,12 @@ def run_inference(
         _check(paths, facts, name)
         return run_on_regions(order, facts, task, max_pixels_bytes)
     task, notes = informed(task, order.inputs, facts, order.earlier)
-    names = sorted(set(order.inputs) - set(facts.documents))
+    names = sorted(set(order.inputs) - {*facts.documents, facts.outline})
     images = {name: _read(order, name, facts, max_pixels_bytes) for name in names}
     reference = images[facts.reference or next(iter(images))]
+    if facts.outline in order.inputs:
+        paths = order.inputs[facts.outline]
+        task = begun(task, paths, reference, facts, (order.options, max_pixels_bytes))
     grid = placed(reference, facts.grid)
     # The way back from another grid goes over probabilities.
     way_back = {} if grid.is_same else {"keep_probabilities": True}

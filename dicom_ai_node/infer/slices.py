@@ -19,7 +19,7 @@ from dicom_ai_node.infer.units import NO_UNIT, calibrate, padding, rescaled, unu
 
 
 @dataclass(frozen=True, slots=True)
-class _Filled:
+class Filled:
     """The values of a stack; `valid` is `None` where all are."""
 
     array: NDArray[np.float32]
@@ -40,14 +40,14 @@ def read_volume(
             # it is not missing, it is there with another orientation, size or kind
             raise Rejected(RejectCode.GEO_MIXED, "; ".join(stack.notes)) from reason
         raise
-    filled = _filled(stack.slices, options)
+    values = filled(stack.slices, options)
     return Volume(
-        array=filled.array,
+        array=values.array,
         geometry=geometry,
-        unit=filled.unit,
+        unit=values.unit,
         sources=tuple(item.plane.source for item in stack.slices),
-        valid=filled.valid,
-        notes=stack.notes + filled.notes,
+        valid=values.valid,
+        notes=stack.notes + values.notes,
     )
 
 
@@ -56,27 +56,41 @@ def read_slices(
 ) -> Frames:
     """Return the slices of a series one by one, in order; see `read.read_series`."""
     stack = _stack(headers, options, max_pixels_bytes)
-    filled = _filled(stack.slices, options)
+    values = filled(stack.slices, options)
     rows, columns = stack.slices[0].size
     return Frames(
-        array=filled.array,
-        unit=filled.unit,
+        array=values.array,
+        unit=values.unit,
         sources=tuple(item.plane.source for item in stack.slices),
         spacing_mm=stack.slices[0].spacing_mm,
         region=(0, rows, 0, columns),
         thickness_mm=thickness_mm(stack.slices),
-        valid=filled.valid,
-        notes=stack.notes + oddities(stack.slices) + filled.notes,
+        valid=values.valid,
+        notes=stack.notes + oddities(stack.slices) + values.notes,
     )
 
 
 def _stack(
     headers: Sequence[Dataset], options: Mapping[str, Option], max_pixels_bytes: int
 ) -> Stack:
+    slices, notes = located(headers, options, max_pixels_bytes)
+    stack = choose(slices, options, _show_the_same)
+    return replace(stack, notes=notes + stack.notes)
+
+
+def located(
+    headers: Sequence[Dataset], options: Mapping[str, Option], max_pixels_bytes: int
+) -> tuple[list[Slice], tuple[str, ...]]:
+    """Return where all frames lie that are images of the patient, and notes on the others.
+
+    Raises
+    ------
+    Rejected
+        See `stacks.eligible`, `geometry.locate` and `pixels.check_size`.
+    """
     planes, notes = eligible(planes_of(headers), options)
     check_size(list({id(plane.ds): plane.ds for plane in planes}.values()), max_pixels_bytes)
-    stack = choose([locate(plane) for plane in planes], options, _show_the_same)
-    return replace(stack, notes=notes + stack.notes)
+    return [locate(plane) for plane in planes], notes
 
 
 def _show_the_same(one: Slice, other: Slice) -> bool:
@@ -92,7 +106,7 @@ def _single(item: Slice) -> NDArray[np.float32]:
     raise Rejected(RejectCode.PIX_CORRUPT, "a frame is absent")
 
 
-def _filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> _Filled:
+def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
     """Decode every slice into its place; one slice at a time is in memory beside the array."""
     calibration = calibrate([item.plane for item in slices], options)
     shape = (len(slices), *slices[0].size)
@@ -116,7 +130,7 @@ def _filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> _Filled:
                 padded[at] = outside
     _set_padding(array, padded, calibration.fill)
     _make_more_brighter(slices, array, calibration.unit)
-    return _Filled(
+    return Filled(
         array,
         None if padded is None else ~padded,
         calibration.unit,

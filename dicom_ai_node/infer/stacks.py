@@ -116,6 +116,11 @@ def choose(slices: Sequence[Slice], options: Mapping[str, Option], same: SamePix
     return Stack(tuple(ordered), others, tuple(notes))
 
 
+def largest_stack(slices: Sequence[Slice]) -> list[Slice]:
+    """Return in order the slices of the largest group that could be one volume, over all times."""
+    return in_order(_separate(slices)[0])
+
+
 def _is_derived(plane: Plane) -> bool:
     kind = plane.image_type
     if plane.ds.get("SOPClassUID") in SECONDARY_CAPTURES or kind[:2] == ("DERIVED", "SECONDARY"):
@@ -180,7 +185,7 @@ def _one_of_several(
     splits = [
         (keyword, parts)
         for keyword in (*_TIMES, *_OTHERS)
-        if len(parts := _parts_by(ordered, keyword)) > 1 and not any(map(collisions, parts))
+        if len(parts := parts_by(ordered, keyword)) > 1 and not any(map(collisions, parts))
     ]
     if not splits:
         raise Rejected(
@@ -200,7 +205,7 @@ def _one_of_several(
     raise Rejected(RejectCode.GEO_4D, f"{len(parts)} values of {keyword} at the same place")
 
 
-def _parts_by(ordered: Sequence[Slice], keyword: str) -> list[list[Slice]]:
+def parts_by(ordered: Sequence[Slice], keyword: str) -> list[list[Slice]]:
     """Return the slices by the value of one attribute, in the order of these values."""
     parts: dict[tuple[str, ...], list[Slice]] = {}
     for item in ordered:

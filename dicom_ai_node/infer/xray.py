@@ -31,6 +31,8 @@ FOR_PROCESSING: Final = frozenset({
 _FRONTAL_CODES: Final = frozenset({"399348003", "399061000", "R-10214", "R-10206"})
 """Postero-anterior and antero-posterior in SNOMED CT and SRT, CID 4010."""
 
+_FLUOROSCOPY: Final = frozenset({"XA", "RF"})
+
 _SIGMOID_SLOPE: Final = -4.0
 """PS3.3 C.11.2.1.3.1."""
 
@@ -79,7 +81,8 @@ def pixel_spacing_mm(header: Dataset) -> tuple[tuple[float, float] | None, str]:
     """Return the distance of pixel centres (row, column) in mm, and a note on what it means.
 
     PixelSpacing counts where someone has calibrated it, PS3.3 10.7; else the spacing on the
-    detector divided by the magnification. `None` where there is neither.
+    detector divided by the magnification. `None` where there is neither, and in fluoroscopy where
+    the magnification is unknown.
     """
     plane = Plane(header)
     calibrated, detector = plane.numbers("PixelSpacing"), plane.numbers("ImagerPixelSpacing")
@@ -89,6 +92,9 @@ def pixel_spacing_mm(header: Dataset) -> tuple[tuple[float, float] | None, str]:
     if not _is_spacing(detector):
         return None, f"{RejectCode.MEAS_UNCALIBRATED.name}: measured in pixels only"
     magnification = _magnification(plane)
+    if magnification is None and header.get("Modality") in _FLUOROSCOPY:
+        # There the patient lies anywhere between tube and detector.
+        return None, f"{RejectCode.MEAS_UNCALIBRATED.name}: calibrated at the detector only"
     if magnification is None:
         return (detector[0], detector[1]), "millimetres at the detector, magnification unknown"
     return (detector[0] / magnification, detector[1] / magnification), ""

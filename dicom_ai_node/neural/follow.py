@@ -170,6 +170,16 @@ def follow(frames: Iterable[Tensor], start: Tensor, rules: Rules) -> Followed:
     return trail.followed()
 
 
+def both_ways(back: Followed, forth: Followed) -> Followed:
+    """Join what was followed from one frame back to the first and from it on to the last."""
+    return Followed(
+        *(
+            torch.cat([getattr(back, name).flip(0)[:-1], getattr(forth, name)])
+            for name in ("points", "confidence", "similarity", "missed_px")
+        )
+    )
+
+
 class _Trail:
     """Points on their way, and what is remembered of them."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dicom_ai_node.domain.model import REPORT, ModelFacts
+from dicom_ai_node.domain.model import REPORT, SEGMENTATION, ModelFacts
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Series
 from dicom_ai_node.route.inputs import Described, candidates, choose, misfits, shared
@@ -48,7 +48,7 @@ def decide(
     model = models.get(route.model)
     if model is None:
         return _refusal(route, f"the model {route.model} is not installed")
-    declined = declines(model, completed)
+    declined = declines(route, model, completed)
     if declined:
         return _refusal(route, declined)
     if len(route.inputs) == 1:
@@ -72,10 +72,11 @@ def _as_inputs(route: Route, objected: Mapping[str, Sequence[str]]) -> list[str]
     return [f"as {name}: {', '.join(reasons)}" for name, reasons in objected.items()]
 
 
-def declines(model: ModelFacts, one: Described) -> str:
-    """Return why `model` cannot take `one` at all; empty if it can."""
+def declines(route: Route, model: ModelFacts, one: Described) -> str:
+    """Return why `model` cannot take `one` at all from `route`; empty if it can."""
     modality = str(one.values.get("Modality", "absent"))
-    if modality in model.modality:
+    is_outlined = any(wanted.name == model.outline for wanted in route.inputs)
+    if modality in (*model.modality, *(SEGMENTATION if is_outlined else ())):
         return ""
     wanted = " or ".join(model.modality)
     return f"the model {model.name} does not take it: Modality is {modality}, wanted {wanted}"

@@ -113,7 +113,7 @@ def _overdue(route: Route, described: Sequence[Described], model: ModelFacts) ->
     groups: dict[tuple[str, ...], list[Described]] = {}
     for one in described:
         same = shared(route, one)
-        if same is not None and not declines(model, one) and not is_document(model, one):
+        if same is not None and not declines(route, model, one) and not is_document(model, one):
             groups.setdefault(same, []).append(one)
     fittings = [fitting_inputs(route, group, model) for group in groups.values()]
     here = [one.series for fitting in fittings for fit in fitting.values() for one in fit]

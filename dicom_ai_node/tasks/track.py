@@ -1,8 +1,9 @@
-"""Kind `track`: what lies somewhere on the first frame, followed through the cine.
+"""Kind `track`: what lies somewhere on one frame, followed through the cine.
 
-What to follow is said by the route (`start`, a point or a box), or chosen where the first frame has
-the most texture (`auto`). The channels of the network are features by which places are found again;
-a model has one segment, which says what its routes point at.
+What to follow is said by the route (`start`, a point or a box), outlined by a segmentation that
+comes with the cine, or chosen where the first frame has the most texture (`auto`). The channels of
+the network are features by which places are found again; a model has one segment, which says what
+its routes point at.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +11,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy import ndimage
 
-from dicom_ai_node.domain.errors import ConfigError, TaskFailed
-from dicom_ai_node.domain.findings import Findings, Segment, Segmentation, Trajectory
+from dicom_ai_node.domain.errors import ConfigError, Rejected, TaskFailed
+from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.outline import Outline
+from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.corners import corners
-from dicom_ai_node.neural.follow import Followed, Rules, follow
+from dicom_ai_node.neural.course import Start, course_of, segmentation_of
+from dicom_ai_node.neural.follow import Followed, Rules, both_ways, follow
 from dicom_ai_node.neural.memory import Ladder
-from dicom_ai_node.neural.pose import LEAST_AGREE, Pose, moved, points_on, pose
+from dicom_ai_node.neural.pose import points_on
 
 MOST_POINTS = 25
 """Places that are followed inside a structure; their common motion is that of the structure."""
@@ -30,8 +34,6 @@ AUTO = "auto"
 """What a route says that leaves to the node what is followed."""
 COLOURS_RGB = ((0, 200, 255), (255, 170, 0), (230, 120, 200), (240, 230, 70))
 """Of the places that are chosen, so many are: seen apart by colour-blind people, too."""
-HALF = 0.5
-"""A pixel that is covered this far belongs to the structure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,53 +42,6 @@ class Settings:
 
     features: int
     rules: Rules
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What is followed: a structure with its pixels on the first frame, or without: a point."""
-
-    segment: Segment
-    points: NDArray[np.float32]
-    mask: NDArray[np.bool_] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """How a structure has moved: a pose and a confidence for every frame."""
-
-    start: _Start
-    poses: Sequence[Pose]
-    confidence: NDArray[np.float64]
-    is_seen: NDArray[np.bool_]
-
-    def trajectory(self, image: Frames) -> Trajectory:
-        """Return where its middle is."""
-        mask = self.start.mask
-        middle = self.start.points[0] if mask is None else np.argwhere(mask).mean(axis=0)
-        places = np.stack([item.forth(middle.astype(np.float64)) for item in self.poses])
-        # Rounded to the nearest pixel it must be one of the image.
-        pixels = np.rint(places)
-        inside = ((pixels >= 0) & (pixels < image.array.shape[1:])).all(axis=1)
-        return Trajectory(
-            points=np.where((self.is_seen & inside)[:, None], places, np.nan),
-            confidence=self.confidence.astype(np.float32),
-            sources=image.sources,
-            of=self.start.segment,
-            times_ms=image.times_ms,
-            spacing_mm=image.spacing_mm,
-        )
-
-    def covers(self) -> NDArray[np.float16]:
-        """Return (frames, rows, columns): how much of each pixel it covers; 0 where it is lost."""
-        mask = self.start.mask
-        if mask is None:
-            return np.zeros((0, 0, 0), np.float16)
-        found = np.zeros((len(self.poses), *mask.shape), np.float16)
-        for index, by in enumerate(self.poses):
-            if self.is_seen[index]:
-                found[index] = moved(mask, by)
-        return found
 
 
 class Track:
@@ -118,6 +73,7 @@ class Track:
         self._network = network
         self._device = device
         self._ladder = Ladder(device)
+        self._outline: Outline | None = None
         (self._segment,) = facts.segments
 
     @staticmethod
@@ -143,6 +99,12 @@ class Track:
                 w.wrong(name, "must be between 0 and 1")
         return Settings(features=w.whole("features"), rules=rules)
 
+    def starting(self, outline: Outline) -> "Track":
+        """Return the task as it follows what was outlined on the source."""
+        task = Track(self._facts, self._settings, self._network, self._device)
+        task._outline = outline
+        return task
+
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
         """Return the trajectory of what is followed, and its pixels on every frame.
 
@@ -165,30 +127,59 @@ class Track:
         if len(image.array) < 2:  # noqa: PLR2004
             raise TaskFailed(f"{self._facts.name} follows through frames, there is only one image")
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
-        said = options.get("start", AUTO)
-        starts = self._corners(items[0, 0], image) if said == AUTO else [self._said(said, image)]
+        starts, how = self._starts(items[0, 0], image, options.get("start", AUTO))
         if not starts:
             return Findings(
-                segmentation=_segmentation(None, self._segment, image),
+                segmentation=segmentation_of(None, self._segment, image),
                 notes=("nothing on the first frame has texture enough to be followed",),
             )
         followed, remarks = self._ladder.climb(
             tuple(items.shape), lambda rung: self._follow(items, starts, rung.batch)
         )
-        courses, first = [], 0
+        courses, first, least = [], 0, self._settings.rules.least
         for start in starts:
             last = first + len(start.points)
-            courses.append(self._course(start, followed, slice(first, last)))
+            courses.append(course_of(start, followed, slice(first, last), least))
             first = last
-        how = "chosen by its texture" if said == AUTO else "the one that the route names"
         masked = [course for course in courses if course.start.mask is not None]
         return Findings(
             trajectories=tuple(course.trajectory(image) for course in courses),
-            segmentation=_segmentation(masked[0], self._segment, image) if masked else None,
-            notes=(f"the place on the first frame is {how}", *remarks),
+            segmentation=segmentation_of(masked[0], masked[0].start.segment, image)
+            if masked
+            else None,
+            notes=(how, *remarks),
         )
 
-    def _said(self, said: Option, image: Frames) -> _Start:
+    def _starts(self, item: torch.Tensor, image: Frames, said: Option) -> tuple[list[Start], str]:
+        """Return what is followed, and a note on who has chosen it."""
+        if self._outline is not None:
+            number = self._outline.frame + 1
+            note = f"followed is what a segmentation outlines on frame {number}"
+            return [self._outlined(self._outline, image)], note
+        if said == AUTO:
+            return self._corners(
+                item, image
+            ), "the place on the first frame is chosen by its texture"
+        return [
+            self._said(said, image)
+        ], "the place on the first frame is the one that the route names"
+
+    def _outlined(self, outline: Outline, image: Frames) -> Start:
+        """Return what was outlined on the source, on the pixels of `image`."""
+        there = np.moveaxis(np.indices(image.array.shape[1:], np.float64), 0, -1)
+        on_source = np.moveaxis(there * image.step_px + image.corner_px, -1, 0)
+        covered = ndimage.map_coordinates(outline.mask.astype(np.float32), on_source, order=1)
+        # What is smaller than a pixel of the model lies where most of it is.
+        mask = covered >= min(0.5, float(covered.max())) if covered.any() else covered > 0
+        if not mask.any():
+            raise Rejected(
+                RejectCode.SEG_UNUSABLE, "what is outlined lies outside of the part with tissue"
+            )
+        points = points_on(mask, MOST_POINTS)
+        segment = replace(outline.segment, colour_rgb=self._segment.colour_rgb)
+        return Start(segment, points, mask, outline.frame)
+
+    def _said(self, said: Option, image: Frames) -> Start:
         """Return what the option `start` points at."""
         try:
             numbers = [float(part) for part in str(said).split(",")]
@@ -202,21 +193,21 @@ class Track:
         if (pixels < 0).any() or (pixels >= (rows, columns)).any():
             raise ConfigError("start: lies outside of the part of the image that shows tissue")
         if len(ends) == 1:
-            return _Start(self._segment, ends.astype(np.float32), None)
+            return Start(self._segment, ends.astype(np.float32), None)
         mask = np.zeros((rows, columns), np.bool_)
         (top, left), (bottom, right) = pixels.astype(int)
         mask[top : bottom + 1, left : right + 1] = True
         if not mask.any():
             raise ConfigError("start: the box has no size")
-        return _Start(self._segment, points_on(mask, MOST_POINTS), mask)
+        return Start(self._segment, points_on(mask, MOST_POINTS), mask)
 
-    def _corners(self, item: torch.Tensor, image: Frames) -> list[_Start]:
+    def _corners(self, item: torch.Tensor, image: Frames) -> list[Start]:
         """Return the places with the most texture, each as far from the next as a patch is wide."""
         _, rows, columns = image.array.shape
         apart_px = self._settings.rules.template_px
         found = corners(item[:rows, :columns].numpy(), len(COLOURS_RGB), apart_px)
         return [
-            _Start(
+            Start(
                 replace(
                     self._segment,
                     number=number,
@@ -229,16 +220,20 @@ class Track:
             for number, place in enumerate(found, start=1)
         ]
 
-    def _follow(self, items: torch.Tensor, starts: Sequence[_Start], at_once: int) -> Followed:
+    def _follow(self, items: torch.Tensor, starts: Sequence[Start], at_once: int) -> Followed:
         points = np.concatenate([start.points for start in starts])
+        begin = starts[0].frame
 
-        def features() -> Iterator[torch.Tensor]:
-            for group in items.split(at_once):
+        def features(of: torch.Tensor) -> Iterator[torch.Tensor]:
+            for group in of.split(at_once):
                 yield from self._output(group.to(self._device))
 
         with torch.inference_mode():
-            start = torch.from_numpy(points).to(self._device)
-            return follow(features(), start, self._settings.rules)
+            start, rules = torch.from_numpy(points).to(self._device), self._settings.rules
+            forth = follow(features(items[begin:]), start, rules)
+            if not begin:
+                return forth
+            return both_ways(follow(features(items[: begin + 1].flip(0)), start, rules), forth)
 
     def _output(self, group: torch.Tensor) -> torch.Tensor:
         output = self._network(group)
@@ -248,28 +243,3 @@ class Track:
         if not bool(torch.isfinite(output).all()):
             raise TaskFailed(f"{self._facts.name}: the network gave values that are no numbers")
         return output
-
-    def _course(self, start: _Start, followed: Followed, which: slice) -> _Course:
-        points = followed.points[:, which].double().cpu().numpy()
-        chances = followed.confidence[:, which].double().cpu().numpy()
-        least = self._settings.rules.least
-        if start.mask is None:
-            poses = [Pose.shift(points[0, 0], place) for place in points[:, 0]]
-            return _Course(start, poses, chances[:, 0], chances[:, 0] >= least)
-        weights = np.where(chances >= least, chances, 0.0)
-        found = [
-            pose(points[0], now, how_sure) for now, how_sure in zip(points, weights, strict=True)
-        ]
-        agree = np.array([share for _, share in found])
-        return _Course(start, [item for item, _ in found], agree, agree >= LEAST_AGREE)
-
-
-def _segmentation(course: _Course | None, segment: Segment, image: Frames) -> Segmentation:
-    """Return the pixels of what was followed; without a course there are none."""
-    probabilities = np.zeros((1, *image.array.shape), np.float16)
-    if course is not None:
-        probabilities[0] = course.covers()
-    labels = np.where(probabilities[0] >= HALF, segment.number, 0).astype(np.uint8)
-    return Segmentation(
-        labels=labels, sources=image.sources, segments=(segment,), probabilities=probabilities
-    )

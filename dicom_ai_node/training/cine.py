@@ -48,6 +48,8 @@ class Motion:
         How much of that speckle is new on the next frame, 0..1.
     out_of_plane
         How much of the tissue is seen through other tissue where the motion is largest, 0..1.
+    resting
+        How much of what is seen lies before or behind and does not move, 0..1: a projection.
     """
 
     shift_px: Tensor
@@ -58,6 +60,7 @@ class Motion:
     speckle: float
     renewed: float
     out_of_plane: float
+    resting: float = 0.0
 
 
 def uniform(low: float, high: float, generator: Generator) -> float:
@@ -186,7 +189,8 @@ def cine(still: Tensor, inside: Tensor, motion: Motion, generator: Generator) ->
         where = origin_px(shape, shift, turn, stiff)
         share = motion.out_of_plane * float(far[index])
         seen = (1 - share) * sampled(image, where) + share * sampled(other, where)
-        seen = seen.clamp(0, 1)
+        # Attenuations add up, so that what shines through is a product.
+        seen = seen.clamp(0, 1) * (1 - motion.resting * (1 - other))
         kept = math.sqrt(1 - motion.renewed**2)
         speckle = kept * speckle + motion.renewed * grain(shape, generator)
         frame = seen * (motion.speckle * speckle).exp() * shade

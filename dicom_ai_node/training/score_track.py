@@ -35,6 +35,8 @@ class MadeCine:
         (frames, points, 2): where the points are; NaN on frames where nobody knows.
     mm_per_px
         (row, column), or `None`.
+    where
+        Words for the score table, such as "in X-rays".
     """
 
     name: str
@@ -42,6 +44,7 @@ class MadeCine:
     motion: Motion
     truth: Tensor
     mm_per_px: tuple[float, float] | None
+    where: str = ""
 
 
 def features(network: nn.Module, frames: Tensor) -> Iterator[Tensor]:

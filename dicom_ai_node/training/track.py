@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from dicom_ai_node.training import folder as model_folder
 from dicom_ai_node.training.case import Case, Parts
-from dicom_ai_node.training.cine import breathing, cine, moved, path_px, sector
+from dicom_ai_node.training.cine import Motion, breathing, cine, moved, path_px, sector
 from dicom_ai_node.training.command import Course, Scores, Work, run
 from dicom_ai_node.training.fit import Fitted, Plan
 from dicom_ai_node.training.fit_track import fit_track, found_again, pair, places
@@ -19,6 +19,7 @@ from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on
 from dicom_ai_node.training.score_track import (
     ASTRAY_PX,
     MadeCine,
+    Paths,
     by_correlation,
     errors_px,
     followed,
@@ -49,13 +50,15 @@ class TrackRecipe:
 
     `read` returns the parts of the data in a folder: stills (rows, columns), and real cines
     (frames, rows, columns) in the test part. `cines` says of which stills of a part cines are made
-    for calibration and scores, for that takes time.
+    for calibration and scores, for that takes time. `look` may change how such a cine looks, by
+    what it is a cine of.
     """
 
     folder: Path
     read: Callable[[Path], Parts]
     plan: Plan
     cines: Callable[[Sequence[Case]], Sequence[Case]] = lambda cases: cases
+    look: Callable[[Case, Motion], Motion] = lambda _, motion: motion
 
 
 def on_grid(case: Case, facts: Facts) -> Tensor:
@@ -65,12 +68,12 @@ def on_grid(case: Case, facts: Facts) -> Tensor:
     return pad_end(scaled(image, facts), facts["grid"]["size_px"], 0.0)
 
 
-def made(case: Case, facts: Facts, seed: int) -> MadeCine:
+def made(recipe: TrackRecipe, case: Case, facts: Facts, seed: int) -> MadeCine:
     """Return the cine that is made of a still: the same for the same seed."""
     generator = Generator().manual_seed(seed)
     still = on_grid(case, facts)
     shape, inside = (still.shape[0], still.shape[1]), sector(still)
-    motion = breathing(shape, FRAMES, generator)
+    motion = recipe.look(case, breathing(shape, FRAMES, generator))
     start = places(still, inside, POINTS, generator)
     factor = case.image.shape[1] / shape_on_grid(facts, case.image.shape, case.spacing_mm)[1]
     return MadeCine(
@@ -81,6 +84,7 @@ def made(case: Case, facts: Facts, seed: int) -> MadeCine:
         mm_per_px=(case.spacing_mm[0] * factor, case.spacing_mm[1] * factor)
         if "is_calibrated" in case.reference
         else None,
+        where=case.where,
     )
 
 
@@ -101,6 +105,22 @@ def there_and_back(case: Case, facts: Facts, seed: int) -> MadeCine:
     return MadeCine(
         name=case.name, frames=moved(frames, motion), motion=motion, truth=truth, mm_per_px=None
     )
+
+
+def _measured(path: Paths, item: MadeCine) -> dict[str, object]:
+    """Return by how much the places of one method are off, and what follows from it."""
+    errors = errors_px(path, item)
+    known = errors[~np.isnan(errors)]
+    found: dict[str, object] = {
+        "error (px)": known,
+        f"share of places astray by {ASTRAY_PX:g} px": known > ASTRAY_PX,
+    }
+    if item.where:
+        found[f"error {item.where} (px)"] = known
+    if item.mm_per_px is not None:
+        away = np.linalg.norm((path - item.truth.numpy()) * item.mm_per_px, axis=2)[1:]
+        found["error (mm)"] = away[~np.isnan(away)]
+    return {**found, **of_motion(path, item)}
 
 
 def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
@@ -126,14 +146,7 @@ def _rows(network: nn.Module, cines: Sequence[MadeCine], facts: Facts) -> Rows:
         add("features: share of places reported as lost", is_lost[1:])
         add("features: error with lost places held (px)", errors_px(ours, item))
         for method, path in paths.items():
-            errors = errors_px(path, item)
-            known = errors[~np.isnan(errors)]
-            add(f"{method}: error (px)", known)
-            add(f"{method}: share of places astray by {ASTRAY_PX:g} px", known > ASTRAY_PX)
-            if item.mm_per_px is not None:
-                away = np.linalg.norm((path - item.truth.numpy()) * item.mm_per_px, axis=2)[1:]
-                add(f"{method}: error (mm)", away[~np.isnan(away)])
-            for name, value in of_motion(path, item).items():
+            for name, value in _measured(path, item).items():
                 add(f"{method}: {name}", value)
     return rows
 
@@ -175,7 +188,7 @@ def _made(recipe: TrackRecipe, cases: Sequence[Case], facts: Facts) -> list[Made
     stills = [case for case in cases if case.image.ndim == 2]  # noqa: PLR2004
     real = [case for case in cases if case.image.ndim > 2]  # noqa: PLR2004
     return [
-        *(made(case, facts, seed) for seed, case in enumerate(recipe.cines(stills))),
+        *(made(recipe, case, facts, seed) for seed, case in enumerate(recipe.cines(stills))),
         *(there_and_back(case, facts, seed) for case in real for seed in range(RETURNS)),
     ]
 

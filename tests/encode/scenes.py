@@ -346,6 +346,8 @@ def followed(received: Sequence[Dataset], *, has_pixels: bool, **changes: object
     shape = (len(frames), int(headers[0].Rows), int(headers[0].Columns))
     step = float(headers[0].get("FrameTime") or 0)
     times_ms = tuple(step * index for index in range(len(frames))) if step else None
+    if "TriggerTime" in headers[0]:
+        times_ms = tuple(float(image.TriggerTime) for image in headers)
     spacing_mm = (0.5, 0.5) if "SequenceOfUltrasoundRegions" in headers[0] else None
     phase = np.arange(len(frames)) / len(frames)
     points = np.stack([shape[1] / 2 + 3 * phase, shape[2] / 2 + 8 * np.sin(9 * phase)], axis=1)
@@ -814,6 +816,11 @@ FOLLOWED: Mapping[str, Callable[[], Scene]] = {
     "US cine, point followed": lambda: followed([phantoms.us_cine()], has_pixels=False),
     "XA, point followed": lambda: followed([phantoms.xa_run()], has_pixels=False),
     "XA, wire followed": lambda: followed([phantoms.xa_run()], has_pixels=True),
+    "RF, wire followed": lambda: followed([phantoms.rf()], has_pixels=True),
+    "cine MR, outline followed": lambda: followed(
+        sorted(phantoms.mr_tissue_cine(np.zeros((6, 2))), key=lambda one: one.TriggerTime),
+        has_pixels=True,
+    ),
     "US cine, over the cycle": lambda: over_cycle([phantoms.us_cine()]),
 }
 """What is said about cines, by the name that the table of the validators shows."""

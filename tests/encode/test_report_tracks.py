@@ -57,7 +57,9 @@ def test_every_place_is_a_point_on_its_frame(name: str) -> None:
         assert region.GraphicType == "POINT"
         assert list(region.GraphicData) == pytest.approx(path.points[index][::-1] + 0.5, abs=1e-3)
         image = region.ContentSequence[0].ReferencedSOPSequence[0]
-        assert int(image.ReferencedFrameNumber) == index + 1
+        source = path.sources[index]
+        assert image.ReferencedSOPInstanceUID == source.sop_instance_uid
+        assert int(image.get("ReferencedFrameNumber") or 1) == source.number
         distance, unit = _numbers(group)["Distance"]
         step = path.spacing_mm or (1.0, 1.0)
         away = np.linalg.norm((path.points[index] - path.points[0]) * step)

@@ -1,5 +1,6 @@
 """X-rays are shown to a model as they are shown to a radiologist."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom.uid import DigitalXRayImageStorageForProcessing
 from dicom_ai_node.domain.model import Sees
 from dicom_ai_node.domain.reject import RejectCode
 from tests.infer.reading import frames_of, material, rejection_of
-from tests.phantoms import cr, dx, xray_values
+from tests.phantoms import cr, dx, rf, xa_run, xray_values
 
 
 def test_a_window_over_all_bits_gives_0_to_255(tmp_path: Path) -> None:
@@ -158,6 +159,21 @@ def test_millimetres_come_from_the_best_source_there_is(
     frames = frames_of(dx(**changes), tmp_path)
     assert frames.spacing_mm == (spacing_mm and pytest.approx(spacing_mm))
     assert frames.notes == notes
+
+
+@pytest.mark.parametrize("run", [xa_run, rf])
+def test_in_fluoroscopy_the_detector_tells_no_millimetres(
+    run: Callable[..., FileDataset], tmp_path: Path
+) -> None:
+    """The patient lies anywhere between tube and detector; a calibration or distances tell where."""
+    plain = frames_of(run(), tmp_path / "a")
+    assert plain.spacing_mm is None
+    assert "MEAS_UNCALIBRATED: calibrated at the detector only" in plain.notes
+    assert plain.times_ms == tuple(125.0 * n for n in range(6))
+    calibrated = run(PixelSpacing=[0.25, 0.25], PixelSpacingCalibrationType="FIDUCIAL")
+    assert frames_of(calibrated, tmp_path / "b").spacing_mm == (0.25, 0.25)
+    known = run(DistanceSourceToDetector=1200, DistanceSourceToPatient=800)
+    assert frames_of(known, tmp_path / "c").spacing_mm == pytest.approx((0.2, 0.2))
 
 
 def _lateral(**changes: object) -> FileDataset:

@@ -398,3 +398,33 @@ def test_what_waited_in_vain_is_an_image_and_not_a_report() -> None:
     assert overdue(both, (TOLD,), MODELS) == ()
     (late,) = overdue(study(pet(), labs()), (TOLD,), MODELS)
     assert late.missing == ("ct",)
+
+
+MODELS["motion"] = model("motion", "US", outline="mask")
+MASKED = route(
+    "masked",
+    Input(name="cine", when={"Modality": one_of("US")}),
+    Input(name="mask", when={"Modality": one_of("SEG")}),
+    model="motion",
+)
+
+
+def _of(modality: str) -> Series:
+    return replace(series(slices(range(1), Modality=modality), modality), is_complete=True)
+
+
+@pytest.mark.parametrize("last", ["US", "SEG"])
+def test_a_cine_waits_for_the_segmentation_that_says_what_to_follow(last: str) -> None:
+    """Whichever comes last makes the job; the segmentation alone is no reason for one."""
+    first = "SEG" if last == "US" else "US"
+    waiting = planned(_of(first), routes=(MASKED,))
+    assert (waiting.jobs, list(waiting.waits)) == ((), ["masked"])
+    (job,) = planned(_of(last), _of(first), routes=(MASKED,)).jobs
+    assert {each.name for each in job.inputs} == {"cine", "mask"}
+
+
+def test_a_segmentation_is_no_cine() -> None:
+    """A route without an input for it does not take it, whatever its conditions."""
+    alone = route("alone", Input(name="cine", when={}), model="motion")
+    assert not planned(_of("SEG"), routes=(alone,)).jobs
+    assert planned(_of("US"), routes=(alone,)).jobs

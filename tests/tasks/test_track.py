@@ -11,10 +11,12 @@ from pydicom.sr.coding import Code
 from scipy.ndimage import gaussian_filter, shift
 from torch import nn
 
-from dicom_ai_node.domain.errors import ConfigError, TaskFailed
+from dicom_ai_node.domain.errors import ConfigError, Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segment, Trajectory
 from dicom_ai_node.domain.image import Frames, Geometry, SourceFrame, Volume
 from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.outline import Outline
+from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.domain.wording import Wording
@@ -142,6 +144,37 @@ def test_without_a_start_what_has_the_most_texture_is_followed(options: dict[str
         assert np.abs(path.points - path.points[0] - WAY).max() < 0.3
     assert found.segmentation is None
     assert found.notes == ("the place on the first frame is chosen by its texture",)
+
+
+def _outlined(mask: NDArray[np.bool_], image: Frames, frame: int = 0) -> Findings:
+    outline = Outline(mask=mask, frame=frame, segment=replace(THING, label="Heart"))
+    return _task().starting(outline)({"image": image}, {})
+
+
+def test_what_is_outlined_in_the_middle_is_followed_to_both_ends() -> None:
+    """It keeps its name, and on its own frame its pixels."""
+    mask = np.zeros((60, 80), np.bool_)
+    mask[23:37, 30:46] = True
+    found = _outlined(mask, _cine(), frame=2)
+    path, segmentation = _path(found), found.segmentation
+    assert np.abs(path.points - _at(29.5, 37.5, WAY - WAY[2])).max() < 0.3
+    assert (path.of.label, path.confidence[2]) == ("Heart", 1)
+    assert segmentation is not None
+    assert np.array_equal(segmentation.labels[2] > 0, mask)
+    assert segmentation.segments == (path.of,)
+
+
+def test_an_outline_is_brought_to_the_pixels_that_the_model_sees() -> None:
+    """Also one that is smaller than a pixel there; one where nothing is seen is refused."""
+    placed = replace(_cine(), corner_px=(100.5, 50.5), step_px=(2.0, 2.0))
+    mask = np.zeros((260, 240), np.bool_)
+    mask[160, 90] = True
+    assert np.abs(_path(_outlined(mask, placed)).points[0] - [30, 20]).max() <= 0.5
+    beyond = np.zeros((260, 240), np.bool_)
+    beyond[:90] = True
+    with pytest.raises(Rejected) as refusal:
+        _outlined(beyond, placed)
+    assert refusal.value.code is RejectCode.SEG_UNUSABLE
 
 
 def test_where_nothing_has_texture_nothing_is_followed() -> None:
