@@ -9,6 +9,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
+from dicom_ai_node.domain.clinical import CLINICAL_INPUTS
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
@@ -17,7 +18,7 @@ from dicom_ai_node.encode.planes import planes
 from dicom_ai_node.encode.provenance import by_study, request_attributes
 from dicom_ai_node.encode.report_boxes import box_groups
 from dicom_ai_node.encode.report_classes import class_groups
-from dicom_ai_node.encode.report_clinical import CLINICAL_INPUTS, clinical_groups
+from dicom_ai_node.encode.report_clinical import clinical_groups
 from dicom_ai_node.encode.report_courses import course_groups, earlier_evidence
 from dicom_ai_node.encode.report_groups import Group, groups
 from dicom_ai_node.encode.report_lesions import lesion_groups
