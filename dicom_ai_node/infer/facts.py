@@ -143,8 +143,6 @@ def _check(w: Wording, facts: ModelFacts) -> None:
         w.wrong("grid.size_px", "a volume needs spacing_mm")
     if facts.documents and (not facts.inputs or set(facts.documents) & set(facts.inputs)):
         w.wrong("documents", "stand beside named inputs and have names of their own")
-    if facts.guard is not None and (facts.window is not None or facts.inputs):
-        w.wrong("guard", "a network that sees windows or several inputs cannot be guarded yet")
 
 
 def _choice(w: Wording, key: str, kind: type[_CHOICE]) -> _CHOICE:
