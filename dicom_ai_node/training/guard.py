@@ -4,12 +4,14 @@ python -m dicom_ai_node.training.guard --model NAME --data FOLDER
 
 Reads the model's recipe, attacks part of its training data, and writes `models/guard.safetensors`,
 the section `guard` of its facts if there is none, and its checksums.
-The thresholds come from the validation part, which was attacked by nobody.
+The thresholds come from the validation part, which was attacked by nobody, and are no lower than
+what unharmed training data would give.
 """
 
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -139,8 +141,14 @@ def _fitted(
         **_cloud(torch.cat(known)),
         thresholds=torch.full((2,), math.inf),
     )
-    scores = [judge.scores(measured(model, group.items, group.inside, channel)) for group in unseen]
-    return Judge(**{**judge.tensors(), "thresholds": thresholds(torch.cat(scores))})
+    # Where validation data are few and alike, what was learned from may lie further out.
+    limits = [
+        thresholds(
+            torch.cat([judge.scores(measured(model, g.items, g.inside, channel)) for g in some])
+        )
+        for some in (unseen, groups)
+    ]
+    return Judge(**{**judge.tensors(), "thresholds": torch.maximum(*limits)})
 
 
 def thresholds(scores: Tensor, false_alarms: float = FALSE_ALARMS) -> Tensor:
@@ -202,17 +210,24 @@ def _cloud(known: Tensor) -> dict[str, Tensor]:
     return {"centre": centre.float(), "precision": precision.float()}
 
 
-def with_section(name: str) -> Subject:
-    """Return a model whose facts say by which layer it is guarded; write it down if they do not."""
-    model = subject(name)
+def with_layer(model: Subject) -> Subject:
+    """Return a model whose facts say by which layer it is guarded."""
     if "guard" in model.facts:
         return model
     layer = _LAYERS[type(model.network).__name__]
-    path = model.folder / "configs/dicom.yaml"
-    before, golden, after = path.read_text().partition("\ngolden:")
-    section = f"\nguard: {{layer: {layer}, smoothing: {SMOOTHING}}}"
-    path.write_text(before + section + golden + after)
-    return subject(name)
+    return replace(model, facts={**model.facts, "guard": {"layer": layer, "smoothing": SMOOTHING}})
+
+
+def write(model: Subject, judges: Mapping[str, Judge]) -> None:
+    """Write the guard of a model, the section in its facts if there is none, and checksums."""
+    save_file(dict(tensors_of(judges)), model.folder / GUARD)
+    (model.folder / GUARD).chmod(0o644)
+    if "guard" not in model_folder.facts_of(model.folder):
+        path = model.folder / "configs/dicom.yaml"
+        before, golden, after = path.read_text().partition("\ngolden:")
+        section = "\nguard: {{layer: {layer}, smoothing: {smoothing}}}"
+        path.write_text(before + section.format(**model.facts["guard"]) + golden + after)
+    model_folder.write_checksums(model.folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -223,11 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ask.add_argument("--images", type=int, help="of the training part, at most")
     told = ask.parse_args(arguments)
     model_folder.torch_threads(1)
-    model = with_section(told.model)
-    judges = fitted(model, model.parts(told.data), told.images)
-    save_file(dict(tensors_of(judges)), model.folder / GUARD)
-    (model.folder / GUARD).chmod(0o644)
-    model_folder.write_checksums(model.folder)
+    model = with_layer(subject(told.model))
+    write(model, fitted(model, model.parts(told.data), told.images))
 
 
 if __name__ == "__main__":
