@@ -4,8 +4,7 @@ python -m dicom_ai_node.training.guard --model NAME --data FOLDER
 
 Reads the model's recipe, attacks part of its training data, and writes `models/guard.safetensors`,
 the section `guard` of its facts if there is none, and its checksums.
-The thresholds come from the validation part, which was attacked by nobody, and are no lower than
-what unharmed training data would give.
+The thresholds come from the validation part, which was attacked by nobody.
 """
 
 import argparse
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from scipy.stats import t as student
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -141,24 +141,23 @@ def _fitted(
         **_cloud(torch.cat(known)),
         thresholds=torch.full((2,), math.inf),
     )
-    # Where validation data are few and alike, what was learned from may lie further out.
-    limits = [
-        thresholds(
-            torch.cat([judge.scores(measured(model, g.items, g.inside, channel)) for g in some])
-        )
-        for some in (unseen, groups)
-    ]
-    return Judge(**{**judge.tensors(), "thresholds": torch.maximum(*limits)})
+    scores = [judge.scores(measured(model, group.items, group.inside, channel)) for group in unseen]
+    return replace(judge, thresholds=thresholds(torch.cat(scores)))
 
 
 def thresholds(scores: Tensor, false_alarms: float = FALSE_ALARMS) -> Tensor:
     """Return from which score on half of the false alarms come, for every column of scores.
 
-    Where there are too few images for that, the highest score of an unharmed one.
+    Where there are too few images to see that, it is as far out as one more image would come so
+    seldom if scores are normally distributed, and no lower than the highest.
     """
+    count, alarms = len(scores), false_alarms / scores.shape[1]
     ordered = scores.sort(0).values
-    place = math.ceil((len(ordered) + 1) * (1 - false_alarms / scores.shape[1])) - 1
-    return ordered[min(place, len(ordered) - 1)]
+    place = math.ceil((count + 1) * (1 - alarms)) - 1
+    if place < count:
+        return ordered[place]
+    widths = float(student.isf(alarms, max(count - 1, 1))) * math.sqrt(1 + 1 / count)
+    return torch.maximum(ordered[-1], scores.mean(0) + widths * scores.std(0))
 
 
 def _noisy(group: Shown, generator: Generator) -> Tensor:
@@ -201,11 +200,17 @@ def _line(unharmed: Tensor, attacks: Tensor) -> dict[str, Tensor]:
 
 
 def _cloud(known: Tensor) -> dict[str, Tensor]:
-    """Return where training data lie: their mean and a covariance drawn toward its diagonal."""
+    """Return where training data lie: their mean and a covariance drawn toward its diagonal.
+
+    The fewer images there are for the numbers, the further it is drawn: what a few images happen
+    to have in common is no rule.
+    """
     values = known.double()
+    count, numbers = values.shape
+    shrinkage = max(SHRINKAGE, numbers / (numbers + count))
     centre, spread = values.mean(0), values.std(0).clamp(min=1e-4)
     covariance = torch.cov(((values - centre) / spread).T)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.eye(len(covariance))
+    covariance = (1 - shrinkage) * covariance + shrinkage * torch.eye(numbers)
     precision = torch.linalg.inv(covariance) / spread / spread[:, None]
     return {"centre": centre.float(), "precision": precision.float()}
 
