@@ -35,6 +35,8 @@ FIT_STEPS = 8
 MOST_IMAGES, MOST_VOLUMES, MOST_JUDGED = 80, 40, 250
 """So many images or windows of the training part are attacked, and of the validation part looked
 at, for time; `--images` says otherwise."""
+FEW = 50
+"""Fewer images of the validation part say too little by their highest score."""
 NOISE = 2 / 255
 """Unharmed images come once more with noise of up to this standard deviation."""
 RIDGE, SHRINKAGE = 3e-3, 0.1
@@ -148,14 +150,14 @@ def _fitted(
 def thresholds(scores: Tensor, false_alarms: float = FALSE_ALARMS) -> Tensor:
     """Return from which score on half of the false alarms come, for every column of scores.
 
-    Where there are too few images to see that, it is as far out as one more image would come so
-    seldom if scores are normally distributed, and no lower than the highest.
+    Where there are too few images to see that, it is the highest; and of fewer than `FEW` it is as
+    far out as one more image would come so seldom if scores are normally distributed.
     """
     count, alarms = len(scores), false_alarms / scores.shape[1]
     ordered = scores.sort(0).values
     place = math.ceil((count + 1) * (1 - alarms)) - 1
-    if place < count:
-        return ordered[place]
+    if place < count or count >= FEW:
+        return ordered[min(place, count - 1)]
     widths = float(student.isf(alarms, max(count - 1, 1))) * math.sqrt(1 + 1 / count)
     return torch.maximum(ordered[-1], scores.mean(0) + widths * scores.std(0))
 
