@@ -149,7 +149,7 @@ def _precision(model: Subject, groups: Sequence[Shown]) -> Merit:
             found.append(precisions(likeness, asked_of, [name, *names], NEAREST)[0])
         return np.asarray(np.nan_to_num(np.array(found)), np.float64)
 
-    return Merit("precision at 5", of)
+    return Merit("precision at 5 among these, 0 where a class has fewer than 5 others", of)
 
 
 def _vectors(model: Subject, items: Tensor) -> Values:
