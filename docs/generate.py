@@ -183,7 +183,8 @@ def _robustness() -> Iterator[str]:
     yield ""
     yield "Measured on the test part by `python -m dicom_ai_node.training.robustness`. FGSM and"
     yield "PGD know the network; *adaptive* attacks know the guard, too, and want to stay"
-    yield "unnoticed. The reach is per pixel, of 255 grey levels, on the model's own grid. See"
+    yield "unnoticed. The reach is per pixel, of 255 parts of the range of the model's scaling."
+    yield "An answer is harmed if its value gets worse by more than 0.1 (1 dB, 1 px). See"
     yield "[what the guard measures](../how-to/guard.md)."
     reports = sorted(compose.SHIPPED_MODELS.glob("*/docs/robustness.json"))
     if not reports:
@@ -193,6 +194,9 @@ def _robustness() -> Iterator[str]:
         yield ""
         yield f"## {report['model']}"
         yield ""
+        if "8 of 255" in report:
+            yield f"8 of 255 are {report['8 of 255']}."
+            yield ""
         yield (
             f"| attack | images | {report['measure']} | the same, `purify` | reported "
             "| harmed | harmed and not reported | AUC of the perturbation score |"

@@ -12,7 +12,8 @@ class QualityCheck:
     """One thing that was asked about an input; from `threshold` on the answer is yes.
 
     `concept` names the score in a report, `flag` the answer; `says` is the answer in words that
-    follow "the input". The score has no unit and is the higher the more speaks for it.
+    follow "the input". The score has no unit and is the higher the more speaks for it. `of` is the
+    name of the input where there are several.
     """
 
     concept: Code
@@ -20,6 +21,7 @@ class QualityCheck:
     says: str
     score: float
     threshold: float
+    of: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -39,6 +41,8 @@ class ImageQuality:
         What was measured.
     is_purified
         Whether the model saw a smoothed copy because of them.
+    looked_at
+        Which parts of the input were judged, or an empty text for all of it.
     declined
         Why the model did not look at all, or an empty text if it did.
     """
@@ -46,6 +50,7 @@ class ImageQuality:
     checks: tuple[QualityCheck, ...] = ()
     sources: tuple[SourceFrame, ...] = ()
     is_purified: bool = False
+    looked_at: str = ""
     declined: str = ""
 
     @property

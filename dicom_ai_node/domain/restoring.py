@@ -26,11 +26,11 @@ def enlarged(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """
     if factor == 1:
         return image
-    rows, columns = (_cubic(length, factor) for length in image.shape)
+    rows, columns = (cubic(length, factor) for length in image.shape)
     return np.asarray(rows @ image @ columns.T, np.float32)
 
 
-def _cubic(length: int, factor: int) -> NDArray[np.float32]:
+def cubic(length: int, factor: int) -> NDArray[np.float32]:
     """Return (length * factor, length) weights; beyond an end its last pixel goes on."""
     centres = (np.arange(length * factor) + 0.5) / factor - 0.5
     weights = np.zeros((length * factor, length), np.float32)

@@ -87,8 +87,11 @@ def _evaluations(quality: ImageQuality) -> Sequence[sr.QualitativeEvaluation]:
 def _comments(quality: ImageQuality) -> list[str]:
     texts = [
         f"{check.concept.meaning}: reported from {check.threshold:.4g} on"
+        + (f", highest for {check.of}" if check.of else "")
         for check in quality.checks
     ]
+    if quality.looked_at:
+        texts.append(quality.looked_at[0].upper() + quality.looked_at[1:])
     if quality.is_purified:
         texts.append("The model saw a smoothed copy of the input")
     if quality.declined:

@@ -146,8 +146,6 @@ def _check(w: Wording, facts: ModelFacts) -> None:
         w.wrong("documents", "stand beside named inputs and have names of their own")
     if facts.outline and (facts.inputs or facts.sees is not Sees.FRAMES):
         w.wrong("outline", "stands beside the one input of a model that sees frames")
-    if facts.guard is not None and (facts.window is not None or facts.inputs):
-        w.wrong("guard", "a network that sees windows or several inputs cannot be guarded yet")
 
 
 def _choice(w: Wording, key: str, kind: type[_CHOICE]) -> _CHOICE:

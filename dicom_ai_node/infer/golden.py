@@ -58,6 +58,18 @@ def check_golden(facts: ModelFacts, task: Task) -> None:
             _compare_numbers(facts, name, _numbers(found, image).get(name), expected)
 
 
+def golden_images(facts: ModelFacts) -> Mapping[str, Image]:
+    """Return the golden inputs of a model, as its task is given them.
+
+    Raises
+    ------
+    ModelUnusable
+        If they cannot be read.
+    """
+    arrays, _ = _arrays(facts)
+    return {name: _image(facts, array) for name, array in arrays.items()}
+
+
 def _told(facts: ModelFacts, values: NDArray[np.float32] | None) -> tuple[KnownFact, ...]:
     """Return what a golden file tells, in the order of the model; NaN is unknown."""
     nothing = unknown(facts.clinical)

@@ -3,7 +3,7 @@
 A route says what follows, by its option `guard`: `warn`, `purify`, `refuse` or `off`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,11 +21,11 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.infer.catalog import GUARD
+from dicom_ai_node.infer.looked_at import asked, looked_at
 from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.neural.detail import smooth
-from dicom_ai_node.neural.guard import Judge, signs
+from dicom_ai_node.neural.guard import Judge, judges_in, signs
 from dicom_ai_node.neural.memory import Ladder
 
 FALSE_ALARMS = 0.005
@@ -67,43 +67,57 @@ class Guard:
             raise ModelUnusable(f"{facts.name}: there is no layer {facts.guard.layer} to guard by")
         self._facts = facts
         self._layer = layer
-        self._network = network
+        self._network = asked(facts, network)
         self._device = device
         self._smoothing = facts.guard.smoothing
         self._ladder = Ladder(device)
-        self._judge = _judge(facts, device)
+        self._judges = _judges(facts, device)
 
-    def quality(self, image: Image) -> ImageQuality:
-        """Return what was measured on `image`, which lies on the model's grid.
+    def quality(self, images: Mapping[str, Image]) -> Mapping[str, ImageQuality]:
+        """Return what was measured on each of the inputs, which lie on the model's grid.
 
-        Of several slices or frames so many may lie above a threshold as chance puts there in one
-        of a hundred harmless inputs; the score is the next one.
+        Of several slices, frames or windows so many may lie above a threshold as chance puts there
+        in one of a hundred harmless inputs; the score is the next one.
 
         Raises
         ------
         OutOfResources
             If there is no memory even for a single frame.
         """
-        values = scaled(image, self._facts)
-        stack = values[None] if isinstance(image, Volume) else values
-        items = torch.from_numpy(padded(stack, self._facts))[:, None]
-        inside = stack.shape[1:]
+        seen = looked_at(images, self._facts)
+        items = torch.from_numpy(seen.items)
+        names = list(self._facts.inputs) or list(images)
+        return {
+            name: ImageQuality(
+                checks=self._checks(items, seen.inside, channel, name),
+                sources=images[name].sources,
+                looked_at=seen.said,
+            )
+            for channel, name in enumerate(names)
+        }
+
+    def _checks(
+        self, items: torch.Tensor, inside: tuple[int, ...], channel: int, name: str
+    ) -> tuple[QualityCheck, ...]:
+        of = name if self._facts.inputs else ""
+        judge = self._judges[of]
         scores, _ = self._ladder.climb(
-            tuple(items.shape), lambda rung: self._scores(items, inside, rung.batch)
+            tuple(items.shape),
+            lambda rung: self._scores(judge, items.split(rung.batch), inside, channel),
         )
-        thresholds = self._judge.thresholds.cpu().numpy()
+        thresholds = judge.thresholds.cpu().numpy()
         place = tolerated(len(scores))
-        checks = tuple(
+        return tuple(
             QualityCheck(
                 concept=concept,
                 flag=flag,
                 says=says,
                 score=float(np.sort(scores[:, column])[::-1][place]),
                 threshold=float(thresholds[column]),
+                of=of,
             )
             for column, (concept, flag, says) in enumerate(_CHECKS)
         )
-        return ImageQuality(checks=checks, sources=image.sources)
 
     def purified(self, image: Image) -> Image:
         """Return `image` without its finest detail, in which an attack would lie."""
@@ -112,15 +126,15 @@ class Guard:
         return replace(image, array=soft[0] if isinstance(image, Volume) else soft)
 
     def _scores(
-        self, items: torch.Tensor, inside: tuple[int, ...], at_once: int
+        self, judge: Judge, groups: Sequence[torch.Tensor], inside: tuple[int, ...], channel: int
     ) -> NDArray[np.float32]:
         """Return (items, checks)."""
         with torch.no_grad():
             parts = [
-                self._judge.scores(
-                    signs(self._network, self._layer, group.to(self._device), inside)
+                judge.scores(
+                    signs(self._network, self._layer, group.to(self._device), inside, channel)
                 )
-                for group in items.split(at_once)
+                for group in groups
             ]
         found: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
         return found
@@ -131,7 +145,8 @@ def guarded(
 ) -> tuple[Mapping[str, Image], ImageQuality | None]:
     """Return what the task may see, and what was measured on it.
 
-    Of several inputs the first one, in the order of the names, is judged.
+    Of several inputs each is judged, and the most suspicious one is spoken of; those that are
+    reported are smoothed if the route says `purify`.
 
     Raises
     ------
@@ -141,15 +156,25 @@ def guarded(
     wanted = options.get("guard", "warn")
     if guard is None or wanted == "off":
         return images, None
-    name = next(iter(images))
-    quality = guard.quality(images[name])
+    each = guard.quality(images)
+    quality = _worst(list(each.values()))
     if quality.is_flagged and wanted == "refuse":
         flagged = [check.is_over for check in quality.checks]
         raise Rejected(_CODES[flagged.index(True)], "; ".join(words(quality)), quality)
     if quality.is_flagged and wanted == "purify":
-        soft = guard.purified(images[name])
-        return {**images, name: soft}, replace(quality, is_purified=True)
+        soft = {
+            name: guard.purified(images[name]) for name, found in each.items() if found.is_flagged
+        }
+        return {**images, **soft}, replace(quality, is_purified=True)
     return images, quality
+
+
+def _worst(each: Sequence[ImageQuality]) -> ImageQuality:
+    """Return of every check that of the input which lies furthest above, or least below."""
+    columns = zip(*(quality.checks for quality in each), strict=True)
+    checks = tuple(max(column, key=lambda one: one.score - one.threshold) for column in columns)
+    sources = tuple(dict.fromkeys(source for one in each for source in one.sources))
+    return replace(each[0], checks=checks, sources=sources)
 
 
 def with_quality(found: Findings, quality: ImageQuality | None) -> Findings:
@@ -159,14 +184,16 @@ def with_quality(found: Findings, quality: ImageQuality | None) -> Findings:
     notes = words(quality)
     if quality.is_purified:
         notes = (*notes, "the model saw a smoothed copy of the input")
+    if quality.looked_at:
+        notes = (*notes, quality.looked_at)
     return replace(found, quality=quality, notes=(*found.notes, *notes))
 
 
 def words(quality: ImageQuality) -> tuple[str, ...]:
     """Return one sentence for every check that says yes."""
     return tuple(
-        f"the input {check.says}: {check.concept.meaning} {check.score:.3g}, "
-        f"reported from {check.threshold:.3g} on"
+        f"the input {f'{check.of} ' if check.of else ''}{check.says}: {check.concept.meaning} "
+        f"{check.score:.3g}, reported from {check.threshold:.3g} on"
         for check in quality.checks
         if check.is_over
     )
@@ -182,10 +209,13 @@ def tolerated(items: int, chance: float = FALSE_ALARMS) -> int:
     return next((n for n in counts if binom.sf(n, items, chance) <= chance), items - 1)
 
 
-def _judge(facts: ModelFacts, device: str) -> Judge:
+def _judges(facts: ModelFacts, device: str) -> Mapping[str, Judge]:
+    """Return a judge for every input by its name, or one without a name."""
     content = SealedFolder(facts.folder).read(GUARD)
     try:
         tensors = safetensors.torch.load(content)
-        return Judge(**{name: tensor.to(device) for name, tensor in tensors.items()})
-    except (safetensors.SafetensorError, TypeError) as wrong:
+        return judges_in(
+            {name: tensor.to(device) for name, tensor in tensors.items()}, facts.inputs
+        )
+    except (safetensors.SafetensorError, KeyError) as wrong:
         raise ModelUnusable(f"{facts.name}: {GUARD} cannot be read") from wrong

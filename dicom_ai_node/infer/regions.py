@@ -6,7 +6,7 @@ second time from a neighbour that has cut it out a little differently.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.errors import TaskFailed
+from dicom_ai_node.domain.excerpts import evenly
 from dicom_ai_node.domain.findings import Findings, Instances, Measurement, Segmentation
-from dicom_ai_node.domain.image import Frames
+from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.pictures import Backdrop
 from dicom_ai_node.domain.ports import Task
 from dicom_ai_node.domain.slide import Tile
+from dicom_ai_node.infer.guard import Guard, guarded, with_quality
 from dicom_ai_node.infer.measure import AREA
 from dicom_ai_node.infer.slide import OpenSlide, gaps, on_disk, open_slide, spans
 from dicom_ai_node.infer.units import NO_UNIT
@@ -60,14 +62,21 @@ class Region:
 
 
 def run_on_regions(
-    order: InferenceOrder, facts: ModelFacts, task: Task, max_pixels_bytes: int
+    order: InferenceOrder,
+    facts: ModelFacts,
+    task: Task,
+    guard: Guard | None,
+    max_pixels_bytes: int,
 ) -> Findings:
     """Return what `task` finds on the one slide of `order`, in its total pixel matrix.
+
+    The guard looks at evenly spread regions before the task does, see `guarded`.
 
     Raises
     ------
     Rejected
-        If the slide cannot be read, or is none that the model was made for.
+        If the slide cannot be read, is none that the model was made for, or if the route refuses
+        what `guard` reports.
     TaskFailed, OutOfResources
         Whatever the task raises; and if it does not find objects one by one.
     """
@@ -77,14 +86,22 @@ def run_on_regions(
     notes: dict[str, None] = dict.fromkeys(opened.notes)
     size = facts.grid.size_px or opened.slide.shape
     every = list(regions_of(opened.slide.shape, size))
+    some = [every[place] for place in evenly(len(every), REGIONS_AT_ONCE)]
+    _, quality = guarded({"image": _frames(opened, some, size)}, guard, order.options)
+    if quality is not None:
+        said = f"the guard looked at parts of {len(some)} of {len(every)} regions"
+        quality = replace(quality, looked_at=said)
     for first in range(0, len(every), REGIONS_AT_ONCE):
         regions = every[first : first + REGIONS_AT_ONCE]
-        found = task({"image": _frames(opened, regions, size)}, order.options)
+        image: Image = _frames(opened, regions, size)
+        if guard is not None and quality is not None and quality.is_purified:
+            image = guard.purified(image)
+        found = task({"image": image}, order.options)
         if found.instances is None:
             raise TaskFailed(f"{facts.name} did not find objects one by one")
         mosaic.add(regions, found.instances)
         notes |= dict.fromkeys(found.notes)
-    return mosaic.findings(facts, tuple(notes))
+    return with_quality(mosaic.findings(facts, tuple(notes)), quality)
 
 
 def regions_of(shape: tuple[int, int], size: tuple[int, int]) -> Iterator[Region]:

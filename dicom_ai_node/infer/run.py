@@ -55,7 +55,7 @@ def run_inference(
     if facts.sees is Sees.REGIONS:
         ((name, paths),) = order.inputs.items()
         _check(paths, facts, name)
-        return run_on_regions(order, facts, task, max_pixels_bytes)
+        return run_on_regions(order, facts, task, guard, max_pixels_bytes)
     task, notes = informed(task, order.inputs, facts, order.earlier)
     names = sorted(set(order.inputs) - {*facts.documents, facts.outline})
     images = {name: _read(order, name, facts, max_pixels_bytes) for name in names}

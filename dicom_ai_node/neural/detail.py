@@ -1,7 +1,8 @@
 """The fine detail of an image: where an attack has to hide what people shall not see.
 
-All of it on items, (items, 1, *axes) float32 with two or three axes, after intensity scaling, and
-differentiable, so that an attacker who knows it can be played, too.
+All of it on items, (items, 1, *axes) float32 with two or three axes, after intensity scaling
+(z-scores as `neural.asked` says), and differentiable, so that an attacker who knows it can be
+played, too.
 """
 
 import torch

@@ -8,7 +8,7 @@ brightness, detail and features lie far from those of the training data is anoth
 need have meant it, but the model has never seen its like.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -42,8 +42,10 @@ class Signs:
     of_kind: Tensor
 
 
-def signs(network: Network, layer: nn.Module, items: Tensor, inside: tuple[int, ...]) -> Signs:
-    """Measure items, (items, 1, *axes) float32 as the network takes them.
+def signs(
+    network: Network, layer: nn.Module, items: Tensor, inside: tuple[int, ...], channel: int = 0
+) -> Signs:
+    """Measure items, (items, inputs, *axes) float32 in about 0..1.
 
     Parameters
     ----------
@@ -51,32 +53,44 @@ def signs(network: Network, layer: nn.Module, items: Tensor, inside: tuple[int, 
         A module of `network` whose output, averaged over all places, tells kinds of images apart.
     inside
         The part of every axis that is image and not padding, from its start.
+    channel
+        Which of several inputs is judged.
 
     Raises
     ------
     TaskFailed
         If the layer gives no features, or the network's answer does not depend on the items.
     """
-    cut = (slice(None), slice(None), *(slice(0, length) for length in inside))
+    cut = (
+        slice(None), slice(channel, channel + 1), *(slice(0, length) for length in inside),
+    )  # fmt: skip
     seen = items[cut]
-    soft, clean = _replaced(items, cut, smooth(seen)), _replaced(items, cut, denoised(seen))
-    pulls = [_pull(network, items)[cut].sign(), _pull(network, soft)[cut].sign()]
+    features: list[Tensor] = []
+    with torch.enable_grad():
+        given, soft = _leaf(items), _leaf(_replaced(items, cut, smooth(seen)))
+        answers = _watched(network, layer, given, features), network(soft)
+        pulls = [
+            _pull(answers, given)[cut].sign(),
+            _pull(answers[::-1], soft)[cut].sign(),
+        ]
     pushes = []
     for detail in (seen - smooth(seen), seen - denoised(seen)):
         for pull in pulls:
             pushes += [alignment(detail, pull), alignment(evened(detail), pull)]
     pushes.append(alignment(smooth(seen) - smooth(seen, 3), pulls[0]))
-    features: list[Tensor] = []
-    answer = said(_watched(network, layer, items, features))
+    clean = network(_replaced(items, cut, denoised(seen)))
     changes = [
-        ((answer - said(network(other))).abs().flatten(1).mean(1) + SMALLEST_CHANGE).log()
-        for other in (soft, clean)
+        ((said(answers[0]) - said(other)).abs().flatten(1).mean(1) + SMALLEST_CHANGE).log()
+        for other in (answers[1], clean)
     ]
     fine = strengths(seen)
-    return Signs(
+    found = Signs(
         torch.cat([torch.stack([*pushes, *changes], 1), fine], 1),
         torch.cat([fine, levels(seen), features[0]], 1),
     )
+    if items.requires_grad:
+        return found
+    return Signs(found.of_manipulation.detach(), found.of_kind.detach())
 
 
 def said(answer: object) -> Tensor:
@@ -99,22 +113,39 @@ def _tensors(answer: object) -> list[Tensor]:
             raise TaskFailed(f"the guard can do nothing with a {type(answer).__name__}")
 
 
-def _certainty(answer: object) -> Tensor:
+def _certainty(answer: Tensor) -> Tensor:
     """Return how far the first class lies above the second, over all places and items."""
+    first, second = answer.topk(2, 1).values.unbind(1)
+    return (first - second).reshape(len(answer), -1).mean(1).sum()
+
+
+def _apart(answer: object, other: object) -> Tensor:
+    """Return how far an answer lies from another one, over all items."""
+    return (said(answer) - said(other).detach()).square().flatten(1).mean(1).sum()
+
+
+def _pull(answers: tuple[object, object], given: Tensor) -> Tensor:
+    """Return the gradient of an answer: where to it pulls every pixel.
+
+    Where classes compete, that of its certainty; otherwise that of its distance from the second
+    one, the answer without or with fine detail: an attack drives the two apart.
+    """
+    answer = answers[0]
     if isinstance(answer, Tensor) and answer.ndim > 1 and answer.shape[1] > 1:
-        first, second = answer.topk(2, 1).values.unbind(1)
-        return (first - second).reshape(len(answer), -1).mean(1).sum()
-    return said(answer).square().flatten(1).mean(1).sum()
-
-
-def _pull(network: Network, items: Tensor) -> Tensor:
-    """Return the gradient of the network's certainty: where to it pulls every pixel."""
-    with torch.enable_grad():
-        given = items.detach().clone().requires_grad_()
-        found = torch.autograd.grad(_certainty(network(given)), given, allow_unused=True)[0]
+        aim = _certainty(answer)
+    else:
+        aim = _apart(*answers)
+    if aim.grad_fn is None:
+        raise TaskFailed("the answer of the network does not depend on its input")
+    found = torch.autograd.grad(aim, given, allow_unused=True, retain_graph=True)[0]
     if found is None:
         raise TaskFailed("the answer of the network does not depend on its input")
     return found
+
+
+def _leaf(items: Tensor) -> Tensor:
+    """Return items that a gradient can be taken of: themselves, if somebody else wants one too."""
+    return items if items.requires_grad else items.detach().clone().requires_grad_()
 
 
 def _replaced(items: Tensor, cut: tuple[slice, ...], seen: Tensor) -> Tensor:
@@ -183,3 +214,31 @@ class Judge:
     def tensors(self) -> Mapping[str, Tensor]:
         """Return what is to be written, by name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+def judges_in(tensors: Mapping[str, Tensor], inputs: Collection[str]) -> Mapping[str, Judge]:
+    """Return a judge for every input by its name, or one without a name; see `tensors_of`.
+
+    Raises
+    ------
+    KeyError
+        If a number is missing.
+    """
+    return {
+        name: Judge(
+            **{
+                one.name: tensors[f"{name}.{one.name}" if name else one.name].float()
+                for one in fields(Judge)
+            }
+        )
+        for name in inputs or ("",)
+    }
+
+
+def tensors_of(judges: Mapping[str, Judge]) -> Mapping[str, Tensor]:
+    """Return what is to be written of judges by the name of their input, empty for the only one."""
+    return {
+        f"{name}.{key}" if name else key: tensor.contiguous()
+        for name, judge in judges.items()
+        for key, tensor in judge.tensors().items()
+    }

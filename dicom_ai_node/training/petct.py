@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,3 +126,28 @@ def drawn(pool: Sequence[Patient], random: np.random.Generator) -> Patient:
     suv, hu = (np.ascontiguousarray(np.flip(array, axes)) for array in (one.suv, one.hu))
     lesion = np.ascontiguousarray(np.flip(one.lesion, axes))
     return Patient(suv=suv * gain, hu=hu, lesion=lesion)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientParts:
+    """What is made of two patients: training and validation of one, the test of the other."""
+
+    training: Sequence[Patient]
+    validation: Sequence[Patient]
+    test: Sequence[Patient]
+
+
+def patients(recipe: Any, data: Path) -> PatientParts:  # noqa: ANN401 - a module, see `petct_lesion`
+    """Return patients on the grid of a model, made as its recipe makes what it learns from."""
+    learned, held_out = (
+        recipe.coarse(recipe.patient(data, name)) for name in (recipe.LEARNED, recipe.HELD_OUT)
+    )
+    part, spacing_mm = outline_part(learned), recipe.MODEL_MM
+
+    def made(where: Patient, count: int, seed: int) -> list[Patient]:
+        random = np.random.default_rng(seed)
+        return [drawn([varied(where, part, spacing_mm, random)], random) for _ in range(count)]
+
+    return PatientParts(
+        training=made(learned, 40, 1), validation=made(learned, 30, 2), test=made(held_out, 20, 3)
+    )

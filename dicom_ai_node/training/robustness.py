@@ -21,150 +21,155 @@ from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from dicom_ai_node.neural.detail import smooth
-from dicom_ai_node.neural.guard import Judge, signs
+from dicom_ai_node.neural.guard import Judge, judges_in, signs
 from dicom_ai_node.training import folder as model_folder
-from dicom_ai_node.training.attack import Attack, Harm, attacked, wrongness
-from dicom_ai_node.training.guard import (
-    AT_ONCE,
-    GUARD,
-    SEED,
-    Shown,
-    Subject,
-    harmed,
-    measured,
-    shown,
-    subject,
-)
+from dicom_ai_node.training.attack import Attack, Harm, attacked
+from dicom_ai_node.training.guard import GUARD, harm_of, harmed, in_batches, measured
+from dicom_ai_node.training.merit import Merit, merit_of, reach_in_words
 from dicom_ai_node.training.ranking import Labels, Probabilities, auc, interval
+from dicom_ai_node.training.shown import SEED, Shown, Subject, shown, subject
 
 REPORT = Path("docs/robustness.json")
 REACHES = (2, 4, 8)
 """In grey levels of 255."""
 STEPS, ADAPTIVE_STEPS = 20, 20
 ADAPTIVE_REACHES = (4, 8)
-MOST_ADAPTIVE = 60
-"""The adaptive attack computes the network six times a step, so it is tried on fewer images."""
+MOST, MOST_ADAPTIVE = 40, 12
+"""The adaptive attack computes the network many times a step, so it is tried on fewer items."""
 EVASION = 3.0
 """How much an adaptive attacker would give for one point less on the guard's scale."""
-NOTICEABLE = 0.1
-"""An answer is harmed if its score (1 or 0 for a class, Dice for an outline) falls by more."""
+MARGIN = 0.1
+"""So far below its threshold he wants to stay, as a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What came of images: scores of the answers, with smoothing, and the guard's scores."""
+    """What came of items: values of the answers, with smoothing, and the guard's scores.
+
+    `guard` is (items, checks): by how much the most suspicious input lies above its threshold.
+    """
 
     plain: NDArray[np.float64]
     smoothed: NDArray[np.float64]
     guard: NDArray[np.float64]
 
 
-def merit(model: Subject, items: Tensor, labels: Tensor) -> NDArray[np.float64]:
-    """Return (items,): whether the class is right, or the Dice of everything that is outlined."""
-    with torch.no_grad():
-        found = torch.cat([model.network(batch) for batch in items.split(AT_ONCE)]).argmax(1)
-    if labels.ndim == 1:
-        return np.asarray((found == labels).double().numpy())
-    both = ((found == labels) & (labels > 0)).flatten(1).sum(1)
-    sizes = (found > 0).flatten(1).sum(1) + (labels > 0).flatten(1).sum(1)
-    return np.asarray((2 * both / sizes.clamp(min=1)).double().numpy())
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A model with its guard, and what is attacked."""
 
+    model: Subject
+    judges: Mapping[str, Judge]
+    groups: Sequence[Shown]
+    merit: Merit
 
-def evasion(model: Subject, judge: Judge, labels: Tensor, inside: tuple[int, ...]) -> Harm:
-    """Return what an attacker wants who knows the guard: a wrong answer, and no report."""
-    wrong = wrongness(model.network, labels)
+    def looked(self, all_: Sequence[Tensor]) -> Looked:
+        """Return what the network and its guard say; `all_` takes the place of the items."""
+        times = int(self.model.facts["guard"].get("smoothing", 1))
+        plain, smoothed, scores = [], [], []
+        for group, items in zip(self.groups, all_, strict=True):
+            plain.append(self.merit.of(items, group))
+            cut = (slice(None), slice(None), *(slice(0, length) for length in group.inside))
+            soft = items.clone()
+            soft[cut] = smooth(items[cut], times)
+            smoothed.append(self.merit.of(soft, group))
+            above = [
+                judge.scores(measured(self.model, items, group.inside, channel)) - judge.thresholds
+                for channel, judge in enumerate(self.judges.values())
+            ]
+            scores.append(torch.stack(above).amax(0).double().numpy())
+        return Looked(np.concatenate(plain), np.concatenate(smoothed), np.concatenate(scores))
 
-    def harm(items: Tensor) -> Tensor:
-        scores = judge.scores(signs(model.network, model.layer, items, inside))
-        seen = (scores / judge.thresholds.abs() - 0.9 * judge.thresholds.sign()).relu()
-        return wrong(items) - EVASION * seen.sum()
+    def row(self, clean: Looked, now: Looked) -> dict[str, float]:
+        """Return one line of the report."""
+        noticed = (now.guard >= 0).any(1)
+        is_harmed = self.merit.is_harmed(clean.plain, now.plain)
+        guarded = np.where(noticed, now.smoothed, now.plain)
+        found = {
+            "images": len(now.plain),
+            "score": now.plain.mean(),
+            "score, guard: purify": guarded.mean(),
+            "reported": noticed.mean(),
+            "harmed": is_harmed.mean(),
+            "harmed and not reported": (is_harmed & ~noticed).mean(),
+        }
+        if now is not clean:
+            both = np.concatenate([clean.guard[:, :1], now.guard[:, :1]])
+            truth = np.repeat([0, 1], len(now.plain))
+            names = [name for group in self.groups for name in group.groups]
+            low, high = interval(_auc, both, truth, [*names, *names])
+            found |= {"AUC": _auc(both, truth), "AUC, low": low, "AUC, high": high}
+        return {name: round(float(value), 4) for name, value in found.items()}
 
-    return harm
+    def evaded(self, group: Shown, attack: Attack, generator: Generator) -> Tensor:
+        """Return what an attacker who knows the guard makes of items."""
+        return torch.cat(
+            [
+                attacked(
+                    items, group.inside, self._evasion(items, labels, group.inside), attack,
+                    generator,
+                )
+                for items, labels in in_batches(group)
+            ]
+        )  # fmt: skip
 
+    def _evasion(self, items: Tensor, labels: Tensor | None, inside: tuple[int, ...]) -> Harm:
+        """Return what an attacker wants who knows the guard: a wrong answer, and no report."""
+        wrong = harm_of(self.model, items, labels)
 
-def evaded(
-    model: Subject, judge: Judge, group: Shown, attack: Attack, generator: Generator
-) -> Tensor:
-    """Return what an attacker who knows the guard makes of images."""
-    parts = zip(group.items.split(AT_ONCE), group.labels.split(AT_ONCE), strict=True)
-    return torch.cat(
-        [
-            attacked(
-                items,
-                group.inside,
-                evasion(model, judge, labels, group.inside),
-                attack,
-                generator,
-            )
-            for items, labels in parts
-        ]
-    )
+        def harm(changed: Tensor) -> Tensor:
+            total = wrong(changed)
+            for channel, judge in enumerate(self.judges.values()):
+                found = signs(self.model.asked, self.model.layer, changed, inside, channel)
+                above = judge.scores(found) - judge.thresholds
+                seen = (above / judge.thresholds.abs().clamp(min=1) + MARGIN).relu()
+                total = total - EVASION * seen.sum()
+            return total
 
-
-def looked(model: Subject, judge: Judge, groups: Sequence[Shown], all_: Sequence[Tensor]) -> Looked:
-    """Return what the network and its guard say about images; `all_` takes the place of items."""
-    times = int(model.facts["guard"].get("smoothing", 1))
-    plain, smoothed, scores = [], [], []
-    for group, items in zip(groups, all_, strict=True):
-        plain.append(merit(model, items, group.labels))
-        cut = (slice(None), slice(None), *(slice(0, length) for length in group.inside))
-        soft = items.clone()
-        soft[cut] = smooth(items[cut], times)
-        smoothed.append(merit(model, soft, group.labels))
-        scores.append(judge.scores(measured(model, items, group.inside)).double().numpy())
-    return Looked(np.concatenate(plain), np.concatenate(smoothed), np.concatenate(scores))
-
-
-def row(clean: Looked, now: Looked, judge: Judge, groups: Sequence[str]) -> dict[str, float]:
-    """Return one line of the report."""
-    noticed = (now.guard >= judge.thresholds.double().numpy()).any(1)
-    is_harmed = now.plain < clean.plain - NOTICEABLE
-    guarded = np.where(noticed, now.smoothed, now.plain)
-    found = {
-        "images": len(now.plain),
-        "score": now.plain.mean(),
-        "score, guard: purify": guarded.mean(),
-        "reported": noticed.mean(),
-        "harmed": is_harmed.mean(),
-        "harmed and not reported": (is_harmed & ~noticed).mean(),
-    }
-    if now is not clean:
-        both = np.concatenate([clean.guard[:, :1], now.guard[:, :1]])
-        truth = np.repeat([0, 1], len(now.plain))
-        low, high = interval(_auc, both, truth, [*groups, *groups])
-        found |= {"AUC": _auc(both, truth), "AUC, low": low, "AUC, high": high}
-    return {name: round(float(value), 4) for name, value in found.items()}
+        return harm
 
 
 def _auc(found: Probabilities, labels: Labels) -> float:
     return auc(found[:, 0], labels == 1)
 
 
-def report(model: Subject, parts: Any, images: int) -> dict[str, Any]:  # noqa: ANN401 - of either recipe
+def _bench(model: Subject, cases: Sequence[Any], most: int) -> Bench:
+    judges = judges_in(load_file(model.folder / GUARD), model.facts.get("inputs", ()))
+    groups = shown(model, cases, most)
+    return Bench(model, judges, groups, merit_of(model, groups))
+
+
+def report(model: Subject, parts: Any, images: int, adaptive: int) -> dict[str, Any]:  # noqa: ANN401 - of any recipe
     """Return the whole report on a model; the test part is looked at here and nowhere else."""
-    judge = Judge(**load_file(model.folder / GUARD))
     rows: dict[str, Mapping[str, float]] = {}
-    groups = shown(model, parts.test, images)
-    names = [name for group in groups for name in group.groups]
-    clean = looked(model, judge, groups, [group.items for group in groups])
-    rows["unharmed"] = row(clean, clean, judge, names)
+    bench = _bench(model, parts.test, images)
+    clean = bench.looked([group.items for group in bench.groups])
+    rows["unharmed"] = bench.row(clean, clean)
     attacks = [Attack(reach=reach / 255, steps=n) for n in (1, STEPS) for reach in REACHES]
     for attack in attacks:
         generator = Generator().manual_seed(SEED)
-        harm = [harmed(model, group, attack, generator) for group in groups]
-        rows[attack.name] = row(clean, looked(model, judge, groups, harm), judge, names)
-    groups = shown(model, parts.test, min(images, MOST_ADAPTIVE))
-    names = [name for group in groups for name in group.groups]
-    clean = looked(model, judge, groups, [group.items for group in groups])
+        harm = [harmed(model, group, attack, generator) for group in bench.groups]
+        rows[attack.name] = bench.row(clean, bench.looked(harm))
+    if adaptive:
+        rows |= _adaptive(_bench(model, parts.test, min(images, adaptive)))
+    return {
+        "model": model.facts["name"],
+        "kind": model.facts["kind"],
+        "measure": bench.merit.name,
+        "8 of 255": reach_in_words(model.facts),
+        "rows": rows,
+    }
+
+
+def _adaptive(bench: Bench) -> dict[str, Mapping[str, float]]:
+    rows: dict[str, Mapping[str, float]] = {}
+    clean = bench.looked([group.items for group in bench.groups])
     for reach in ADAPTIVE_REACHES:
         attack = Attack(reach=reach / 255, steps=ADAPTIVE_STEPS)
         generator = Generator().manual_seed(SEED)
-        harm = [evaded(model, judge, group, attack, generator) for group in groups]
-        rows[f"adaptive {attack.name}"] = row(
-            clean, looked(model, judge, groups, harm), judge, names
-        )
-    measure = "accuracy" if groups[0].labels.ndim == 1 else "Dice on the model's grid"
-    return {"model": model.facts["name"], "measure": measure, "rows": rows}
+        harm = [bench.evaded(group, attack, generator) for group in bench.groups]
+        rows[f"adaptive {attack.name}"] = bench.row(clean, bench.looked(harm))
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -172,11 +177,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ask = argparse.ArgumentParser(description="Attack a shipped model and its guard.")
     ask.add_argument("--model", required=True)
     ask.add_argument("--data", type=Path, required=True, help="folder that holds train/")
-    ask.add_argument("--images", type=int, default=200, help="of the test part, at most")
+    ask.add_argument("--images", type=int, default=MOST, help="of the test part, at most")
+    ask.add_argument("--adaptive", type=int, default=MOST_ADAPTIVE, help="of them, 0 for none")
     told = ask.parse_args(arguments)
     model_folder.torch_threads(1)
     model = subject(told.model)
-    found = report(model, model.recipe.read(told.data), told.images)
+    found = report(model, model.parts(told.data), told.images, told.adaptive)
     (model.folder / REPORT).write_text(json.dumps(found, indent=2) + "\n")
 
 

@@ -1,29 +1,31 @@
 """The guard: attacks on the shipped networks are noticed, and what follows is the route's choice."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom
 
 from dicom_ai_node.domain.errors import ModelUnusable, Rejected
 from dicom_ai_node.domain.findings import Findings
-from dicom_ai_node.domain.image import Frames, SourceFrame
+from dicom_ai_node.domain.image import Volume
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.infer.catalog import Catalog
-from dicom_ai_node.infer.guard import Guard, tolerated
+from dicom_ai_node.infer.golden import golden_images
+from dicom_ai_node.infer.guard import Guard, guarded, tolerated, words
 from dicom_ai_node.infer.kinds import task_of
+from dicom_ai_node.infer.looked_at import asked, looked_at
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.run import run_inference
 from dicom_ai_node.samples.studies import write_samples
+from dicom_ai_node.training.attack import Attack, attacked, displacement
 from tests import phantoms
 from tests.attacked import BUNDLES, MODEL, xray
-
-GUARDED = ("brain_tumour_mr", "fetal_head_us")
 
 
 def _run(
@@ -115,23 +117,6 @@ def test_an_image_of_another_kind_is_called_unfamiliar(tmp_path: Path) -> None:
     assert found.quality.checks[1].is_over
 
 
-@pytest.mark.parametrize("model", GUARDED)
-def test_the_golden_input_of_every_guarded_model_passes(model: str) -> None:
-    """What a model was released with is what it knows."""
-    facts = Catalog([BUNDLES]).facts(model)
-    with np.load(facts.folder / facts.golden.file) as golden:
-        array = golden["image"].astype(np.float32)[None]
-    image = Frames(
-        array=array,
-        unit="1",
-        sources=(SourceFrame(SOPInstanceUID("1.2")),),
-        spacing_mm=None,
-        region=(0, array.shape[1], 0, array.shape[2]),
-    )
-    quality = Guard(facts, network(facts)).quality(image)
-    assert [check.is_over for check in quality.checks] == [False, False]
-
-
 def test_a_grown_up_chest_is_unfamiliar_and_not_manipulated(tmp_path: Path) -> None:
     """The model has seen children only; the sample film is of an adult, and nobody changed it."""
     (path,) = [path for path in write_samples(tmp_path) if path.parent.name == "cr-chest"]
@@ -152,3 +137,50 @@ def test_a_guard_that_names_no_layer_of_its_network_is_unusable() -> None:
     facts = Catalog([BUNDLES]).facts(MODEL)
     with pytest.raises(ModelUnusable, match="no layer layer2"):
         Guard(facts, network(Catalog([BUNDLES]).facts("fetal_head_us")))
+
+
+FUSING = "petct_understanding"
+
+
+def _attacked_ct(reach: int) -> tuple[Guard, dict[str, Volume]]:
+    """Return golden PET and CT of which only the CT was attacked, by its grey values."""
+    facts = Catalog([BUNDLES]).facts(FUSING)
+    net = network(facts).requires_grad_(requires_grad=False)
+    images = golden_images(facts)
+    items = torch.from_numpy(looked_at(images, facts).items)
+    harm = attacked(
+        items,
+        tuple(items.shape[2:]),
+        displacement(asked(facts, net), items),
+        Attack(reach=reach / 255, steps=20),
+        torch.Generator().manual_seed(2),
+        slice(1, 2),
+    )
+    low, high = facts.input("ct").intensity.low, facts.input("ct").intensity.high
+    ct, pet = images["ct"], images["pet"]
+    assert isinstance(ct, Volume)
+    assert isinstance(pet, Volume)
+    change = (harm - items)[0, 1].numpy() * (high - low)
+    return Guard(facts, net), {"pet": pet, "ct": replace(ct, array=ct.array + change)}
+
+
+def test_of_several_inputs_the_one_that_was_attacked_is_named_and_smoothed() -> None:
+    """The other one reaches the task as it came."""
+    guard, images = _attacked_ct(8)
+    seen, quality = guarded(images, guard, {"guard": "purify"})
+    assert quality is not None
+    assert quality.checks[0].is_over
+    assert quality.checks[0].of == "ct"
+    assert any("the input ct looks manipulated" in word for word in words(quality))
+    assert not np.array_equal(seen["ct"].array, images["ct"].array)
+    assert guard.quality(images)["pet"].checks[0].score < quality.checks[0].score
+
+
+def test_of_several_unharmed_inputs_none_is_reported() -> None:
+    """Both pass, and the quality speaks of the sources of both."""
+    guard, images = _attacked_ct(0)
+    seen, quality = guarded(images, guard, {"guard": "purify"})
+    assert quality is not None
+    assert not quality.is_flagged
+    assert seen is images
+    assert set(quality.sources) == {*images["pet"].sources, *images["ct"].sources}
