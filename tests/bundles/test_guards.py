@@ -9,14 +9,12 @@ from tests.bundles.models import NAMES, facts_of
 
 UNSURE = {"pneumonia_cxr": "of its golden picture the model is so unsure that the guard reports it"}
 """Models whose golden input is reported, and why."""
-NOT_YET = {"track"}
-"""Kinds whose only model is trained anew before its guard is fitted."""
 GUARDED = [name for name in NAMES if facts_of(name).guard is not None]
 
 
 def test_every_kind_of_task_has_a_model_with_a_guard() -> None:
     """A guard works whatever the task is."""
-    kinds = {facts_of(name).kind for name in NAMES} - NOT_YET
+    kinds = {facts_of(name).kind for name in NAMES}
     assert {facts_of(name).kind for name in GUARDED} >= kinds
 
 
