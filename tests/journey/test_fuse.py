@@ -120,9 +120,22 @@ def _told(report: Dataset) -> Mapping[str, float]:
         str(item.ConceptNameCodeSequence[0].CodeValue): float(
             item.MeasuredValueSequence[0].NumericValue
         )
-        for item in _groups(report)[-1].ContentSequence
+        for item in _clinical(report).ContentSequence
         if item.ValueType == "NUM"
     }
+
+
+def _clinical(report: Dataset) -> Dataset:
+    """Return the group of what the model was told."""
+    (found,) = [
+        group
+        for group in _groups(report)
+        if any(
+            item.ValueType == "CODE" and item.ConceptCodeSequence[0].CodeValue == "CLINICAL"
+            for item in group.ContentSequence
+        )
+    ]
+    return found
 
 
 def test_images_are_answered_at_once_and_again_when_lab_values_come(left: Left) -> None:
@@ -173,7 +186,7 @@ def test_what_an_earlier_study_has_told_is_told_again_if_it_is_not_too_old(left:
     told = _told(report)
     assert told["1988-5"] == CRP_MG_L
     assert "2339-0" not in told
-    texts = [item.TextValue for item in _groups(report)[-1].ContentSequence if "TextValue" in item]
+    texts = [item.TextValue for item in _clinical(report).ContentSequence if "TextValue" in item]
     assert any(f"observed {DAYS_BEFORE} days before" in text for text in texts)
     (pertinent,) = report.PertinentOtherEvidenceSequence
     assert pertinent.StudyInstanceUID == derive_uid("another", "study of the laboratory")

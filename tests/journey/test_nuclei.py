@@ -41,7 +41,7 @@ def _slide(folder: Path) -> Path:
 
 
 def _quantities(report: Dataset) -> dict[str, float]:
-    """Return every number of a report by its unit."""
+    """Return every number that a report tells of what was found, by its unit."""
     return {
         item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue: float(
             item.MeasuredValueSequence[0].NumericValue
@@ -49,6 +49,7 @@ def _quantities(report: Dataset) -> dict[str, float]:
         for group in report.ContentSequence[-1].ContentSequence
         for item in group.ContentSequence
         if item.ValueType == "NUM"
+        and item.ConceptNameCodeSequence[0].CodeValue not in {"ADVSCORE", "OODSCORE"}
     }
 
 

@@ -97,7 +97,11 @@ def test_an_archive_that_is_called_something_else_says_so(
 ) -> None:
     """The operator reads which line of the configuration to correct."""
     entries = sender(orthanc.dicom_port, "PACS").send(files)
-    assert all(isinstance(entry, PeerRejected) for entry in entries)
+    if any(isinstance(entry, PeerUnavailable) for entry in entries):
+        # A rejection that is followed by the end of the connection may be lost: then, as a node
+        # does, once more.
+        entries = sender(orthanc.dicom_port, "PACS").send(files)
+    assert [type(entry) for entry in entries] == [PeerRejected] * len(files)
     assert "`ae_title` of the destination" in str(entries[0])
 
 

@@ -149,7 +149,7 @@ def test_no_validator_complains_about_any_object_of_this_source(
 
 def _also(source: str, kind: str) -> set[str]:
     """Return who looks at this kind of object only if it comes from such a source."""
-    if "segment" in kind and source in UPRIGHT:
+    if "segment" in kind and source in {*UPRIGHT, "cine MR, outline followed"}:
         return {"dcmqi"}
     if kind == "presentation_state" and source not in {"US, boxes", "US cine, boxes"}:
         return {"dcmpschk"}  # it does not know those in colour

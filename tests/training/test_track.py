@@ -148,9 +148,9 @@ def test_a_real_cine_ends_where_the_added_motion_says(tmp_path: Path) -> None:
 
 def test_the_simple_method_finds_tissue_that_does_not_change(tmp_path: Path) -> None:
     """With its first template; otherwise it would be no fair comparison."""
-    recipe_in(tmp_path)
+    recipe = recipe_in(tmp_path)
     facts = track.model_folder.facts_of(tmp_path)
-    item = made(discs(1, 5)[0], facts, 3)
+    item = made(recipe, discs(1, 5)[0], facts, 3)
     steady = replace(
         item.motion,
         speckle=0.0,
