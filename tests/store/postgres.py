@@ -1,6 +1,6 @@
 """A PostgreSQL of our own: Debian's server on a unix socket in a folder, no network, no root.
 
-Another one has pgvector: Debian 12 has no package of it, a wheel on PyPI brings both.
+Another one has pgvector: Debian 12 has no package of it, a Python package brings both.
 """
 
 import importlib.util
