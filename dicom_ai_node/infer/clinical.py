@@ -52,7 +52,8 @@ def known_facts(
     headers = [_header(inputs[name][0], facts.clinical) for name in names]
     paths = [path for name in facts.documents for path in inputs.get(name, ())]
     reports, notes = _reports(paths, headers[0])
-    before, more = _reports(earlier, headers[0])
+    looks_back = any(asked.earlier_days for asked in facts.clinical)
+    before, more = _reports(earlier if looks_back else (), headers[0])
     notes += more
     at = moment_of(headers[0], "Study")
     known = []
