@@ -100,12 +100,15 @@ class Work:
     now: Callable[[], datetime]
     _at_work: dict[tuple[JobKey, int], Job] = field(default_factory=dict)
 
-    def settle(self) -> int:
-        """Close what is complete, list the jobs that follow, and say what waited in vain."""
+    def settle(self, heard_since: datetime | None = None) -> int:
+        """Close what is complete, list the jobs that follow, and say what waited in vain.
+
+        `heard_since` is when the node was ready to hear its senders: silence before is none.
+        """
         due = self.ledger.due_series(self.now())
         for series in due:
             try:
-                self._judge(series)
+                self._judge(series, heard_since)
             except TryAgain:
                 raise
             except Exception:  # one odd series must not keep the others from being routed
@@ -116,8 +119,8 @@ class Work:
             self._give_up(study, route)
         return len(due)
 
-    def _judge(self, series: Series) -> None:
-        match verdict(series, self.now(), self.patience(series)):
+    def _judge(self, series: Series, heard_since: datetime | None) -> None:
+        match verdict(series, self.now(), self.patience(series), heard_since):
             case Wait(until, why):
                 self.ledger.wait_for(series, until, why)
             case Complete(because):

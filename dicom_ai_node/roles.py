@@ -93,22 +93,22 @@ def work(settings: NodeConfig, heart: Heart) -> int:
     stop = _stop_signal()
     desk = compose.work(settings)
     broken = threading.Event()
-    clockwork = BackgroundScheduler(timezone=UTC)
+    always = {"coalesce": True, "misfire_grace_time": None}
+    clockwork = BackgroundScheduler(timezone=UTC, job_defaults=always)
     clockwork.add_listener(lambda event: _bug_in_timer(event, broken), EVENT_JOB_ERROR)
     timers: tuple[tuple[Callable[[], object], float], ...] = (
-        (desk.settle, SETTLE_SECONDS),
         (desk.keep_alive, desk.limits.lease.total_seconds() / 4),
         (compose.retention(settings), RETENTION_SECONDS),
         (desk.tidy, RETENTION_SECONDS),
     )
     for chore, seconds in timers:
-        clockwork.add_job(
-            _patient(chore), "interval", seconds=seconds, coalesce=True, misfire_grace_time=None
-        )
+        clockwork.add_job(_patient(chore), "interval", seconds=seconds)
     clockwork.start()
     # Not ready before a worker is: its models are loaded and have reproduced their golden results.
     while not (desk.inference.free() or stop.is_set()):
         desk.inference.poll(IDLE_SECONDS)
+    settle = partial(desk.settle, compose.now())
+    clockwork.add_job(_patient(settle), "interval", seconds=SETTLE_SECONDS)
     loops = [
         Loop(lambda: desk.infer() + desk.collect(desk.inference, IDLE_SECONDS), stop),
         Loop(lambda: desk.encode() + desk.collect(desk.encoding, IDLE_SECONDS), stop),

@@ -18,7 +18,7 @@ log.configure()
 supervise.HEART_SECONDS = 0.2
 supervise.SILENT_SECONDS = float(sys.argv[2])
 role = supervise.Role(name="role", command=(sys.executable, sys.argv[1]))
-sys.exit(supervise.Supervisor([role], grace_seconds=3).run())
+sys.exit(supervise.Supervisor([role], grace_seconds=5).run())
 """
 
 ROLE = """
@@ -112,12 +112,12 @@ def test_a_role_that_dies_is_started_again(folder: Path) -> None:
 def test_a_role_that_falls_silent_is_killed_and_started_again(folder: Path) -> None:
     """A hanging role is worse than a dead one, so it is made a dead one."""
     hang_once = "heart.beat()\nif len((here / 'starts').read_text().split()) == 1: time.sleep(60)"
-    tree = Tree(folder, hang_once, silent_seconds=1.5)
+    tree = Tree(folder, hang_once, silent_seconds=5)
     first, second = tree.starts(2)[:2]
     assert _gone(first)
     assert _is_alive(second)
     tree.process.terminate()
-    assert tree.process.wait(10) == 0
+    assert tree.process.wait(10) == 0, (folder / "log").read_text()
 
 
 def test_no_role_outlives_a_supervisor_that_was_killed(folder: Path) -> None:

@@ -4,7 +4,8 @@ Silence is the one sign that every sender gives. It is enough after a shorter ti
 association that brought the series was released in good order, or if the header announces how
 many instances there are and that many are here. It is not enough while slices are missing
 between evenly spaced ones or announced instances are: then we wait as long as patience lasts, and
-say what is missing.
+say what is missing. Silence counts only while somebody listened: what a sender could not send to a
+node that was down says nothing.
 """
 
 from collections.abc import Sequence
@@ -47,10 +48,13 @@ class Wait:
 Verdict: TypeAlias = Complete | Wait
 
 
-def verdict(series: Series, now: datetime, patience: Patience) -> Verdict:
+def verdict(
+    series: Series, now: datetime, patience: Patience, heard_since: datetime | None = None
+) -> Verdict:
     """Return whether `series` is complete at `now`, and on which evidence.
 
-    A clock that was set back makes us wait longer, never shorter.
+    Silence begins at `heard_since` at the earliest. A clock that was set back makes us wait
+    longer, never shorter.
     """
     count = _announced(series)
     is_all_announced = count is not None and len(series.instances) == count
@@ -58,12 +62,15 @@ def verdict(series: Series, now: datetime, patience: Patience) -> Verdict:
     quiet = min(patience.quiet, patience.released_quiet) if is_short else patience.quiet
     found = stacks(series.instances)
     missing = _missing(series, count, found)
-    if missing and now - series.last_received >= quiet:
+    last = series.last_received
+    if heard_since is not None and last < heard_since <= now:
+        last = heard_since
+    silence = now - last
+    if missing and silence >= quiet:
         quiet = max(quiet, patience.longest)
-    silence = now - series.last_received
     if silence < quiet:
         why = " and ".join(missing) or f"more may follow; {_many(series, 'instance')} so far"
-        return Wait(series.last_received + quiet, why)
+        return Wait(last + quiet, why)
     signs = [f"nothing has arrived for {silence.total_seconds():.0f} seconds"]
     if series.is_released:
         signs.append("every association ended in good order")

@@ -65,6 +65,24 @@ def test_evidence_shortens_or_prolongs_the_wait(one: Series, quiet_seconds: int)
 
 
 @pytest.mark.parametrize(
+    ("heard_since", "quiet_seconds"),
+    [
+        pytest.param(-60, 30, id="listened all the time"),
+        pytest.param(20, 50, id="was down for a while"),
+        pytest.param(9999, 30, id="a clock that was set back stops nothing"),
+    ],
+)
+def test_silence_of_a_node_that_was_down_is_no_silence(
+    heard_since: int, quiet_seconds: int
+) -> None:
+    """What a sender could not send would else be taken for what it had not to send."""
+    since, end = (NOON + timedelta(seconds=s) for s in (heard_since, quiet_seconds))
+    early = verdict(series(EVEN), end - timedelta(seconds=1), PATIENCE, since)
+    assert early == Wait(end, "more may follow; 4 instances so far")
+    assert isinstance(verdict(series(EVEN), end, PATIENCE, since), Complete)
+
+
+@pytest.mark.parametrize(
     ("one", "seconds", "because"),
     [
         pytest.param(

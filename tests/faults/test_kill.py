@@ -20,6 +20,9 @@ from tests.peers.orthanc import Orthanc
 KILLS = 20
 STUDIES = 8
 SEED = 20261122
+LONG_OUTAGE = 3
+QUIET_SECONDS = 8.0
+"""Longer than the modality here ever pauses while the node listens."""
 
 ROUTES = """\
   - name: hippocampus
@@ -90,18 +93,21 @@ def test_nothing_is_lost_or_done_twice_when_the_plug_is_pulled(tmp_path: Path) -
     studies = _studies(tmp_path)
     with Orthanc(tmp_path / "pacs") as pacs:
         destination = f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
-        node = Node(tmp_path / "node", ROUTES, destination)
+        node = Node(tmp_path / "node", ROUTES, destination, quiet_seconds=QUIET_SECONDS)
         modality = Modality(node.port, studies)
         with running(node):
             modality.start()
-            for _kill in range(KILLS):
+            for kill in range(KILLS):
                 time.sleep(chance.uniform(0.2, 4.0))
                 node.kill()
+                # Once for longer than a series has to be quiet to be taken for complete.
+                time.sleep(1.2 * QUIET_SECONDS if kill == LONG_OUTAGE else 0)
                 node.start()
             until(lambda: not modality.is_alive(), 240, "the modality has sent everything")
             jobs = node.ended(STUDIES, 240)
-            assert len(jobs) == STUDIES
-            assert {job.stage for job in jobs} == {Stage.DELIVERED}, [job.note for job in jobs]
+            told = [(job.name, job.stage, job.note, job.supersedes) for job in jobs]
+            assert len(jobs) == STUDIES, told
+            assert {job.stage for job in jobs} == {Stage.DELIVERED}, told
             blobs = tmp_path / "node" / "store" / "blobs"
             stored = {p.name for p in blobs.rglob("*") if p.is_file()}
             ledger = node.ledger

@@ -42,6 +42,7 @@ class Node:
         routes: str,
         destinations: str,
         *,
+        quiet_seconds: float = 3,
         complete: str = "",
         infer: str = "",
         extra: str = "",
@@ -55,7 +56,7 @@ class Node:
             dedent(f"""\
             receive: {{ae_title: AI_NODE, host: 127.0.0.1, port: {self.port}, accept_from: [SENDER, PACS]}}
             store: {{folder: {folder / "store"}, min_free_gb: 0.01}}
-            complete: {{quiet_seconds: 3, released_quiet_seconds: 0.5{complete}}}
+            complete: {{quiet_seconds: {quiet_seconds:g}, released_quiet_seconds: 0.5{complete}}}
             infer: {{devices: [cpu], lease_seconds: 4{infer}}}
             """)
             + dedent(extra)
