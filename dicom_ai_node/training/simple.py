@@ -121,15 +121,27 @@ def gamma(exponents: Sequence[float] = (0.7, 0.85, 1.2, 1.5, 2.0)) -> list[Metho
     return [method(exponent) for exponent in exponents]
 
 
-def stretched(factors: Sequence[float] = (1.1, 1.2, 1.35, 1.5)) -> list[Method]:
-    """Return the contrast about the mean made larger, as a narrower window does."""
+def subtracted(
+    parts: Sequence[float] = (0.3, 0.45, 0.6, 0.7, 0.8), nepers: float = 2.5, spread: float = 0.1
+) -> list[Method]:
+    """Return a broad copy of the intensity subtracted from it, everywhere the same part.
 
-    def method(factor: float) -> Method:
-        return lambda pair: _kept(
-            pair.given.mean() + factor * (pair.given - pair.given.mean()), pair
-        )
+    After L. Love, R. Kruger, Medical Physics 14, 1987: 178: scatter as a convolution. `nepers` is
+    the natural logarithm of the intensity of black over that of white, `spread` the standard
+    deviation of the Gaussian as a part of the longest side.
+    """
 
-    return [method(factor) for factor in factors]
+    def method(part: float) -> Method:
+        def restore(pair: Pair) -> NDArray[np.float32]:
+            there = pair.given > pair.ends[0]
+            counted = np.exp(-nepers * to_unit(pair.given, pair.ends))
+            veil = part * ndimage.gaussian_filter(counted * there, spread * max(counted.shape))
+            straight = np.maximum(counted - veil, 0.06 * counted)
+            return _kept(_back(-np.log(straight) / nepers, pair), pair)
+
+        return restore
+
+    return [method(part) for part in parts]
 
 
 def after(first: Method, methods: Sequence[Method]) -> list[Method]:
@@ -142,9 +154,20 @@ def after(first: Method, methods: Sequence[Method]) -> list[Method]:
 
 
 def _kept(found: NDArray[np.floating], pair: Pair) -> NDArray[np.float32]:
-    """Return a result with black left black and the mean of what was given, as networks keep it."""
-    there = pair.given > pair.ends[0]
+    """Return a result with black left black, and the rest in the window of what was given."""
+    return in_window_of(pair.given, found, pair.given > pair.ends[0])
+
+
+def in_window_of(
+    shown: NDArray[np.float32], found: NDArray[np.floating], there: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return `found` with mean and standard deviation of `shown` where `there`, `shown` elsewhere.
+
+    How wide a window an image is shown in is for whoever looks at it; two images are compared in
+    the same one.
+    """
     if not there.any():
-        return pair.given
-    moved = found + (pair.given[there].mean() - found[there].mean())
-    return np.where(there, moved, pair.given).astype(np.float32)
+        return shown
+    mean, deviation = shown[there].mean(), shown[there].std()
+    standard = (found - found[there].mean()) / max(float(found[there].std()), 1e-6)
+    return np.where(there, mean + deviation * standard, shown).astype(np.float32)
