@@ -2,7 +2,8 @@
 
 A patch of features around a point is looked for in the next frame, by its correlation with every
 place nearby and a parabola through the best one. Two patches vote: the one of the first frame,
-which cannot drift, and a recent one, which knows what the tissue looks like by now. Looking back
+which cannot drift, and a recent one, which knows what the tissue looks like by now. Where all looks
+as it did on the first frame, that one decides alone, and finds again what was lost. Looking back
 from the place that was found must lead to where the search began; how far it misses that, and how
 similar the place is, say how likely it is to be right.
 """
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 LEAST_SPREAD = 1e-10
 """Where there is nothing to tell places apart, nothing is alike."""
+FURTHEST = 4
 DRIFT_PX = 1.5
 """Further apart, the patch of the first frame and a recent one do not show the same."""
 
@@ -29,7 +31,8 @@ class Rules:
     template_px
         Side of a patch, odd.
     search_px
-        How far a point can move from one frame to the next; twice as far while it is lost.
+        How far a point can move from one frame to the next; twice as far while it is lost. While
+        it is lost the first patch is looked for ever further, up to `FURTHEST` times.
     first_weight
         Vote of the patch of the first frame, 0..1; the recent one has the rest.
     half_at, per_similarity, per_px
@@ -37,6 +40,9 @@ class Rules:
         distance missed on the way back). Measured on cines whose motion is known.
     least
         Below this chance a point is lost.
+    first_alone
+        From this similarity with the patch of the first frame on it has the only vote; never if it
+        is above 1.
     """
 
     template_px: int
@@ -46,6 +52,7 @@ class Rules:
     per_similarity: float
     per_px: float
     least: float = 0.5
+    first_alone: float = 2.0
 
     def confidence(self, similarity: Tensor, missed_px: Tensor) -> Tensor:
         """Return how likely places are right."""
@@ -180,6 +187,14 @@ def both_ways(back: Followed, forth: Followed) -> Followed:
     )
 
 
+def _within(maps: Tensor, reach_px: Tensor) -> Tensor:
+    """Return (points, side, side) without what lies further from the middle than each may go."""
+    half = (maps.shape[1] - 1) // 2
+    away = (torch.arange(2 * half + 1, device=maps.device) - half).abs()
+    furthest = torch.maximum(away[:, None], away[None, :])
+    return torch.where(furthest <= reach_px[:, None, None], maps, -1e3)
+
+
 class _Trail:
     """Points on their way, and what is remembered of them."""
 
@@ -189,41 +204,43 @@ class _Trail:
         self._points = start
         self._first = patches(features, start, rules.template_px)
         self._recent = self._first
-        self._is_lost = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        self._frames_lost = torch.zeros(len(start), dtype=torch.long, device=start.device)
         sure = torch.ones(len(start), device=start.device)
         self._kept = [(start, sure, sure, torch.zeros_like(sure))]
 
     def step(self, features: Tensor) -> None:
         rules = self._rules
-        reach = rules.search_px * (2 if bool(self._is_lost.any()) else 1)
+        near_px, wide_px = self._reach_px()
+        reach = int(wide_px.max())
         # Around whole pixels, where nothing has to be interpolated.
         middle = self._points.round()
         windows = patches(features, middle, rules.template_px + 2 * reach)
-        by_first = self._within_reach(similarities(windows, self._first))
+        by_first = similarities(windows, self._first)
         by_recent = similarities(windows, self._recent)
-        moved, similarity = peaks(
-            rules.first_weight * by_first + (1 - rules.first_weight) * by_recent
-        )
+        both = rules.first_weight * by_first + (1 - rules.first_weight) * by_recent
+        moved, similarity = peaks(_within(both, near_px))
+        home, alike = peaks(_within(by_first, wide_px))
+        is_home = alike >= rules.first_alone
+        moved = torch.where(is_home[:, None], home, moved)
+        similarity = torch.where(is_home, alike, similarity)
         found = middle + moved
         seen = patches(features, found, rules.template_px)
         missed_px = self._missed_px(seen)
         confidence = rules.confidence(similarity, missed_px)
         is_sure = confidence >= rules.least
         # The recent patch follows only where the first one agrees, or it would drift away.
-        agrees = (peaks(by_first)[0] - moved).norm(dim=1) <= DRIFT_PX
+        agrees = (home - moved).norm(dim=1) <= DRIFT_PX
         self._recent = torch.where((is_sure & agrees)[:, None, None, None], seen, self._recent)
         self._points = torch.where(is_sure[:, None], found, self._points)
-        self._is_lost = ~is_sure
+        self._frames_lost = torch.where(is_sure, 0, self._frames_lost + 1)
         self._before = features
         self._kept.append((self._points, confidence, similarity, missed_px))
 
-    def _within_reach(self, maps: Tensor) -> Tensor:
-        """Take away what lies too far for points that are not lost."""
-        beyond = (maps.shape[1] - 1) // 2 - self._rules.search_px
-        if not beyond:
-            return maps
-        near = functional.pad(maps[:, beyond:-beyond, beyond:-beyond], [beyond] * 4, value=-1e3)
-        return torch.where(self._is_lost[:, None, None], maps, near)
+    def _reach_px(self) -> tuple[Tensor, Tensor]:
+        """Return how far each point is looked for by both patches, and by the first one alone."""
+        further = FURTHEST - 1 if self._rules.first_alone <= 1 else 1
+        near, wide = (self._frames_lost.clamp(max=most) for most in (1, further))
+        return self._rules.search_px * (1 + near), self._rules.search_px * (1 + wide)
 
     def _missed_px(self, seen: Tensor) -> Tensor:
         """Return by how much a look back from where points are found misses where they were."""
@@ -232,7 +249,7 @@ class _Trail:
         came_from = middle + peaks(similarities(patches(self._before, middle, size), seen))[0]
         missed = (came_from - self._points).norm(dim=1)
         # Of a point that was lost nobody knows where it was.
-        return torch.where(self._is_lost, DRIFT_PX, missed)
+        return torch.where(self._frames_lost > 0, DRIFT_PX, missed)
 
     def followed(self) -> Followed:
         points, confidence, similarity, missed = (

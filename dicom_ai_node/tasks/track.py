@@ -91,6 +91,7 @@ class Track:
             per_similarity=w.number("per_similarity"),
             per_px=w.number("per_px"),
             least=w.number("least", 0.5),
+            first_alone=w.number("first_alone", 2.0),
         )
         if rules.template_px % 2 == 0:
             w.wrong("template_px", "must be odd")

@@ -24,7 +24,7 @@ def rules_of(facts: Facts) -> Rules:
     """Return the rules that the settings of a model folder state."""
     said = facts["settings"]
     names = ("template_px", "search_px", "first_weight", "half_at", "per_similarity", "per_px")
-    return Rules(**{name: said[name] for name in names})
+    return Rules(**{name: said[name] for name in names}, first_alone=said.get("first_alone", 2.0))
 
 
 def certainty_of(

@@ -93,6 +93,35 @@ def test_a_point_that_is_gone_is_lost_where_it_was_and_found_again() -> None:
     assert float(found.confidence[3]) > 0.5
 
 
+@pytest.mark.parametrize(("first_alone", "is_found"), [(0.9, True), (2.0, False)])
+def test_what_looks_as_on_the_first_frame_is_found_again_from_far(
+    first_alone: float, is_found: bool
+) -> None:
+    """The longer a point is lost, the further its first patch is looked for; no other is."""
+    here, gone = tissue(), tissue() * 0
+    back = shift(here, (0, 17), order=3, mode="nearest")
+    rules = replace(RULES, first_alone=first_alone)
+    found = follow(features([here, gone, gone, back]), torch.tensor([[24.0, 20.0]]), rules)
+    assert bool((found.confidence[1:3] < RULES.least).all())
+    off_px = float((found.points[3, 0] - torch.tensor([24.0, 37.0])).norm())
+    assert (off_px < 0.3) is is_found
+    assert (float(found.confidence[3]) > 0.5) is is_found
+
+
+def test_the_first_patch_decides_alone_where_all_looks_as_it_did() -> None:
+    """A recent one that has slid along with something else is outvoted."""
+    here, other = tissue(), tissue(3)
+    blends = [here, *(0.55 * here + 0.45 * shift(other, (0.0, n)) for n in range(1, 5)), here]
+    start = torch.tensor([[20.0, 30.0]])
+    ends = [
+        float((follow(features(blends), start, replace(RULES, first_weight=0.0,
+               first_alone=alone, least=0.0)).points[-1] - start).norm())
+        for alone in (0.9, 2.0)
+    ]  # fmt: skip
+    assert ends[0] < 0.05
+    assert ends[0] < ends[1]
+
+
 def test_no_point_jumps_further_than_it_can_move() -> None:
     """Only what is lost is looked for further away."""
     here = tissue()
