@@ -44,6 +44,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     ("cr-chest", "chest-x-ray"),
     ("cr-chest", "pneumonia"),
     ("cr-chest", "lungs"),
+    ("cr-chest", "less-scatter"),
     ("sm-nuclei", "nuclei"),
     ("petct-lung", "lung-lesion"),
     ("petct-lung", "lung-understood"),

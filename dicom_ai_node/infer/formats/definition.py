@@ -13,6 +13,7 @@ from monai.networks import nets
 
 from dicom_ai_node.domain.errors import ModelUnusable
 from dicom_ai_node.neural.fusion import LateFusion
+from dicom_ai_node.neural.veil import Veil
 
 _PREFIX = "monai.networks.nets."
 
@@ -34,7 +35,7 @@ ALLOWED: Mapping[str, type[torch.nn.Module]] = MappingProxyType(
             nets.VNet,
         )
     }
-    | {f"{LateFusion.__module__}.LateFusion": LateFusion}
+    | {f"{ours.__module__}.{ours.__name__}": ours for ours in (LateFusion, Veil)}
 )
 """Networks that a definition may name: they compute, and do not read files or the network."""
 
