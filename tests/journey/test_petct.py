@@ -92,7 +92,7 @@ def test_the_finding_lies_on_the_pet(left: Left) -> None:
 
 def test_the_report_tells_the_uptake(left: Left) -> None:
     """SUV, metabolic volume and total lesion glycolysis, which is mean times volume."""
-    (group,) = left.object("SR").ContentSequence[-1].ContentSequence
+    group, *_ = left.object("SR").ContentSequence[-1].ContentSequence
     found = {}
     for item in group.ContentSequence:
         if item.ValueType == "NUM":
@@ -109,6 +109,22 @@ def test_the_report_tells_the_uptake(left: Left) -> None:
     assert found["Maximum SUVbw"] == pytest.approx(3.36, abs=0.02)
     glycolysis = found["Mean SUVbw"] * found["Metabolic Volume"]
     assert found["Total Lesion Glycolysis"] == pytest.approx(glycolysis, rel=1e-4)
+
+
+def test_the_report_measures_every_lesion_by_itself(left: Left) -> None:
+    """The longest diameter in a slice and the one across it, of each connected part."""
+    _, *lesions = left.object("SR").ContentSequence[-1].ContentSequence
+    assert lesions
+    for lesion in lesions:
+        lengths = {
+            item.ConceptNameCodeSequence[0].CodeMeaning: float(
+                item.MeasuredValueSequence[0].NumericValue
+            )
+            for item in lesion.ContentSequence
+            if item.ValueType == "NUM" and item.MeasuredValueSequence[0]
+            .MeasurementUnitsCodeSequence[0].CodeValue == "mm"
+        }  # fmt: skip
+        assert 2 <= lengths["Short axis"] <= lengths["Long axis"] < 100
 
 
 def test_the_outlines_enclose_what_the_segmentation_marks(left: Left) -> None:
