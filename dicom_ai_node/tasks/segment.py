@@ -17,6 +17,7 @@ from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import laid_out, reference_of
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
+from dicom_ai_node.neural.mirror import AXES, mirrored
 from dicom_ai_node.neural.outline import outlined
 
 Network = Callable[[torch.Tensor], object]
@@ -29,6 +30,8 @@ class Settings:
     largest_only: bool = False  # keep the largest connected part of every segment
     fill_holes: bool = False
     part_of_rise: float | None = None  # where a hot spot ends on the way up to its maximum
+    background: float = 0.0  # added to its logit, so that segments become smaller or larger
+    mirror: tuple[str, ...] = ()  # axes along which the image is also looked at reversed
 
 
 class Segment:
@@ -53,13 +56,18 @@ class Segment:
     ) -> None:
         self._facts = facts
         self._settings = settings
-        self._network = network
+        self._network = mirrored(network, settings.mirror)
         self._device = device
         self._ladder = Ladder(device, facts.window.batch if facts.window else AT_ONCE)
 
     @staticmethod
-    def settings(w: Wording, _facts: ModelFacts) -> Settings:
+    def settings(w: Wording, facts: ModelFacts) -> Settings:
         """Return what `settings` of the model says."""
+        axes = AXES if facts.sees is Sees.VOLUME else AXES[:2]
+        mirror = w.texts("mirror")
+        if not set(mirror) <= set(axes):
+            w.wrong("mirror", f"must be some of {', '.join(axes)}")
+            mirror = ()
         part = None
         if w.has("outline"):
             outline = w.part("outline")
@@ -68,7 +76,11 @@ class Segment:
             if not 0 < part < 1:
                 w.wrong("outline", "part_of_rise must lie between 0 and 1")
         return Settings(
-            largest_only=w.yes("largest_only"), fill_holes=w.yes("fill_holes"), part_of_rise=part
+            largest_only=w.yes("largest_only"),
+            fill_holes=w.yes("fill_holes"),
+            part_of_rise=part,
+            background=w.number("background", 0.0),
+            mirror=mirror,
         )
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:
@@ -108,6 +120,10 @@ class Segment:
         with torch.inference_mode():
             for group in items.split(rung.batch):
                 logits = self._checked(self._logits(group.to(self._device), rung), group)
+                if self._settings.background:
+                    logits = torch.cat(
+                        [logits[:, :1] + self._settings.background, logits[:, 1:]], dim=1
+                    )
                 probabilities = logits.softmax(1)[:, 1:][(slice(None), slice(None), *inside)]
                 parts.append(probabilities.half().cpu().numpy())
         found = np.concatenate(parts)

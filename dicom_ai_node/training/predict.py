@@ -8,6 +8,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dicom_ai_node.neural.mirror import mirrored
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
 
@@ -56,20 +57,24 @@ def probabilities_of(
     else:
         shape = [-(-n // MULTIPLE_PX) * MULTIPLE_PX for n in axes]
     padded = pad_end(values[None], shape, padding)
+    settings = facts.get("settings", {})
+    predictor = mirrored(network, settings.get("mirror", ()))
     with torch.inference_mode():
         if window:
             logits = sliding_window_inference(
                 padded,
                 roi_size=window["roi_size"],
                 sw_batch_size=window.get("batch", 4),
-                predictor=network,
+                predictor=predictor,
                 overlap=window.get("overlap", 0.5),
                 mode="gaussian",
             )
         else:
-            logits = network(padded)
+            logits = torch.as_tensor(predictor(padded))
     inside = (slice(None), *(slice(0, n) for n in axes))
-    return torch.as_tensor(logits).softmax(1)[0][inside]
+    found = torch.as_tensor(logits)[0]
+    found = torch.cat([found[:1] + settings.get("background", 0.0), found[1:]])
+    return found.softmax(0)[inside]
 
 
 def tidied(labels: NDArray[np.uint8], facts: Facts) -> NDArray[np.uint8]:

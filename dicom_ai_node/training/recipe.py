@@ -27,6 +27,10 @@ SAME = 1e-3
 """By how much a mean may differ when shipped weights are scored again on another machine."""
 
 
+BACKGROUNDS = (-0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
+"""What may be added to the logit of the background: segments become larger or smaller."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What a recipe decides.
@@ -98,6 +102,19 @@ def _fit(work: Work[Recipe, Parts]) -> Fitted:
     return fit(network, examples, _judge(parts.validation, facts, recipe), work.plan)
 
 
+def _calibrate(work: Work[Recipe, Parts], network: nn.Module) -> None:
+    """Choose what is added to the background's logit, where the facts have it, by validation."""
+    if "background" not in work.facts.get("settings", {}):
+        return
+
+    def score(background: float) -> float:
+        facts = {**work.facts, "settings": {**work.facts["settings"], "background": background}}
+        return _judge(work.parts.validation, facts, work.recipe)(network)
+
+    best = max(BACKGROUNDS, key=score)
+    model_folder.write_number(work.recipe.folder, "background", best)
+
+
 def golden_of(
     network: nn.Module, cases: Sequence[Case], facts: Facts, recipe: Recipe
 ) -> tuple[Tensor, NDArray[np.uint8]]:
@@ -122,6 +139,7 @@ def _golden(work: Work[Recipe, Parts], network: nn.Module) -> None:
 COURSE: Course[Recipe, Parts] = Course(
     fit=_fit,
     golden=_golden,
+    calibrate=_calibrate,
     settle=lambda work, network: {
         "validation": summarised(network, work.parts.validation, work.facts, work.recipe)
     },

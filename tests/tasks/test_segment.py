@@ -285,6 +285,34 @@ def test_a_hot_spot_ends_on_the_way_up_to_its_maximum(sees: Sees) -> None:
     assert not cut.probabilities[0][(plain.labels == 1) & ~high].any()
 
 
+@pytest.mark.parametrize("window", [None, SlidingWindow(roi_size=(4, 4, 4))])
+def test_a_larger_background_makes_segments_smaller(window: SlidingWindow | None) -> None:
+    """By as much as its logit gains: 80 for each unit of the scaled value."""
+    ramp = np.broadcast_to(np.linspace(0, 60, 61), (4, 4, 61)).astype(np.float32)
+    facts = _facts(window=window)
+    less = replace(facts, settings={"background": 8.0})
+    plain, fewer = (_segmented(one, _volume(ramp)) for one in (facts, less))
+    assert ramp[plain.labels == 1].min() == pytest.approx(26, abs=1.01)
+    assert ramp[fewer.labels == 1].min() == pytest.approx(36, abs=1.01)
+
+
+def test_a_mirror_image_is_looked_at_too() -> None:
+    """What a network sees only on one side is then half seen on both."""
+
+    def one_sided(windows: torch.Tensor) -> torch.Tensor:
+        sides = torch.linspace(-1, 1, windows.shape[-1]).sign().expand_as(windows)
+        return torch.cat([0 * windows, 10 * sides, 0 * windows - 99], dim=1)
+
+    image = _volume(np.ones((16, 16, 16), np.float32))
+    plain = _segmented(_facts(), image, one_sided)
+    both = _segmented(replace(_facts(), settings={"mirror": ("columns",)}), image, one_sided)
+    assert plain.probabilities is not None
+    assert both.probabilities is not None
+    assert plain.probabilities[0, 0, 0, [0, -1]].tolist() == pytest.approx([0, 1], abs=0.01)
+    assert both.probabilities[0].max() == pytest.approx(0.5, abs=0.01)
+    assert np.array_equal(both.probabilities, both.probabilities[..., ::-1])
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
