@@ -1,6 +1,7 @@
 """Lab values of a sample patient as a structured report; they are made up like all headers here."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import ComprehensiveSRStorage
@@ -9,7 +10,8 @@ from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.samples.headers import code, header
 
 GLUCOSE_MG_DL, CRP_MG_L = 148, 6.2
-VALUES = (
+Value: TypeAlias = tuple[str, str, float, str]
+VALUES: Sequence[Value] = (
     ("2339-0", "Glucose [Mass/volume] in Blood", GLUCOSE_MG_DL, "mg/dL"),
     ("1988-5", "C reactive protein [Mass/volume] in Serum or Plasma", CRP_MG_L, "mg/L"),
 )
@@ -19,7 +21,7 @@ _NO_IMAGE = ("ImageType", "AcquisitionDate", "AcquisitionTime", "AcquisitionNumb
              "SeriesDate", "SeriesTime")  # fmt: skip
 
 
-def lab_report(name: str) -> FileDataset:
+def lab_report(name: str, values: Sequence[Value] = VALUES) -> FileDataset:
     """Return a Comprehensive SR, PS3.3 A.35.3, of the study of the sample called `name`."""
     ds = header(name, ComprehensiveSRStorage, "SR")
     for keyword in _NO_IMAGE:
@@ -33,13 +35,13 @@ def lab_report(name: str) -> FileDataset:
     ds.PerformedProcedureCodeSequence = []
     ds.ValueType, ds.ContinuityOfContent = "CONTAINER", "SEPARATE"
     ds.ConceptNameCodeSequence = [code("11502-2", "LN", "Laboratory report")]
-    ds.ContentSequence = _content()
+    ds.ContentSequence = _content(values)
     return ds
 
 
-def _content() -> Sequence[Dataset]:
+def _content(values: Sequence[Value]) -> Sequence[Dataset]:
     items = []
-    for number, meaning, value, unit in VALUES:
+    for number, meaning, value, unit in values:
         measured = Dataset()
         measured.NumericValue = str(value)
         measured.MeasurementUnitsCodeSequence = [code(unit, "UCUM", unit)]
