@@ -1,9 +1,9 @@
 """Made PET/CT of a brain: the mean uptake of many, laid into the skull of one, and made disease.
 
 Neither the PET nor the disease is anyone's. Four classes: usual uptake; uptake that is lowered
-where the CT shows nothing, half of them as deeply as over a defect; lowered over a defect of the
-CT; a mass with uptake. What is usual depends on the age, and people with lowered uptake score less
-in a test of memory: crude forms of what is published, so that facts have something to say.
+where the CT shows nothing; lowered over a defect of the CT; a mass with uptake. What is usual
+depends on the age, and people with lowered uptake score less in a test of memory: crude forms of
+what is published, so that facts have something to say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -106,11 +106,8 @@ def made_brain(
     age = float(np.clip(random.normal(62 + OLDER_YEARS[label], 13), 25, 95))
     here = _aged(_turned(head, random), age)
     match label:
-        case 1 if random.uniform() < 0.5:  # noqa: PLR2004
-            here = _lowered(here, spacing_mm, random)
         case 1:
-            # In the PET as a defect: only the CT tells that brain is there.
-            here = replace(_with_defect(here, spacing_mm, random), hu=here.hu)
+            here = _lowered(here, spacing_mm, random)
         case 2:
             here = _with_defect(here, spacing_mm, random)
         case 3:
@@ -202,7 +199,7 @@ def _with_defect(here: Brain, spacing_mm: Sequence[float], random: np.random.Gen
     return replace(
         here,
         uptake=here.uptake * (1 - np.float32(random.uniform(0.55, 0.95)) * soft),
-        hu=here.hu - here.inside * dark * np.float32(random.uniform(14, 28)),
+        hu=here.hu - here.inside * dark * np.float32(random.uniform(10, 24)),
     )
 
 

@@ -40,7 +40,7 @@ def parts_of(name: str) -> FusedParts:
 
 def test_there_are_fusers() -> None:
     """Otherwise the tests below would be about nothing."""
-    assert "petct_understanding" in FUSERS
+    assert {"brain_ctpet", "petct_understanding"} <= set(FUSERS)
 
 
 @EVERY_FUSER

@@ -33,7 +33,13 @@ FEW = 300_000
 
 def test_there_are_restorers() -> None:
     """Otherwise the tests below would be about nothing."""
-    assert {"ct_denoise", "mr_superresolution_x2", "pet_denoise", "us_despeckle"} <= set(RESTORERS)
+    assert {
+        "ct_denoise",
+        "mr_superresolution_x2",
+        "pet_denoise",
+        "us_despeckle",
+        "xray_restore",
+    } <= set(RESTORERS)
 
 
 @EVERY_RESTORER
