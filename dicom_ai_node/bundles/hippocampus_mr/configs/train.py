@@ -68,11 +68,11 @@ RECIPE = Recipe(
     golden=smallest,
     plan=Plan(
         steps=8000,
-        minutes=38.0,
+        minutes=60.0,
         batch=2,
         patch=(40, 56, 40),
         learning_rate=2e-3,
-        judge_every=400,
+        judge_every=500,
         warp=Warp(degrees=15, zoom=(0.85, 1.2), shift=0.05, mirror=(-1,), background=None),
         touch=Touch(gain=0.2, offset=0.2, noise=0.15, bias_field=0.2, blur=0.15, clip=False),
     ),
