@@ -3,9 +3,9 @@
 A patch of features around a point is looked for in the next frame, by its correlation with every
 place nearby and a parabola through the best one. Two patches vote: the one of the first frame,
 which cannot drift, and a recent one, which knows what the tissue looks like by now. Where all looks
-as it did on the first frame, that one decides alone, and finds again what was lost. Looking back
-from the place that was found must lead to where the search began; how far it misses that, and how
-similar the place is, say how likely it is to be right.
+as it did on the first frame, that one decides alone, and finds again what had gone astray. Looking
+back from the place that was found must lead to where the search began; how far it misses that, and
+how similar the place is, say how likely it is to be right.
 """
 
 from collections.abc import Iterable
@@ -31,8 +31,8 @@ class Rules:
     template_px
         Side of a patch, odd.
     search_px
-        How far a point can move from one frame to the next; twice as far while it is lost. While
-        it is lost the first patch is looked for ever further, up to `FURTHEST` times.
+        How far a point can move from one frame to the next; twice as far while it is lost. Where
+        the first patch may decide alone, it is looked for up to `FURTHEST` times as far.
     first_weight
         Vote of the patch of the first frame, 0..1; the recent one has the rest.
     half_at, per_similarity, per_px
@@ -204,13 +204,14 @@ class _Trail:
         self._points = start
         self._first = patches(features, start, rules.template_px)
         self._recent = self._first
-        self._frames_lost = torch.zeros(len(start), dtype=torch.long, device=start.device)
+        self._is_lost = torch.zeros(len(start), dtype=torch.bool, device=start.device)
         sure = torch.ones(len(start), device=start.device)
         self._kept = [(start, sure, sure, torch.zeros_like(sure))]
 
     def step(self, features: Tensor) -> None:
         rules = self._rules
-        near_px, wide_px = self._reach_px()
+        near_px = torch.where(self._is_lost, 2, 1) * rules.search_px
+        wide_px = near_px if rules.first_alone > 1 else near_px * 0 + FURTHEST * rules.search_px
         reach = int(wide_px.max())
         # Around whole pixels, where nothing has to be interpolated.
         middle = self._points.round()
@@ -225,31 +226,29 @@ class _Trail:
         similarity = torch.where(is_home, alike, similarity)
         found = middle + moved
         seen = patches(features, found, rules.template_px)
-        missed_px = self._missed_px(seen)
+        jumped = is_home & (home.abs().amax(dim=1) > near_px)
+        missed_px = self._missed_px(seen, self._is_lost | jumped)
         confidence = rules.confidence(similarity, missed_px)
         is_sure = confidence >= rules.least
         # The recent patch follows only where the first one agrees, or it would drift away.
-        agrees = (home - moved).norm(dim=1) <= DRIFT_PX
+        nearest = peaks(_within(by_first, near_px))[0]
+        agrees = is_home | ((nearest - moved).norm(dim=1) <= DRIFT_PX)
         self._recent = torch.where((is_sure & agrees)[:, None, None, None], seen, self._recent)
         self._points = torch.where(is_sure[:, None], found, self._points)
-        self._frames_lost = torch.where(is_sure, 0, self._frames_lost + 1)
+        self._is_lost = ~is_sure
         self._before = features
         self._kept.append((self._points, confidence, similarity, missed_px))
 
-    def _reach_px(self) -> tuple[Tensor, Tensor]:
-        """Return how far each point is looked for by both patches, and by the first one alone."""
-        further = FURTHEST - 1 if self._rules.first_alone <= 1 else 1
-        near, wide = (self._frames_lost.clamp(max=most) for most in (1, further))
-        return self._rules.search_px * (1 + near), self._rules.search_px * (1 + wide)
+    def _missed_px(self, seen: Tensor, is_new: Tensor) -> Tensor:
+        """Return by how much a look back from where points are found misses where they were.
 
-    def _missed_px(self, seen: Tensor) -> Tensor:
-        """Return by how much a look back from where points are found misses where they were."""
+        Of a point that was lost, or astray, nobody knows where it was.
+        """
         size = self._rules.template_px + 2 * self._rules.search_px
         middle = self._points.round()
         came_from = middle + peaks(similarities(patches(self._before, middle, size), seen))[0]
         missed = (came_from - self._points).norm(dim=1)
-        # Of a point that was lost nobody knows where it was.
-        return torch.where(self._frames_lost > 0, DRIFT_PX, missed)
+        return torch.where(is_new, DRIFT_PX, missed)
 
     def followed(self) -> Followed:
         points, confidence, similarity, missed = (

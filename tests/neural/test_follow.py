@@ -97,7 +97,7 @@ def test_a_point_that_is_gone_is_lost_where_it_was_and_found_again() -> None:
 def test_what_looks_as_on_the_first_frame_is_found_again_from_far(
     first_alone: float, is_found: bool
 ) -> None:
-    """The longer a point is lost, the further its first patch is looked for; no other is."""
+    """What is lost may come back elsewhere; without that vote it is looked for nearby only."""
     here, gone = tissue(), tissue() * 0
     back = shift(here, (0, 17), order=3, mode="nearest")
     rules = replace(RULES, first_alone=first_alone)
@@ -106,6 +106,17 @@ def test_what_looks_as_on_the_first_frame_is_found_again_from_far(
     off_px = float((found.points[3, 0] - torch.tensor([24.0, 37.0])).norm())
     assert (off_px < 0.3) is is_found
     assert (float(found.confidence[3]) > 0.5) is is_found
+
+
+def test_a_point_that_is_astray_without_knowing_it_comes_home() -> None:
+    """At once, and sure of it, although it seems to have jumped."""
+    here, other = tissue(), tissue(3)
+    away = [(1 - n / 4) * here + n / 4 * shift(other, (0.0, 5.0 * n)) for n in range(5)]
+    start = torch.tensor([[24.0, 22.0]])
+    rules = replace(RULES, first_weight=0.0, first_alone=0.9)
+    path = follow(features([*away, shift(here, (0, 14), order=3, mode="nearest")]), start, rules)
+    assert float((path.points[-1, 0] - torch.tensor([24.0, 36.0])).norm()) < 0.3
+    assert float(path.confidence[-1]) > 0.5
 
 
 def test_the_first_patch_decides_alone_where_all_looks_as_it_did() -> None:
