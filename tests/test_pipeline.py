@@ -258,6 +258,21 @@ def test_an_open_series_is_not_routed(hospital: Hospital) -> None:
     assert not hospital.ledger.jobs()
 
 
+def test_a_series_that_the_node_was_down_for_is_waited_for(hospital: Hospital) -> None:
+    """One half came before the outage, the other after it: they are one job."""
+    hospital.arrive(b"a")
+    hospital.later(3600)
+    ready = hospital.now()
+    hospital.later(5)
+    hospital.work.settle(ready)
+    assert not hospital.ledger.jobs()
+    hospital.arrive(b"b")
+    hospital.later(31)
+    hospital.work.settle(ready)
+    assert len(hospital.job().inputs) == 2
+    assert len(hospital.ledger.jobs()) == 1
+
+
 def test_the_same_bytes_again_start_nothing(hospital: Hospital) -> None:
     """A re-send reopens nothing and makes no second job."""
     first = hospital.settled()

@@ -18,6 +18,7 @@ from torch.nn import functional
 LEAST_SPREAD = 1e-10
 """Where there is nothing to tell places apart, nothing is alike."""
 FURTHEST = 4
+"""So many times `search_px` the patch of the first frame is looked for."""
 DRIFT_PX = 1.5
 """Further apart, the patch of the first frame and a recent one do not show the same."""
 
@@ -211,7 +212,9 @@ class _Trail:
     def step(self, features: Tensor) -> None:
         rules = self._rules
         near_px = torch.where(self._is_lost, 2, 1) * rules.search_px
-        wide_px = near_px if rules.first_alone > 1 else near_px * 0 + FURTHEST * rules.search_px
+        wide_px = near_px
+        if rules.first_alone <= 1:
+            wide_px = torch.full_like(near_px, FURTHEST * rules.search_px)
         reach = int(wide_px.max())
         # Around whole pixels, where nothing has to be interpolated.
         middle = self._points.round()

@@ -4,7 +4,8 @@ Worth it where a mirror image is as likely as the image, such as of the left and
 """
 
 from collections.abc import Callable, Sequence
-from itertools import chain, combinations
+from itertools import combinations
+from typing import cast
 
 from torch import Tensor
 
@@ -29,16 +30,14 @@ def mirrored(
     if not axes:
         return network
     places = [-1 - AXES.index(name) for name in axes]
-    ways = list(chain.from_iterable(combinations(places, n) for n in range(len(places) + 1)))
+    ways = [way for n in range(1, len(places) + 1) for way in combinations(places, n)]
 
     def mean(image: Tensor) -> object:
-        total: Tensor | None = None
+        total = network(image)
+        if not isinstance(total, Tensor) or total.shape[2:] != image.shape[2:]:
+            return total
         for way in ways:
-            answer = network(image.flip(way) if way else image)
-            if not isinstance(answer, Tensor) or answer.shape[2:] != image.shape[2:]:
-                return answer
-            back = answer.flip(way) if way else answer
-            total = back if total is None else total + back
-        return None if total is None else total / len(ways)
+            total = total + cast("Tensor", network(image.flip(way))).flip(way)
+        return total / (1 + len(ways))
 
     return mean

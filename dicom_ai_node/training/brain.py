@@ -105,13 +105,9 @@ def made_brain(
     """Return the head as a made case of a class, of a made person."""
     age = float(np.clip(random.normal(62 + OLDER_YEARS[label], 13), 25, 95))
     here = _aged(_turned(head, random), age)
-    match label:
-        case 1:
-            here = _lowered(here, spacing_mm, random)
-        case 2:
-            here = _with_defect(here, spacing_mm, random)
-        case 3:
-            here = _with_mass(here, spacing_mm, random)
+    disease = {LOWERED: _lowered, DEFECT: _with_defect, MASS: _with_mass}.get(label)
+    if disease is not None:
+        here = disease(here, spacing_mm, random)
     level = 7.0 * np.exp(random.normal(0, 0.25))
     seen = blurred(here.uptake, random.uniform(2, 6), spacing_mm)
     seen = seen + random.uniform(0.01, 0.05) * grain(seen.shape, 7, spacing_mm, random)

@@ -70,7 +70,7 @@ def probabilities_of(
                 mode="gaussian",
             )
         else:
-            logits = torch.as_tensor(predictor(padded))
+            logits = predictor(padded)
     inside = (slice(None), *(slice(0, n) for n in axes))
     found = torch.as_tensor(logits)[0]
     found = torch.cat([found[:1] + settings.get("background", 0.0), found[1:]])

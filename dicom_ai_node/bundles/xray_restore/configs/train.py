@@ -56,7 +56,8 @@ TRUNK_ROWS = ((0, 60), (30, 90), (52, 112))
 """Slices of the trunk in one projection, counted from the feet: pelvis, abdomen, chest."""
 HEAD_DEGREES = range(0, 180, 30)
 """Views of the head, of which none is seen before the test: 0 from behind, 90 from the side."""
-FILM_PX, FILM_MM = 384, 0.8
+FILM_MM = 0.8
+"""Side of a pixel of a projection."""
 
 
 def projected(hu: NDArray[np.floating], spacing_mm: Sequence[float], degrees: float) -> Plane:
