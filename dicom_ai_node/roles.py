@@ -134,7 +134,9 @@ def web(settings: NodeConfig, heart: Heart) -> int:
 
     stop = _stop_signal()
     server = WebServer(settings)
-    status = _watch([server], heart, stop)
+    # Whoever asks first should not wait for what has come in during the night.
+    indexing = Loop(compose.archive(settings).catch_up, stop)
+    status = _watch([server, indexing], heart, stop)
     server.close()
     return status
 

@@ -1,24 +1,66 @@
 """What runs in the process that answers HTTP. No other process carries FastAPI."""
 
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig, serve_token
-from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.config.sections import Tls
+from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
-from dicom_ai_node.serve.api import api
+from dicom_ai_node.serve.access import Access
+from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
+from dicom_ai_node.serve.health import health_router
+from dicom_ai_node.serve.similar import similar_router
 
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
 
 
-def application(config: NodeConfig) -> FastAPI:
-    """Return what answers."""
-    model = compose.similar_model(config).digest
-    return api(compose.ledger(config), model, serve_token(config))
+def served(config: NodeConfig) -> FastAPI:
+    """Return what answers: every wing behind the same door."""
+    return application(door(config), list(wings(config)))
+
+
+def door(config: NodeConfig) -> Access:
+    """Return what knows who asks.
+
+    Raises
+    ------
+    ConfigError
+        If nobody could come in.
+    """
+    if config.serve is None:
+        raise ConfigError("there is no section `serve`")
+    if config.serve.login == "none":
+        return OpenDoor()
+    token = serve_token(config)
+    if token is None:
+        raise ConfigError("serve: nobody could come in; give a token, or login: none on loopback")
+    return TokenDoor(token)
+
+
+def wings(config: NodeConfig) -> Iterator[APIRouter]:
+    """Yield the routers of everything that is served."""
+    ledger = compose.ledger(config)
+    reception = compose.reception(config)
+
+    def troubles() -> list[str]:
+        try:
+            reception.room()
+            ledger.counts()
+        except NodeError as trouble:
+            return [str(trouble)]
+        return []
+
+    yield health_router(troubles)
+    if config.similar is not None:
+        yield similar_router(ledger, compose.similar_model(config).digest)
 
 
 class WebServer(threading.Thread):
@@ -27,7 +69,7 @@ class WebServer(threading.Thread):
     Raises
     ------
     ConfigError
-        If nobody can listen there, or there is no token.
+        If nobody can listen there, or nobody could come in.
     """
 
     def __init__(self, config: NodeConfig) -> None:
@@ -38,10 +80,13 @@ class WebServer(threading.Thread):
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(config),
+                served(config),
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                **_tls(config.serve.tls),
+                proxy_headers=bool(config.serve.behind_proxy),
+                forwarded_allow_ips=[str(one) for one in config.serve.behind_proxy],
                 lifespan="off",
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
@@ -59,3 +104,9 @@ class WebServer(threading.Thread):
         """Finish what has begun."""
         self._server.should_exit = True
         self.join(2 * GRACE_SECONDS)
+
+
+def _tls(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    return {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}

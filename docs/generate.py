@@ -17,6 +17,7 @@ from dicom_ai_node.domain import errors
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.vocabulary import FACTS
 from dicom_ai_node.encode import OUTPUTS
+from dicom_ai_node.infer.catalog import Catalog
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -160,7 +161,7 @@ def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 - typer 
 
 
 def _models() -> Iterator[str]:
-    catalog = compose.Catalog([compose.SHIPPED_MODELS])
+    catalog = Catalog([compose.SHIPPED_MODELS])
     yield "# Models"
     for name in catalog.names():
         card = (catalog.facts(name).folder / "docs" / "README.md").read_text(encoding="utf-8")

@@ -75,7 +75,16 @@ def test_it_ends_at_once_when_nobody_asks(settings: NodeConfig) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_window_onto_nothing_is_not_opened(tmp_path: Path) -> None:
-    """Without an index there is nothing to ask about yet."""
-    with pytest.raises(ConfigError, match="no section `similar`"):
-        WebServer(_config(tmp_path, similar=""))
+def test_where_nobody_could_come_in_nothing_is_opened(tmp_path: Path) -> None:
+    """Without a token, and without leave to come in without one."""
+    settings = _config(tmp_path)
+    assert settings.serve is not None
+    shut = settings.model_copy(update={"serve": settings.serve.model_copy(update={"token": None})})
+    with pytest.raises(ConfigError, match="nobody could come in"):
+        WebServer(shut)
+
+
+def test_it_says_whether_it_can_work(address: str) -> None:
+    """To whoever asks: probes have no token."""
+    assert httpx.get(f"{address}/health/live").json() == {"status": "live"}
+    assert httpx.get(f"{address}/health/ready").json() == {"status": "ready", "because": []}

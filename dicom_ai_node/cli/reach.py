@@ -64,7 +64,6 @@ def check(config: NodeConfig) -> None:
         raise ConfigError("\n".join(mistakes))
     if config.serve is not None:
         serve_token(config)
-        compose.similar_model(config)
 
 
 def judge_settings(config: NodeConfig) -> None:

@@ -257,21 +257,39 @@ AnyDestination = Annotated[
 Destinations = dict[Name, AnyDestination]
 
 
-class Serve(Section):
-    """What others may ask by HTTP. It has no TLS: a proxy on this machine has to add it."""
+class Tls(Section):
+    """The certificate that the node shows, both files in PEM."""
 
-    host: str = Field("127.0.0.1", description="the address to listen on, one of this machine only")
+    certificate: PathHere = Field(description="with the chain, the node's own first")
+    key: PathHere
+
+
+class Serve(Section):
+    """Who may ask by HTTP, and where: DICOMweb, the console, the viewer."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on")
     port: Port = 8042
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] = Field(
-        description="{file: ...} or {env: ...}; who asks says `Authorization: Bearer TOKEN`"
+    login: Literal["users", "none"] = Field(
+        "users", description="none: whoever reaches the port may do everything; on loopback only"
+    )
+    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = Field(
+        None,
+        description="{file: ...} or {env: ...}; who says `Authorization: Bearer TOKEN` is an admin",
+    )
+    tls: Tls | None = Field(None, description="{certificate: ..., key: ...}; without it plain HTTP")
+    behind_proxy: tuple[Address, ...] = Field(
+        (), description="addresses of proxies with TLS, whose X-Forwarded headers are believed"
     )
 
-    @field_validator("host")
-    @classmethod
-    def _is_here(cls, said: str) -> str:
-        if said not in _LOOPBACK:
+    @model_validator(mode="after")
+    def _is_safe(self) -> "Serve":
+        if self.host in _LOOPBACK:
+            return self
+        if self.login == "none":
+            raise ValueError(f"login: none is for loopback only, and {self.host} is not")
+        if self.tls is None and not self.behind_proxy:
             raise ValueError(
-                "must be 127.0.0.1, ::1 or localhost: a token goes over https:// only,"
-                " so let a proxy with TLS listen for others"
+                "passwords and patients go over https:// only: give tls, or behind_proxy with the"
+                " address of a proxy that has it, or listen on 127.0.0.1"
             )
-        return said
+        return self

@@ -64,16 +64,16 @@ def destinations(config: NodeConfig) -> Mapping[str, Destination]:
     return {name: _destination(name, entry, config) for name, entry in config.destinations.items()}
 
 
-def serve_token(config: NodeConfig) -> str:
-    """Return what whoever asks by HTTP has to know.
+def serve_token(config: NodeConfig) -> str | None:
+    """Return what makes whoever says it by HTTP an admin, `None` if nothing does.
 
     Raises
     ------
     ConfigError
-        If it is not where the file says, or nothing is served.
+        If it is not where the file says.
     """
-    if config.serve is None:
-        raise ConfigError("there is no section `serve`")
+    if config.serve is None or config.serve.token is None:
+        return None
     return _secret("serve", config.serve.token)
 
 

@@ -11,6 +11,7 @@ from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
+from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.engines import Database
 
 _UNDONE = tuple(
@@ -131,7 +132,7 @@ class _Freed:
         self._connection.execute(
             delete(tables.jobs).where(tables.jobs.c.study_instance_uid.in_(studies))
         )
-        for table in (tables.waits, series):
+        for table in (tables.waits, series, held_studies):
             self._connection.execute(delete(table).where(table.c.study_instance_uid.in_(studies)))
         return gone.rowcount
 

@@ -1,102 +1,22 @@
 """The tables of the ledger, as the newest migration leaves them."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
+    false,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, REAL
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-
-class Instant(TypeDecorator[datetime]):
-    """A moment in UTC. A time without a zone is a mistake of ours and is not stored."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return `value` in UTC; SQLite keeps text without a zone, which sorts as time does."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the ledger takes no time without a zone")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment with its zone, UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
-
-
-class Words(TypeDecorator[str]):
-    """Text that may come from a stranger: NUL and half characters would upset PostgreSQL."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Return `value` as text that every database takes."""
-        if value is None:
-            return None
-        return value.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-class Direction(TypeDecorator[NDArray[np.float32]]):
-    """Numbers of single precision: bytes, little-endian, in SQLite, an array in PostgreSQL."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return how the database keeps them."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(ARRAY(REAL))
-        return dialect.type_descriptor(LargeBinary())
-
-    def process_bind_param(
-        self, value: NDArray[np.float32] | None, dialect: Dialect
-    ) -> bytes | list[float] | None:
-        """Return what is kept."""
-        if value is None:
-            return None
-        numbers = value.astype("<f4")
-        return numbers.tolist() if dialect.name == "postgresql" else numbers.tobytes()
-
-    def process_result_value(
-        self,
-        value: bytes | Sequence[float] | None,
-        dialect: Dialect,  # noqa: ARG002
-    ) -> NDArray[np.float32] | None:
-        """Return the numbers."""
-        if value is None:
-            return None
-        if isinstance(value, bytes):
-            return np.frombuffer(value, "<f4")
-        return np.asarray(value, np.float32)
-
-
-_MANY = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up INTEGER keys only
+from dicom_ai_node.store.columns import MANY, Direction, Instant, Words
 
 metadata = MetaData()
 
@@ -129,7 +49,7 @@ Index(
 instances = Table(
     "instances",
     metadata,
-    Column("number", _MANY, primary_key=True),
+    Column("number", MANY, primary_key=True),
     Column("sop_instance_uid", Text, nullable=False, unique=True),
     Column("sop_class_uid", Text, nullable=False),
     Column(
@@ -145,6 +65,14 @@ instances = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("differs", JSON, nullable=False),
     Column("is_ours", Boolean, nullable=False),
+    # Whether the archive has looked at its header: anything new is found by this.
+    Column("is_indexed", Boolean, nullable=False, server_default=false()),
+)
+Index(
+    "ix_instances_not_indexed",
+    instances.c.sop_instance_uid,
+    sqlite_where=text("is_indexed = 0"),
+    postgresql_where=text("NOT is_indexed"),
 )
 
 embeddings = Table(
@@ -233,6 +161,13 @@ results = Table(
     Column("series_instance_uid", Text, nullable=False),
     Column("transfer_syntax_uid", Text, nullable=False),
     Column("sha256", Text, nullable=False, index=True),
+    Column("is_indexed", Boolean, nullable=False, server_default=false()),
+)
+Index(
+    "ix_results_not_indexed",
+    results.c.sop_instance_uid,
+    sqlite_where=text("is_indexed = 0"),
+    postgresql_where=text("NOT is_indexed"),
 )
 
 deliveries = Table(
@@ -277,7 +212,7 @@ quarantine = Table(
 events = Table(
     "events",
     metadata,
-    Column("number", _MANY, primary_key=True),
+    Column("number", MANY, primary_key=True),
     Column("at", Instant, nullable=False),
     Column("what", Text, nullable=False),
     Column("detail", Words, nullable=False),

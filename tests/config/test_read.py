@@ -164,9 +164,9 @@ OLD_TO_NEW = [
     ("destinations:", "similar: {model: hippocampus_mr, to: [pax]}\ndestinations:", 10, "similar.to #1: pax is not a destination; there is pacs"),
     ("write: [segmentation]", "write: [key_objects]", 8, "routes.hippocampus.write #1: only `run: retrieve` makes key_objects"),
     ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),
-    ("destinations:", "serve: {}\ndestinations:", 10, "serve.token: is missing"),
+    ("destinations:", "serve: {host: 0.0.0.0, login: none}\ndestinations:", 10, "serve: login: none is for loopback only, and 0.0.0.0 is not"),
     ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),
-    ("destinations:", "serve: {host: 0.0.0.0, token: {file: x}}\ndestinations:", 10, "serve.host: must be 127.0.0.1, ::1 or localhost: a token goes over https:// only, so let a proxy with TLS listen for others"),
+    ("destinations:", "serve: {host: 0.0.0.0, token: {file: x}}\ndestinations:", 10, "serve: passwords and patients go over https:// only: give tls, or behind_proxy with the address of a proxy that has it, or listen on 127.0.0.1"),
     # YAML
     ("to: [pacs]", "to: [pacs", 10, "YAML: while parsing a flow sequence expected ',' or ']', but got ':' (begun in line 9)"),
     ("to: [pacs]", "to: !!python/name:os.system [pacs]", 9, "routes.hippocampus.to: tags that begin with ! have no meaning here"),

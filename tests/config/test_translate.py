@@ -178,7 +178,7 @@ def test_what_looks_alike_is_a_route_of_the_nodes_own() -> None:
 
 
 def test_the_token_of_the_window_comes_from_its_file(tmp_path: Path) -> None:
-    """It never stands in the configuration; without it nothing is served."""
+    """It never stands in the configuration; without one nobody is an admin by a token."""
     file = tmp_path / "token"
     serve = Serve(token=Secret(file=file))
     served = config().model_copy(update={"serve": serve})
@@ -189,5 +189,4 @@ def test_the_token_of_the_window_comes_from_its_file(tmp_path: Path) -> None:
         serve_token(served)
     file.write_text("a long secret\n")
     assert serve_token(served) == "a long secret"
-    with pytest.raises(ConfigError, match="no section `serve`"):
-        serve_token(config())
+    assert serve_token(config()) is None

@@ -104,6 +104,15 @@ def test_pgvector_looks_by_itself(
     assert all(("<#>" in each) == is_theirs for each in asked)
 
 
+def _without_archive(connection: Connection) -> None:
+    """Undo schema 0005."""
+    for table in ("held_headers", "held_instances", "held_series", "held_studies"):
+        connection.execute(text(f"DROP TABLE {table}"))
+    for table in ("instances", "results"):
+        connection.execute(text(f"DROP INDEX ix_{table}_not_indexed"))
+        connection.execute(text(f"ALTER TABLE {table} DROP COLUMN is_indexed"))
+
+
 def test_what_an_older_version_has_placed_is_still_found(
     database: Database, ledger: SqlLedger
 ) -> None:
@@ -117,6 +126,7 @@ def test_what_an_older_version_has_placed_is_still_found(
                 told = {"uid": uid, "bytes": towards(angle).astype("<f4").tobytes()}
                 change = "UPDATE embeddings SET vector = :bytes WHERE series_instance_uid = :uid"
                 connection.execute(text(change), told)
+        _without_archive(connection)
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     migrate(database)
     first, second = ledger.similar(StudyInstanceUID("1.1"), MODEL, 5)

@@ -2,8 +2,9 @@
 
 from alembic import context
 
-from dicom_ai_node.store.tables import metadata
+from dicom_ai_node.store import archive_tables, tables
 
+assert archive_tables.held_studies.metadata is tables.metadata  # noqa: S101 - all of them
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+context.configure(connection=connection, target_metadata=tables.metadata, transactional_ddl=True)
 context.run_migrations()

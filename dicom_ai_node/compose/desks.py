@@ -1,19 +1,24 @@
-"""The one place where things are put together. If it is constructed, it is constructed here."""
+"""The desks along the way of a study, each as one process uses it, and what they are made of."""
 
 import random
-import secrets
 import socket
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
-from pkgutil import iter_modules
 
-import dicom_ai_node
 from dicom_ai_node import config as configuration
-from dicom_ai_node import encode, tasks
 from dicom_ai_node.complete.evidence import Patience
+from dicom_ai_node.compose.ground import (
+    blobs,
+    catalog,
+    ledger,
+    model_folders,
+    models,
+    node_serial,
+    now,
+    patients,
+)
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
@@ -21,14 +26,11 @@ from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.limits import Limits
-from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.ports import Sender
 from dicom_ai_node.domain.study import Arrival, Series
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
-from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.executor import LocalProcesses
-from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
@@ -36,95 +38,10 @@ from dicom_ai_node.receive.batch import Batcher
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
 from dicom_ai_node.receive.peers import AllowedPeer
-from dicom_ai_node.store.blobs import FolderBlobs
-from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.histories import Histories
-from dicom_ai_node.store.ledger import SqlLedger
-from dicom_ai_node.store.patients import Patients
 from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
-from dicom_ai_node.store.schema import migrate
 from dicom_ai_node.workers import encoding_worker, inference_worker
-
-SHIPPED_MODELS = Path(dicom_ai_node.__file__).parent / "bundles"
-
-
-def now() -> datetime:
-    """Return the present time, UTC and aware."""
-    return datetime.now(UTC)
-
-
-def settings(path: Path) -> NodeConfig:
-    """Return what `ae_config.yaml` says, checked in full.
-
-    Raises
-    ------
-    ConfigError
-        With every mistake, one a line.
-    """
-    found = Catalog([SHIPPED_MODELS, *configuration.model_folders(path)])
-    kinds = [module.name for module in iter_modules(tasks.__path__)]
-    return configuration.load(path, models=found.names(), outputs=encode.OUTPUTS, kinds=kinds)
-
-
-def catalog(config: NodeConfig) -> Catalog:
-    """Return the models of the node."""
-    return Catalog(model_folders(config), trusting(config.infer.trust, config.infer.trust_keys))
-
-
-def model_folders(config: NodeConfig) -> tuple[Path, ...]:
-    """Return where models lie: ours, then those of the hospital."""
-    return (SHIPPED_MODELS, *config.infer.models)
-
-
-def models(config: NodeConfig) -> Mapping[str, ModelFacts]:
-    """Return the facts of every model that a route names."""
-    found = catalog(config)
-    return {route.model: found.facts(route.model) for route in configuration.routes(config)}
-
-
-def similar_model(config: NodeConfig) -> ModelFacts:
-    """Return the facts of the model that says what looks alike; raise `ConfigError` without one."""
-    if config.similar is None:
-        raise ConfigError("there is no section `similar`: nobody looks for what looks alike")
-    return catalog(config).facts(config.similar.model)
-
-
-def prepare(config: NodeConfig) -> None:
-    """Bring the tables up to date and sweep away what a crash has left half written."""
-    config.store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for destination in configuration.destinations(config).values():
-        if isinstance(destination, FolderPeer):
-            # Only here: one that vanishes later is a share that is no longer mounted.
-            destination.folder.mkdir(parents=True, exist_ok=True)
-    database = open_database(config.store.database_url)
-    migrate(database)
-    database.close()
-    FolderBlobs(config.store.folder).sweep()
-
-
-def node_serial(config: NodeConfig) -> str:
-    """Return the number of this installation, made once: Device Serial Number (0018,1000)."""
-    path = config.store.folder / "node_serial"
-    if not path.exists():
-        path.write_text(secrets.token_hex(8), encoding="ascii")
-    return path.read_text(encoding="ascii")
-
-
-def patients(config: NodeConfig) -> Patients:
-    """Return what tells patients apart without their names; its key is made once."""
-    return Patients.with_key(config.store.folder / "patient_key")
-
-
-def ledger(config: NodeConfig) -> SqlLedger:
-    """Return the ledger as one process uses it."""
-    return SqlLedger(open_database(config.store.database_url))
-
-
-def blobs(config: NodeConfig) -> FolderBlobs:
-    """Return the blobs."""
-    return FolderBlobs(config.store.folder)
-
 
 # receive
 
@@ -146,9 +63,20 @@ def reception(config: NodeConfig) -> Reception:
     )
 
 
+def inbox(config: NodeConfig, desk: Reception) -> Inbox:
+    """Return where the instances go that reach one process, by whatever way."""
+    return Inbox(
+        room=desk.room,
+        arrive=Batcher(desk.record).submit,
+        released=desk.released,
+        refused=desk.refused,
+        own_device_uids=catalog(config).device_uids(),
+    )
+
+
 def listener(config: NodeConfig) -> DimseListener:
     """Return the listener of one receiver process, not yet listening."""
-    desk, receive, known = reception(config), config.receive, catalog(config)
+    desk, receive = reception(config), config.receive
     return DimseListener(
         ae_title=AETitle(receive.ae_title),
         accept_from=[
@@ -159,13 +87,7 @@ def listener(config: NodeConfig) -> DimseListener:
             for peer in receive.accept_from
         ],
         blobs=desk.blobs,
-        inbox=Inbox(
-            room=desk.room,
-            arrive=Batcher(desk.record).submit,
-            released=desk.released,
-            refused=desk.refused,
-            own_device_uids=known.device_uids(),
-        ),
+        inbox=inbox(config, desk),
         limits=server.Limits(
             associations=receive.max_associations,
             instance_bytes=receive.max_instance_bytes,

@@ -10,7 +10,11 @@ import pytest
 from fastapi import FastAPI
 
 from dicom_ai_node.domain.errors import OutOfResources
-from dicom_ai_node.serve.api import api
+from dicom_ai_node.domain.similar import Similar
+from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.doors import TokenDoor
+from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import migrate
@@ -32,6 +36,11 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
         placed(ledger, uid, angle)
     yield ledger
     database.close()
+
+
+def api(similar: Similar, model: Sha256, token: str) -> FastAPI:
+    """Return the one wing behind the door of one token."""
+    return application(TokenDoor(token), [similar_router(similar, model)])
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""What the node holds and others may ask for: what it has received and what it has made.
+
+The three levels are those of the Study Root model, PS3.4 C.6.2. A `Header` is a data set in the
+DICOM JSON model, PS3.18 Annex F: by tag (eight hexadecimal digits) an object with `vr` and, where
+there is a value, `Value`; text is UTF-8 whatever the file's character set was.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from dicom_ai_node.domain.uids import (
+    SeriesInstanceUID,
+    Sha256,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyInstanceUID,
+)
+
+Header: TypeAlias = Mapping[str, Any]
+"""A data set, or a part of one, in the DICOM JSON model."""
+
+
+class Level(StrEnum):
+    """What is asked for; the value is that of Query/Retrieve Level (0008,0052)."""
+
+    STUDY = "STUDY"
+    SERIES = "SERIES"
+    IMAGE = "IMAGE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One matching key, PS3.4 C.2.2.2.
+
+    Attributes
+    ----------
+    path
+        Tags from the top level inward, each eight hexadecimal digits in upper case; more than one
+        for a key in a sequence.
+    value
+        As the asker wrote it: with wildcards, a range with a hyphen, or several values joined by
+        a backslash. Empty matches everything.
+    """
+
+    path: tuple[str, ...]
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is looked for.
+
+    Attributes
+    ----------
+    level
+        One header per study, series or instance.
+    keys
+        All of them have to match. A key may be of a higher level than the query.
+    is_fuzzy
+        Whether names of persons also match by the beginnings of their parts.
+    limit, offset
+        At most so many, after leaving out so many; in an order that stays the same.
+    """
+
+    level: Level
+    keys: tuple[Key, ...] = ()
+    is_fuzzy: bool = False
+    limit: int = 1000
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One object that is here; its bytes are a Part 10 file in the blob `sha256`."""
+
+    study_instance_uid: StudyInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    sop_instance_uid: SOPInstanceUID
+    sop_class_uid: SOPClassUID
+    transfer_syntax_uid: str
+    sha256: Sha256
+    size_bytes: int
+
+
+class Archive(Protocol):
+    """What is held, for those who look for it. Every method raises `OutOfResources` if the
+    database cannot answer now; what was recorded before a method is called is found by it.
+    """  # noqa: D205
+
+    def search(self, query: Query) -> Sequence[Header]:
+        """Return what matches, each with all that is known at its level and above it.
+
+        That includes what is computed: ModalitiesInStudy, SOPClassesInStudy and the numbers of
+        related series and instances. Never `BulkDataURI`s, never a whole header of an instance.
+        """
+
+    def held(
+        self,
+        study: StudyInstanceUID,
+        series: SeriesInstanceUID | None = None,
+        instance: SOPInstanceUID | None = None,
+    ) -> Sequence[Held]:
+        """Return a study, one of its series or one of its instances, by series and number.
+
+        Empty if it is not here, or if the series or the instance is not part of the study.
+        """
+
+    def headers(self, held: Sequence[Held]) -> Iterator[bytes]:
+        """Yield the whole header of each object as encoded DICOM JSON, one object at a time.
+
+        Values of more than 1 KiB and pixel data are `BulkDataURI`s that begin with
+        `/studies/` and end with `/bulkdata/` and the path of the element; PS3.18 F.2.2.
+        """
+
+    def instances(self, sop_instance_uids: Sequence[SOPInstanceUID]) -> Sequence[Held]:
+        """Return those of these instances that are here, wherever they belong."""
