@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.similar import Similar
