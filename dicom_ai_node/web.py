@@ -12,7 +12,8 @@ from dicom_ai_node.config import NodeConfig, serve_token
 from dicom_ai_node.config.sections import Tls
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
-from dicom_ai_node.serve.access import Access
+from dicom_ai_node.receive.web import store_router
+from dicom_ai_node.serve.access import Access, Role, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
@@ -59,6 +60,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         return []
 
     yield health_router(troubles)
+    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 

@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -33,6 +34,7 @@ __all__ = [
     "archive",
     "blobs",
     "catalog",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",

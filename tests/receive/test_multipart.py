@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ def taken_apart(body: bytes, cuts: list[int], boundary: str = "b") -> tuple[Part
     parser, parts = Multipart(boundary), []
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     try:
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in pairwise(edges):
             for event in parser.feed(body[begin:end]):
                 match event:
                     case PartBegins(headers):
@@ -92,9 +93,7 @@ def test_what_a_body_may_be(body: bytes, parts: Parts) -> None:
         pytest.param(b"--b\r\n: 1\r\n\r\nx\r\n--b--", "no header", id="a header without name"),
         pytest.param(b"--b\r\n\x00: 1\r\n\r\n\r\n--b--", "no header", id="noise for a name"),
         pytest.param(b"--b\r\nA: 1\r\na: 2\r\n\r\n\r\n--b--", "twice", id="a header twice"),
-        pytest.param(
-            b"--b\r\nA: 1\r\n--b--", "ends before", id="a header that ends with the body"
-        ),
+        pytest.param(b"--b\r\nA: 1\r\n--b--", "ends before", id="a header that ends with the body"),
         pytest.param(
             b"--b" + b" " * (LONGEST_PADDING_BYTES + 1) + b"\r\n", "too long", id="much space"
         ),
@@ -184,7 +183,9 @@ def test_time_grows_with_the_body_and_memory_does_not() -> None:
     """Data made of nearly-boundaries, and 100 megabytes of parts of one byte."""
     parser = Multipart("b" * 70)
     began = time.monotonic()
-    seen = sum(len(e.data) for p in _almost(5000) for e in parser.feed(p) if isinstance(e, PartData))
+    seen = sum(
+        len(e.data) for p in _almost(5000) for e in parser.feed(p) if isinstance(e, PartData)
+    )
     assert seen > 5000 * 100 * 73 - 100
     assert len(parser._rest) < 100
     small = Multipart("b")
