@@ -64,7 +64,10 @@ class Body:
             try:
                 async with asyncio.timeout_at(until):
                     gathered += await self._next()
-            except TimeoutError as error:
+            except (Broken, TimeoutError) as error:
+                yield bytes(gathered)  # there may be whole instances in it
+                if isinstance(error, Broken):
+                    raise
                 raise TooSlow("the body does not come fast enough") from error
             if len(gathered) >= BLOCK_BYTES:
                 yield bytes(gathered)

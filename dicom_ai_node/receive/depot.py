@@ -23,7 +23,7 @@ from dicom_ai_node.domain.uids import (
     is_uid,
 )
 from dicom_ai_node.receive.commands import Status
-from dicom_ai_node.receive.contexts import ContextResult, judged
+from dicom_ai_node.receive.contexts import TRANSFER_SYNTAXES, storage_classes
 from dicom_ai_node.receive.desk import Counter, Inbox
 from dicom_ai_node.receive.incoming import TOO_LARGE, Incoming
 from dicom_ai_node.receive.multipart import TooMuch
@@ -116,13 +116,12 @@ class Takings:
     def begin(self, announced: Announced) -> Incoming:
         """Return where the data set goes that follows; it may be refused already."""
         incoming = Incoming(self.longest_bytes)
-        judgement, _ = judged(announced.sop_class_uid, [announced.transfer_syntax_uid])
         if not (is_uid(announced.sop_class_uid) and is_uid(announced.sop_instance_uid)):
             incoming.refuse(Status.INVALID_OBJECT_INSTANCE, "no UID of class or instance announced")
-        elif judgement is ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED:
-            incoming.refuse(TRANSFER_SYNTAX_NOT_SUPPORTED, "this transfer syntax is not taken")
-        elif judgement is not ContextResult.ACCEPTANCE:
+        elif announced.sop_class_uid not in storage_classes():
             incoming.refuse(Status.SOP_CLASS_NOT_SUPPORTED, "this SOP class is not taken")
+        elif announced.transfer_syntax_uid not in TRANSFER_SYNTAXES:
+            incoming.refuse(TRANSFER_SYNTAX_NOT_SUPPORTED, "this transfer syntax is not taken")
         else:
             self._counter.open(incoming, announced)
         return incoming

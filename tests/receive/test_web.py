@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicom_ai_node import log
 from dicom_ai_node.domain.errors import NeedsAttention, NotStorable, OutOfResources
 from dicom_ai_node.domain.study import Received
+from dicom_ai_node.receive.meta import MetaReader
 from dicom_ai_node.receive.web import WORKERS
 from tests import phantoms
 from tests.receive.conftest import OWN_DEVICE_UID, Node, quick_path, start  # noqa: F401 - fixtures
@@ -57,7 +59,11 @@ def test_a_series_arrives_byte_for_byte(web: WebNode) -> None:  # noqa: F811
         path = web.blobs.path(arrival.instance.sha256)
         assert dcmread(path) == image
         assert dcmread(path).file_meta.SourceApplicationEntityTitle == "STOW-RS"
-        assert path.read_bytes().endswith(part10(image)[-3000:])
+        sent, stored = (
+            MetaReader().feed(memoryview(data)) for data in (part10(image), path.read_bytes())
+        )
+        assert sent == stored
+        assert sent is not None
         assert (arrival.address, arrival.calling_ae_title) == ("127.0.0.1", "STOW-RS")
     assert web.diary.released == [(slices[0].SeriesInstanceUID,)]
     assert not web.files("spool")
@@ -182,7 +188,7 @@ def test_one_bad_instance_condemns_no_other(
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-@pytest.mark.parametrize("uid", ["../../etc/passwd", "", "1.2/3", "1.2.840." + "1" * 70])
+@pytest.mark.parametrize("uid", ["../../etc/passwd", "", "1.2/3", "1.02"])
 def test_a_uid_that_is_a_path_is_nobodys(web: WebNode, uid: str) -> None:  # noqa: F811
     """It is neither written to nor said again."""
     image = images()[0]
@@ -353,8 +359,8 @@ def test_a_client_that_goes_leaves_what_was_whole(web: WebNode) -> None:  # noqa
     content = body(whole, half)
     with web.raw(length=len(content)) as connection:
         connection.sendall(content[:-500])
-        assert web.sees(lambda: bool(web.files("blobs") or web.files("spool")))
-        time.sleep(0.1)
+        time.sleep(0.3)
+        assert not web.diary.released
     assert web.sees(lambda: len(web.diary.arrivals) == 1 and not web.files("spool"))
     assert not web.diary.released
 
@@ -364,7 +370,6 @@ def test_a_client_that_stops_is_not_waited_for(start_web: StartWeb) -> None:  # 
     web = start_web(pdu_seconds=0.5, associations=1)  # noqa: F811
     with web.raw(length=10_000_000_000) as connection:
         connection.sendall(body(part10(images()[0]), end=b"")[:-500])
-        assert web.sees(lambda: bool(web.files("spool")) or True)
         status, answer = heard(connection)
     assert status == 408
     assert b"connection: close" in answer.lower()
@@ -485,6 +490,7 @@ def test_metadata_and_bulk_data_become_a_file(web: WebNode) -> None:  # noqa: F8
     stored = dcmread(web.blobs.path(arrival.instance.sha256))
     assert stored.SpecificCharacterSet == "ISO_IR 192"
     image.SpecificCharacterSet = "ISO_IR 192"
+    image["PixelData"].VR = "OW"
     assert stored == image
     assert (stored.pixel_array == image.pixel_array).all()
     assert web.diary.released
@@ -496,7 +502,7 @@ def test_compressed_bulk_data_keep_their_transfer_syntax(web: WebNode) -> None: 
     image = images()[0]
     before = image.pixel_array.copy()
     image.compress(RLELossless, generate_instance_uid=False)
-    codestream = image.PixelData[16:]  # after an empty offset table and the item's own header
+    (codestream,) = generate_frames(image.PixelData, number_of_frames=1)
     content = with_bulk(
         ("pixels", f"image/dicom-rle; transfer-syntax={RLELossless}", codestream),
         metadata=as_json(image),
