@@ -15,6 +15,7 @@ from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve.access import Access, Role, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.similar import similar_router
@@ -61,6 +62,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
+    yield delete_router(compose.deletion(config))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 

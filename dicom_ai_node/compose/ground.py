@@ -19,6 +19,7 @@ from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.ledger_delete import SqlDeletion
 from dicom_ai_node.store.patients import Patients
 from dicom_ai_node.store.schema import migrate
 
@@ -105,3 +106,8 @@ def blobs(config: NodeConfig) -> FolderBlobs:
 def archive(config: NodeConfig) -> SqlArchive:
     """Return what is held, for those who look for it."""
     return SqlArchive(open_database(config.store.database_url), blobs(config))
+
+
+def deletion(config: NodeConfig) -> SqlDeletion:
+    """Return what takes away what is held."""
+    return SqlDeletion(open_database(config.store.database_url), blobs(config), now)
