@@ -88,6 +88,8 @@ class WebServer(threading.Thread):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http="httptools",
+                loop="uvloop",
                 **_tls(config.serve.tls),
                 proxy_headers=bool(config.serve.behind_proxy),
                 forwarded_allow_ips=[str(one) for one in config.serve.behind_proxy],
