@@ -118,7 +118,8 @@ class _Search:
         statement = self._statement(level, depth)
         if depth is Level.IMAGE and any(key.path[0] not in INSTANCE for key in keys):
             read = _whole(keys, is_fuzzy=self._query.is_fuzzy)
-            statement = statement.add_columns(held_headers.c.deflated).join(
+            # All have one, but so SQLite does not begin with it and sort afterwards.
+            statement = statement.add_columns(held_headers.c.deflated).outerjoin(
                 held_headers, held_headers.c.sop_instance_uid == held_instances.c.sop_instance_uid
             )
         else:
@@ -201,7 +202,9 @@ def _whole(keys: Sequence[Key], *, is_fuzzy: bool) -> _Read:
             at = text.find(name, at + 1)
         return False
 
-    def read(deflated: bytes) -> Header | None:
+    def read(deflated: bytes | None) -> Header | None:
+        if deflated is None:
+            return None
         text = zlib.decompress(deflated).decode()
         if not all(may_match(text, name, test) for name, test in tests.items()):
             return None
