@@ -105,7 +105,9 @@ def test_pgvector_looks_by_itself(
 
 
 def _without_archive(connection: Connection) -> None:
-    """Undo schema 0005."""
+    """Undo schemas 0006 and 0005."""
+    for table in ("login_sessions", "api_tokens", "accounts"):
+        connection.execute(text(f"DROP TABLE {table}"))
     for table in ("held_headers", "held_instances", "held_series", "held_studies"):
         connection.execute(text(f"DROP TABLE {table}"))
     for table in ("instances", "results"):
