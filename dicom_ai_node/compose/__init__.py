@@ -24,13 +24,17 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
 )
 from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
@@ -47,6 +51,7 @@ __all__ = [
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
@@ -54,5 +59,6 @@ __all__ = [
     "settings",
     "similar_model",
     "teller",
+    "tls",
     "work",
 ]

@@ -36,7 +36,7 @@ class AccountsDoor:
         check: PasswordCheck,
         bearer: Bearer,
         now: Callable[[], datetime],
-        stay: Stay = Stay(),  # noqa: B008 - it is frozen
+        stay: Stay = Stay(),
     ) -> None:
         self.accounts = accounts
         self.check = check

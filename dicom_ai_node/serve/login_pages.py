@@ -153,7 +153,9 @@ class LoginPages:
 
     def _page(self, request: Request, name: str, told: Mapping[str, object]) -> str:
         lang = language(request)
-        words = {key: text.format(shortest=SHORTEST, seconds="") for key, text in WORDS[lang].items()}
+        words = {
+            key: text.format(shortest=SHORTEST, seconds="") for key, text in WORDS[lang].items()
+        }
         always = {"lang": lang, "words": words, "csrf_token": csrf_token(request)}
         return self._templates.get_template(name).render(always | dict(told))
 

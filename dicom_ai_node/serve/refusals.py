@@ -35,7 +35,9 @@ async def forbidden(request: Request, refusal: Exception) -> Response:
 
 
 def _is_page(request: Request) -> bool:
-    is_read = request.method in {"GET", "HEAD"} and not request.url.path.startswith(_PROGRAMS)
+    if "Authorization" in request.headers or request.url.path.startswith(_PROGRAMS):
+        return False
+    is_read = request.method in {"GET", "HEAD"}
     return is_read and "text/html" in request.headers.get("Accept", "")
 
 

@@ -34,9 +34,7 @@ login_sessions = Table(
     metadata,
     Column("number", MANY, primary_key=True),
     Column("digest", Text, nullable=False, unique=True),
-    Column(
-        "account", ForeignKey(accounts.c.name, ondelete="CASCADE"), nullable=False, index=True
-    ),
+    Column("account", ForeignKey(accounts.c.name, ondelete="CASCADE"), nullable=False, index=True),
     Column("created_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),

@@ -69,13 +69,9 @@ class SqlAccounts:
         """Give an account another password; whoever is in with it is out, but the session `but`."""
 
         def work(connection: Connection) -> None:
-            _change(
-                connection, name, password_hash=password_hash, must_change_password=must_change
-            )
+            _change(connection, name, password_hash=password_hash, must_change_password=must_change)
             table = login_sessions
-            connection.execute(
-                delete(table).where(table.c.account == name, table.c.digest != but)
-            )
+            connection.execute(delete(table).where(table.c.account == name, table.c.digest != but))
 
         self._database.transact(work)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, event, text
+from sqlalchemy import inspect as schema_of
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.similar import Similar
@@ -113,7 +114,7 @@ EARLY = {
 
 def _without_archive(connection: Connection) -> None:
     """Undo schema 0005 and all that came later."""
-    known = inspect(connection).get_sorted_table_and_fkc_names()
+    known = schema_of(connection).get_sorted_table_and_fkc_names()
     for table in reversed([name for name, _ in known if name]):
         if table not in EARLY:
             connection.execute(text(f"DROP TABLE {table}"))

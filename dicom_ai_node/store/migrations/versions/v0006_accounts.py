@@ -31,9 +31,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "login_sessions",
-        sa.Column(
-            "number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         sa.Column("digest", sa.Text(), nullable=False, unique=True),
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
