@@ -25,13 +25,17 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
 )
 from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
@@ -49,6 +53,7 @@ __all__ = [
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
@@ -56,5 +61,6 @@ __all__ = [
     "settings",
     "similar_model",
     "teller",
+    "tls",
     "work",
 ]

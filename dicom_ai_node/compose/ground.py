@@ -79,10 +79,15 @@ def prepare(config: NodeConfig) -> None:
         if isinstance(destination, FolderPeer):
             # Only here: one that vanishes later is a share that is no longer mounted.
             destination.folder.mkdir(parents=True, exist_ok=True)
+    prepare_database(config)
+    FolderBlobs(config.store.folder).sweep()
+
+
+def prepare_database(config: NodeConfig) -> None:
+    """Bring the tables up to date."""
     database = open_database(config.store.database_url)
     migrate(database)
     database.close()
-    FolderBlobs(config.store.folder).sweep()
 
 
 def node_serial(config: NodeConfig) -> str:

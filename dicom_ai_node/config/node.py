@@ -11,10 +11,10 @@ from dicom_ai_node.config.sections import (
     Encode,
     Infer,
     Receive,
-    Serve,
     Similar,
     Store,
 )
+from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.config.values import Section
 from dicom_ai_node.config.watching import Watch
 

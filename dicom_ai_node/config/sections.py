@@ -1,4 +1,4 @@
-"""The sections of `ae_config.yaml` but for the routes, in the order in which a study travels."""
+"""The sections of `ae_config.yaml` in the order in which a study travels, to the destinations."""
 
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -257,41 +257,3 @@ AnyDestination = Annotated[
 """The kind follows from the keys: `ae_title`, `url` or `folder`."""
 
 Destinations = dict[Name, AnyDestination]
-
-
-class Tls(Section):
-    """The certificate that the node shows, both files in PEM."""
-
-    certificate: PathHere = Field(description="with the chain, the node's own first")
-    key: PathHere
-
-
-class Serve(Section):
-    """Who may ask by HTTP, and where: DICOMweb, the console, the viewer."""
-
-    host: str = Field("127.0.0.1", description="the address to listen on")
-    port: Port = 8042
-    login: Literal["users", "none"] = Field(
-        "users", description="none: whoever reaches the port may do everything; on loopback only"
-    )
-    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = Field(
-        None,
-        description="{file: ...} or {env: ...}; who says `Authorization: Bearer TOKEN` is an admin",
-    )
-    tls: Tls | None = Field(None, description="{certificate: ..., key: ...}; without it plain HTTP")
-    behind_proxy: tuple[Address, ...] = Field(
-        (), description="addresses of proxies with TLS, whose X-Forwarded headers are believed"
-    )
-
-    @model_validator(mode="after")
-    def _is_safe(self) -> "Serve":
-        if self.host in LOOPBACK:
-            return self
-        if self.login == "none":
-            raise ValueError(f"login: none is for loopback only, and {self.host} is not")
-        if self.tls is None and not self.behind_proxy:
-            raise ValueError(
-                "passwords and patients go over https:// only: give tls, or behind_proxy with the"
-                " address of a proxy that has it, or listen on 127.0.0.1"
-            )
-        return self
