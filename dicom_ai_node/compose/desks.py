@@ -19,6 +19,7 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
 )
+from dicom_ai_node.compose.outbox import outbox
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
@@ -37,7 +38,7 @@ from dicom_ai_node.receive import server
 from dicom_ai_node.receive.batch import Batcher
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
-from dicom_ai_node.receive.peers import AllowedPeer
+from dicom_ai_node.receive.peers import AllowedPeer, May
 from dicom_ai_node.store.histories import Histories
 from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
@@ -77,12 +78,13 @@ def inbox(config: NodeConfig, desk: Reception) -> Inbox:
 def listener(config: NodeConfig) -> DimseListener:
     """Return the listener of one receiver process, not yet listening."""
     desk, receive = reception(config), config.receive
-    return DimseListener(
+    listens = DimseListener(
         ae_title=AETitle(receive.ae_title),
         accept_from=[
             AllowedPeer(
                 ae_title=AETitle(peer.ae_title),
                 network=None if peer.address is None else ip_network(peer.address, strict=False),
+                may=frozenset(map(May, peer.may)),
             )
             for peer in receive.accept_from
         ],
@@ -97,6 +99,9 @@ def listener(config: NodeConfig) -> DimseListener:
             idle_seconds=receive.deadlines.idle_seconds,
         ),
     )
+    if any("query" in peer.may for peer in receive.accept_from):
+        listens.answer_from(outbox(config))
+    return listens
 
 
 def listening_socket(config: NodeConfig, descriptor: int | None) -> socket.socket:
