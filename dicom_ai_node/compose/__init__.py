@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -40,6 +41,7 @@ __all__ = [
     "blobs",
     "catalog",
     "darkroom",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",
