@@ -124,7 +124,9 @@ def ended(before: Header, to: StepState, now: datetime) -> dict[str, Any]:
             _check_performed(items(before, "UnifiedProcedureStepPerformedProcedureSequence"))
             extra: Header = {}
         case StepState.CANCELED:
-            extra = _with_time_of_cancelling(items(before, "ProcedureStepProgressInformationSequence"), now)
+            extra = _with_time_of_cancelling(
+                items(before, "ProcedureStepProgressInformationSequence"), now
+            )
         case _:
             extra = {}
     return merged(before, extra, state_element(to), _modified(now))
@@ -153,8 +155,8 @@ def _with_time_of_cancelling(progress: Sequence[Header], now: datetime) -> Heade
     if not progress or not items(progress[0], "ProcedureStepDiscontinuationReasonCodeSequence"):
         raise StepRefused(
             Why.NOT_FIT_FOR_END,
-            "ProcedureStepDiscontinuationReasonCodeSequence in ProcedureStepProgressInformationSequence must be"
-            " set before",
+            "ProcedureStepDiscontinuationReasonCodeSequence must be set before, in the item of"
+            " ProcedureStepProgressInformationSequence",
         )
     timed = merged(data_set(ProcedureStepCancellationDateTime=instant(now)), progress[0])
     return data_set(ProcedureStepProgressInformationSequence=[timed])

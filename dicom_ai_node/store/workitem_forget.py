@@ -32,9 +32,7 @@ def bury_what_is_over(connection: Connection) -> None:
 
 
 def _bury(connection: Connection, which: ColumnElement[bool]) -> None:
-    is_held = exists().where(
-        subscriptions.c.workitem == workitems.c.uid, subscriptions.c.has_lock
-    )
+    is_held = exists().where(subscriptions.c.workitem == workitems.c.uid, subscriptions.c.has_lock)
     over = select(workitems.c.uid).where(which, ~workitems.c.is_gone, ~is_held)
     uids = connection.scalars(over).all()
     for start in range(0, len(uids), 500):

@@ -72,9 +72,7 @@ class Following:
         """Return the whole data set of a workitem, the inputs of its job among it."""
         if not row.is_of_job:
             return row.data_set  # type: ignore[no-any-return]
-        found = connection.execute(
-            select(tables.jobs).where(tables.jobs.c.key == row.job)
-        ).all()
+        found = connection.execute(select(tables.jobs).where(tables.jobs.c.key == row.job)).all()
         if not found:
             return row.data_set  # type: ignore[no-any-return]
         (job,) = load_jobs(connection, found)
@@ -99,9 +97,7 @@ class Following:
 
     def _anew(self, connection: Connection, row: Row[Any], job: Job) -> None:
         """Enter a job that somebody has set going again as another workitem."""
-        connection.execute(
-            update(workitems).where(workitems.c.uid == row.uid).values(follows=None)
-        )
+        connection.execute(update(workitems).where(workitems.c.uid == row.uid).values(follows=None))
         if row.is_of_job:
             uid = workitem_uid(job.key, row.turn + 1)
             again = scheduled(job, uid, row.data_set, self._station)
@@ -201,5 +197,3 @@ def _classes(connection: Connection, job: Job) -> Mapping[str, Any]:
         .where(asked.c.job == job.key)
     )
     return {row.sop_instance_uid: row.sop_class_uid for row in connection.execute(query)}
-
-

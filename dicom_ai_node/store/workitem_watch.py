@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, literal, select
+from sqlalchemy import Connection, Row, Table, delete, func, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_ai_node.domain.archive import Header, Key
@@ -107,9 +107,7 @@ def suspend(connection: Connection, aetitle: str, resource: str) -> None:
     """Let somebody hear of nothing new; raise `StepRefused` if they would not."""
     if resource not in {WORKLIST, FILTERED_WORKLIST}:
         raise StepRefused(Why.NOT_APPROPRIATE, "only a subscription to the worklist is suspended")
-    removed = delete(standing).where(
-        standing.c.aetitle == aetitle, standing.c.resource == resource
-    )
+    removed = delete(standing).where(standing.c.aetitle == aetitle, standing.c.resource == resource)
     if connection.execute(removed).rowcount == 0:
         raise StepRefused(Why.NO_SUBSCRIPTION)
 
@@ -170,7 +168,10 @@ def _test(kept: Sequence[Mapping[str, Any]]) -> Callable[[Header], bool]:
 
 
 def _upsert(
-    connection: Connection, table: Any, key: Mapping[str, Any], change: Mapping[str, Any]  # noqa: ANN401
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, Any],
+    change: Mapping[str, Any],
 ) -> None:
     made = _dialect(connection).insert(table).values(**key, **change)
     connection.execute(made.on_conflict_do_update(index_elements=list(key), set_=dict(change)))

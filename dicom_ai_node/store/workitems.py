@@ -6,7 +6,7 @@ from itertools import islice
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from dicom_ai_node.domain.archive import Archive, Header, Key
 from dicom_ai_node.domain.errors import IllegalMove
@@ -16,7 +16,6 @@ from dicom_ai_node.domain.workitem import (
     ALREADY_CANCELED,
     FILTERED_WORKLIST,
     WORKLIST,
-    Lock,
     StepRefused,
     StepState,
     Why,
@@ -24,7 +23,12 @@ from dicom_ai_node.domain.workitem import (
     check_update,
     way,
 )
-from dicom_ai_node.domain.workitem_events import about_update, assigned, cancel_requested, state_report
+from dicom_ai_node.domain.workitem_events import (
+    about_update,
+    assigned,
+    cancel_requested,
+    state_report,
+)
 from dicom_ai_node.domain.workitem_of_job import Station
 from dicom_ai_node.domain.workitem_rules import created, ended, updated
 from dicom_ai_node.domain.worklist import Report, Search
@@ -32,11 +36,11 @@ from dicom_ai_node.store import workitem_watch as watch
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_people import cancel_job
 from dicom_ai_node.store.workitem_jobs import AT_ONCE, Following
+from dicom_ai_node.store.workitem_rows import check_others, found, lock_of, row_of, write
 from dicom_ai_node.store.workitem_tables import channels, reports, subscriptions, workitems
 
 LONGEST_CATCHING_UP = 20
 """So many batches of jobs are entered before a question is answered from what is there by then."""
-_LONGEST_REASON = 200
 _PAGE = 50
 _COLUMNS = {
     "00741000": workitems.c.state,
@@ -67,7 +71,7 @@ class SqlWorklist:
         def work(connection: Connection) -> bool:
             if connection.scalar(select(workitems.c.number).where(workitems.c.uid == uid)):
                 raise StepRefused(Why.THERE_ALREADY)
-            connection.execute(insert(workitems).values(**_row(uid, made, now)))
+            connection.execute(insert(workitems).values(**row_of(uid, made, now)))
             for_whom = assigned(uid, made)
             said = [state_report(uid, made), *([for_whom] if for_whom else [])]
             watch.enter(connection, uid, made, said)
@@ -79,7 +83,7 @@ class SqlWorklist:
         """Return a workitem, without its Transaction UID."""
         self.catch_up()
         with self._database.reading() as connection:
-            return self._jobs.complete(connection, _found(connection, uid))
+            return self._jobs.complete(connection, found(connection, uid))
 
     def search(self, search: Search) -> Iterator[Header]:
         """Yield what matches, without Transaction UIDs, in the order in which they were entered."""
@@ -93,12 +97,12 @@ class SqlWorklist:
         self.catch_up()
 
         def work(connection: Connection) -> None:
-            row = _found(connection, uid, to_change=True)
-            _check_others(row)
-            lock = _lock(row)
+            row = found(connection, uid, to_change=True)
+            check_others(row)
+            lock = lock_of(row)
             check_update(lock, transaction_uid)
             made = updated(row.data_set, changes, lock.state, now)
-            _write(connection, uid, now, data_set=made)
+            write(connection, uid, now, data_set=made)
             watch.tell(connection, uid, about_update(uid, row.data_set, made))
 
         self._database.transact(work)
@@ -108,12 +112,12 @@ class SqlWorklist:
         self.catch_up()
 
         def work(connection: Connection) -> str:
-            row = _found(connection, uid, to_change=True)
-            _check_others(row)
-            lock, warning = after_change(_lock(row), to, transaction_uid)
+            row = found(connection, uid, to_change=True)
+            check_others(row)
+            lock, warning = after_change(lock_of(row), to, transaction_uid)
             if not warning:
                 made = ended(row.data_set, to, now)
-                _write(
+                write(
                     connection, uid, now,
                     data_set=made, state=lock.state.value, transaction_uid=lock.transaction_uid,
                 )  # fmt: skip
@@ -127,7 +131,7 @@ class SqlWorklist:
         self.catch_up()
 
         def work(connection: Connection) -> str:
-            row = _found(connection, uid, to_change=True)
+            row = found(connection, uid, to_change=True)
             match StepState(row.state):
                 case StepState.CANCELED:
                     return ALREADY_CANCELED
@@ -153,7 +157,7 @@ class SqlWorklist:
                     connection, (aetitle, resource), keys, self._jobs.complete, has_lock=has_lock
                 )
                 return
-            row = _found(connection, resource)
+            row = found(connection, resource)
             watch.subscribe_to_one(connection, aetitle, row, row.data_set, has_lock=has_lock)
 
         self._database.transact(work)
@@ -193,9 +197,7 @@ class SqlWorklist:
         gone = delete(reports).where(reports.c.aetitle == aetitle, reports.c.number.in_(numbers))
         self._database.transact(lambda connection: connection.execute(gone))
 
-    def _matching(
-        self, keys: Sequence[Key], test: Callable[[Header], bool]
-    ) -> Iterator[Header]:
+    def _matching(self, keys: Sequence[Key], test: Callable[[Header], bool]) -> Iterator[Header]:
         query = select(workitems).where(~workitems.c.is_gone).order_by(workitems.c.number)
         for key in keys:
             column = _COLUMNS.get(key.path[0])
@@ -207,8 +209,8 @@ class SqlWorklist:
             with self._database.reading() as connection:
                 page = query.where(workitems.c.number > last).limit(_PAGE)
                 rows = connection.execute(page).all()
-                found = [self._jobs.complete(connection, row) for row in rows]
-            yield from filter(test, found)
+                whole = [self._jobs.complete(connection, row) for row in rows]
+            yield from filter(test, whole)
             if len(rows) < _PAGE:
                 return
             last = rows[-1].number
@@ -222,9 +224,9 @@ class SqlWorklist:
         now: datetime,
     ) -> None:
         if row.follows is not None:
-            why = text(request, "ReasonForCancellation")[:_LONGEST_REASON]
             try:
-                cancel_job(connection, row.follows, why or "somebody asked for it", now)
+                # The note of a job names no patient; what the asker says of it may.
+                cancel_job(connection, row.follows, "asked for over the worklist", now)
             except IllegalMove as no:
                 raise StepRefused(Why.GOES_ON, str(no)) from no
             self._jobs.follow(connection, row)
@@ -234,9 +236,7 @@ class SqlWorklist:
             raise StepRefused(Why.UNREACHABLE, "nobody has subscribed to hear of it")
 
 
-def _cancel_at_once(
-    connection: Connection, row: Row[Any], request: Header, now: datetime
-) -> None:
+def _cancel_at_once(connection: Connection, row: Row[Any], request: Header, now: datetime) -> None:
     """End what nobody has claimed; it is IN PROGRESS for a moment, as the standard has it."""
     codes = values(request, "ProcedureStepDiscontinuationReasonCodeSequence")
     unspecified = [code_item("110513", "DCM", "Discontinued for unspecified reason")]
@@ -249,55 +249,10 @@ def _cancel_at_once(
     for state in way(StepState.SCHEDULED, StepState.CANCELED):
         made = ended(made, state, now)
         said.append(state_report(row.uid, made))
-    _write(connection, row.uid, now, data_set=made, state=StepState.CANCELED.value)
+    write(connection, row.uid, now, data_set=made, state=StepState.CANCELED.value)
     watch.tell(connection, row.uid, said)
 
 
 def _is_heard(connection: Connection, uid: str) -> bool:
     query = select(subscriptions.c.aetitle).where(subscriptions.c.workitem == uid).limit(1)
     return connection.scalar(query) is not None
-
-
-def _row(uid: str, made: Header, now: datetime) -> dict[str, Any]:
-    return {
-        "uid": uid,
-        "state": StepState.SCHEDULED.value,
-        "transaction_uid": "",
-        "data_set": made,
-        "study_instance_uid": text(made, "StudyInstanceUID"),
-        "patient_id": text(made, "PatientID"),
-        "changed_at": now,
-        "job": None,
-        "follows": None,
-        "stage": "",
-        "turn": 0,
-        "is_of_job": False,
-        "is_gone": False,
-    }
-
-
-def _found(connection: Connection, uid: str, *, to_change: bool = False) -> Row[Any]:
-    query = select(workitems).where(workitems.c.uid == uid)
-    row = connection.execute(query.with_for_update() if to_change else query).first()
-    if row is None:
-        raise StepRefused(Why.UNKNOWN)
-    if row.is_gone:
-        raise StepRefused(Why.GONE)
-    return row
-
-
-def _check_others(row: Row[Any]) -> None:
-    if row.job is not None:
-        raise StepRefused(Why.OURS)
-
-
-def _lock(row: Row[Any]) -> Lock:
-    return Lock(state=StepState(row.state), transaction_uid=row.transaction_uid)
-
-
-def _write(connection: Connection, uid: str, now: datetime, **change: Any) -> None:  # noqa: ANN401
-    connection.execute(
-        update(workitems).where(workitems.c.uid == uid).values(changed_at=now, **change)
-    )
-
-
