@@ -19,7 +19,7 @@ from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
-from dicom_ai_node.serve.access import Access, Role, needs
+from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.doors import OpenDoor
