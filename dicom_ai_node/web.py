@@ -17,6 +17,7 @@ from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
+from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.similar import similar_router
 
 GRACE_SECONDS = 5
@@ -60,9 +61,10 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         return []
 
     yield health_router(troubles)
-    yield from retrieve_routers(
-        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
-    )
+    archive, path = compose.archive(config), compose.blobs(config).path
+    darkroom = compose.darkroom(config)
+    yield from retrieve_routers(archive, path, darkroom)
+    yield pictures_router(archive, path, darkroom)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 

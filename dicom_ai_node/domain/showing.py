@@ -99,7 +99,16 @@ class Report:
     """A structured report as a page of HTML."""
 
 
-Order: TypeAlias = Uncompressed | NativeFrame | Value | Picture | Report
+@dataclass(frozen=True, slots=True)
+class Overlaid:
+    """One frame, from 1, as PNG with the segments of the other files on it."""
+
+    frame: int
+    window: Window | None = None
+    viewport: Viewport | None = None
+
+
+Order: TypeAlias = Uncompressed | NativeFrame | Value | Picture | Report | Overlaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +122,8 @@ class Print:
 class Darkroom(Protocol):
     """Makes what is ordered, within limits of memory and of time."""
 
-    def make(self, order: Order, file: BinaryIO) -> Print:
-        """Make it of a Part 10 file and return it.
+    def make(self, order: Order, *files: BinaryIO) -> Print:
+        """Make it of a Part 10 file, or of several, and return it.
 
         Raises
         ------

@@ -67,8 +67,7 @@ class FrameSource:
             return
         with open_file(self._shelf.path(held.sha256)) as file:
             made = self._darkroom.make(NativeFrame(number), file)
-        with made.file:
-            yield FilePart(made.file, 0, made.size_bytes)
+        yield FilePart(made.file, 0, made.size_bytes)
 
 
 def frame_offers(frames: Frames, *, is_one: bool) -> list[Offer]:
