@@ -9,15 +9,12 @@ from typing import BinaryIO, Protocol, TypeAlias
 
 from dicom_ai_node.domain.errors import NodeError
 
-NATIVE = frozenset({
-    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2",
-})  # fmt: skip
-DECODABLE = NATIVE | {
-    "1.2.840.10008.1.2.5",
+DECODABLE = frozenset({
+    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.5",
     *(f"1.2.840.10008.1.2.4.{number}" for number in (
         50, 51, 57, 70, 80, 81, 90, 91, 201, 202, 203,
     )),
-}  # fmt: skip
+})  # fmt: skip
 """Transfer syntaxes that a darkroom makes Explicit VR Little Endian of."""
 
 

@@ -128,6 +128,7 @@ class ChildProcesses:
         made: BinaryIO = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it is given away
         try:
             _check(self._answer(child, order, [*files, made]))
+            made.seek(0)  # the child has moved on in the same open file
             return Print(made, os.fstat(made.fileno()).st_size)
         except BaseException:
             made.close()
