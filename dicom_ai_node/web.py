@@ -1,5 +1,6 @@
 """What runs in the process that answers HTTP. No other process carries FastAPI."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.access import Access
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.pictures import pictures_router
@@ -99,6 +101,7 @@ class WebServer(threading.Thread):
         )
         try:
             self._socket = listening_socket(host, port)
+            impatient(self._socket, STALLED_SECONDS)
         except OSError as error:
             raise ConfigError(f"serve: cannot listen on {host}:{port}: {error.strerror}") from error
 
@@ -110,6 +113,14 @@ class WebServer(threading.Thread):
         """Finish what has begun."""
         self._server.should_exit = True
         self.join(2 * GRACE_SECONDS)
+
+
+def impatient(listening: socket.socket, seconds: float) -> None:
+    """Let the kernel end connections whose other side takes nothing for so long.
+
+    An answer notices that, too, but what it has handed over by then would wait for ever.
+    """
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def _tls(tls: Tls | None) -> dict[str, Any]:
