@@ -22,6 +22,7 @@ from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
 from dicom_ai_node.serve.health import health_router
@@ -30,6 +31,7 @@ from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
+from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
 from dicom_ai_node.serve.shield import Rules, Shield
 from dicom_ai_node.serve.similar import similar_router
@@ -138,6 +140,10 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
     )
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
+    archive, path = compose.archive(config), compose.blobs(config).path
+    darkroom = compose.darkroom(config)
+    yield from retrieve_routers(archive, path, darkroom)
+    yield pictures_router(archive, path, darkroom)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
@@ -176,6 +182,7 @@ class WebServer(threading.Thread):
             log.warning("serve_advice", reason=advice)
         try:
             self._socket = listening_socket(host, port)
+            impatient(self._socket, STALLED_SECONDS)
         except OSError as error:
             raise ConfigError(f"serve: cannot listen on {host}:{port}: {error.strerror}") from error
 
@@ -197,3 +204,17 @@ def _section(config: NodeConfig) -> Serve:
     if config.serve is None:
         raise ConfigError("there is no section `serve`")
     return config.serve
+
+
+def impatient(listening: socket.socket, seconds: float) -> None:
+    """Let the kernel end connections whose other side takes nothing for so long.
+
+    An answer notices that, too, but what it has handed over by then would wait for ever.
+    """
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+
+
+def _tls(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    return {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}

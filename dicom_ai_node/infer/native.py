@@ -12,7 +12,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import as_pixel_options
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
@@ -41,11 +41,7 @@ class Stored:
         self.syntax = self.header.file_meta.TransferSyntaxUID
         self.file = file
         self.keyword, self.vr, self.length = "", "OW", 0
-        if self.syntax == DeflatedExplicitVRLittleEndian:
-            file.seek(0)
-            self.header = dcmread(file)  # all of it has to be inflated anyway
-        else:
-            self._read_element()
+        self._read_element()
         self.at = file.tell()
 
     def _read_element(self) -> None:
@@ -103,8 +99,6 @@ class Stored:
             raise Rejected(RejectCode.PIX_CORRUPT, "a frame cannot be decoded") from fault
 
     def _source(self) -> tuple[Any, dict[str, Any]]:
-        if self.syntax == DeflatedExplicitVRLittleEndian:
-            return self.header, {}
         if not self.keyword:
             raise Rejected(RejectCode.PIX_CORRUPT, "there is no pixel data")
         options = as_pixel_options(self.header, pixel_keyword=self.keyword, pixel_vr=self.vr)
