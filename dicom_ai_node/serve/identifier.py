@@ -6,13 +6,19 @@ from enum import IntEnum
 from io import BytesIO
 from typing import Any
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
+from pydicom.charset import (
+    STAND_ALONE_ENCODINGS,
+    convert_encodings,
+    decode_bytes,
+    default_encoding,
+    python_encoding,
+)
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
+from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
@@ -156,8 +162,12 @@ def value_of(header: Header, keyword: str) -> str:
 
 
 def _decoded(asked: Asked) -> Dataset:
+    # Not `read_dataset`, which has its own opinion of character sets; see `_encodings`.
     syntax = UID(asked.transfer_syntax_uid)
-    return read_dataset(BytesIO(asked.identifier), syntax.is_implicit_VR, syntax.is_little_endian)
+    elements = data_element_generator(
+        BytesIO(asked.identifier), syntax.is_implicit_VR, syntax.is_little_endian
+    )
+    return Dataset({element.tag: element for element in elements})
 
 
 def _keys(dataset: Dataset, path: tuple[str, ...], encodings: list[str]) -> Iterator[Key]:
@@ -206,8 +216,11 @@ def _text(dataset: Dataset, tag: int, encodings: list[str]) -> str:
 
 
 def _encodings(dataset: Dataset) -> list[str]:
-    """Return the codecs of the texts; unknown character sets are read as Latin 1."""
-    terms = _text_of(dataset, "SpecificCharacterSet").split("\\")
+    """Return the codecs of the texts; what says a character set that nobody knows is Latin 1."""
+    first, *others = _text_of(dataset, "SpecificCharacterSet").split("\\")
+    terms = [first]
+    if first not in STAND_ALONE_ENCODINGS:
+        terms += [term for term in others if term not in STAND_ALONE_ENCODINGS]
     if not all(term in python_encoding for term in terms):
         return [default_encoding]
     return convert_encodings(terms)
@@ -241,17 +254,24 @@ def _whole(item: Header) -> Dataset:
 
 
 def _element(tag: int, vr: str, values: Sequence[Any]) -> DataElement:
-    """Return an element with the values of the DICOM JSON model, PS3.18 F.2.3."""
-    match vr:
-        case "PN":
-            said: list[Any] = [_name(one or {}) for one in values]
-        case "DS":
-            said = [one if one is None else _decimal(one) for one in values]
-        case "AT":
-            said = [int(one, 16) for one in values]
-        case _:
-            said = list(values)
-    return DataElement(tag, vr, said if len(said) != 1 else said[0], validation_mode=IGNORE)
+    """Return an element with the values of the DICOM JSON model, PS3.18 F.2.3.
+
+    It is empty if they are none of its VR.
+    """
+    try:
+        match vr:
+            case "PN":
+                said: list[Any] = [_name(one or {}) for one in values]
+            case "DS":
+                said = [one if one is None else _decimal(one) for one in values]
+            case "AT":
+                said = [int(one, 16) for one in values]
+            case _:
+                said = list(values)
+        value = said if len(said) != 1 else said[0]
+        return DataElement(tag, vr, value, validation_mode=IGNORE)
+    except (ValueError, TypeError, OverflowError):
+        return DataElement(tag, vr, None)
 
 
 def _name(groups: Mapping[str, str]) -> str:
