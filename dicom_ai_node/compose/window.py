@@ -1,58 +1,74 @@
-"""What the port of the node answers queries from: the archive, the blobs and the destinations."""
+"""What those who ask by HTTP need, and what an operator should know of it. Brings no FastAPI."""
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-
-from pydicom.uid import UID
+import ssl
+from collections.abc import Iterator
+from datetime import timedelta
 
 from dicom_ai_node import config as configuration
-from dicom_ai_node.compose.ground import archive, blobs
+from dicom_ai_node.compose.ground import now
 from dicom_ai_node.config import NodeConfig
-from dicom_ai_node.deliver.convert import in_one_of
-from dicom_ai_node.deliver.dimse import DimseSender
-from dicom_ai_node.deliver.forward import forward
-from dicom_ai_node.deliver.parcel import Parcel
-from dicom_ai_node.domain.archive import Held
-from dicom_ai_node.domain.destination import DimsePeer
-from dicom_ai_node.domain.errors import UnknownDestination
-from dicom_ai_node.domain.query_retrieve import Originator
-from dicom_ai_node.domain.uids import AETitle
-from dicom_ai_node.receive.outbox import Outbox, Outcomes
-from dicom_ai_node.serve.query_retrieve import QueryRetrieve
+from dicom_ai_node.serve import tls as certificates
+from dicom_ai_node.store.accounts import SqlAccounts
+from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.schema import is_current
+
+WARN_BEFORE = timedelta(days=30)
+"""How long before a certificate expires the operator hears of it."""
+SHORTEST_TOKEN = 16
 
 
-def outbox(config: NodeConfig) -> Outbox:
-    """Return what queries and retrievals over DIMSE are answered from."""
-    answers = QueryRetrieve(archive(config), AETitle(config.receive.ae_title))
-    files = blobs(config)
-    destinations: dict[AETitle, DimsePeer] = {}
-    for peer in configuration.destinations(config).values():
-        if isinstance(peer, DimsePeer):
-            destinations.setdefault(peer.ae_title, peer)
+def accounts(config: NodeConfig) -> SqlAccounts:
+    """Return who may log in."""
+    return SqlAccounts(open_database(config.store.database_url))
 
-    def parcel(held: Held) -> Parcel:
-        return Parcel(
-            path=files.path(held.sha256),
-            sop_class_uid=UID(held.sop_class_uid),
-            sop_instance_uid=UID(held.sop_instance_uid),
-            transfer_syntax_uid=UID(held.transfer_syntax_uid),
-            size_bytes=held.size_bytes,
-        )
 
-    def file(held: Held, transfer_syntax_uids: Collection[str]) -> AbstractContextManager[Path]:
-        return in_one_of(parcel(held), transfer_syntax_uids)
+def tls(config: NodeConfig) -> ssl.SSLContext | None:
+    """Return what speaks TLS; `None` if the node itself does not.
 
-    def move(ae_title: AETitle, held: Sequence[Held], originator: Originator) -> Outcomes:
-        if ae_title not in destinations:
-            raise UnknownDestination("the move destination is none of `destinations`")
-        return forward(DimseSender(destinations[ae_title]), list(map(parcel, held)), originator)
+    Raises
+    ------
+    ConfigError
+        If the certificate or its key cannot be used.
+    """
+    if config.serve is None or config.serve.tls is None:
+        return None
+    return certificates.tls_context(config.serve.tls.certificate, config.serve.tls.key)
 
-    return Outbox(
-        find=answers.find,
-        named=answers.named,
-        failed=answers.failed,
-        file=file,
-        move=move,
-        most_answers=config.receive.max_answers,
-    )
+
+def advice(config: NodeConfig) -> list[str]:
+    """Return what an operator should do about `serve`, one sentence each; nothing of it is wrong.
+
+    Raises
+    ------
+    ConfigError
+        If a file is not where the configuration says.
+    """
+    return list(_advice(config))
+
+
+def _advice(config: NodeConfig) -> Iterator[str]:
+    serve = config.serve
+    if serve is None:
+        return
+    token = configuration.serve_token(config)
+    if serve.login == "users" and token is None and serve.oidc is None and not _has_people(config):
+        yield "serve: nobody can log in yet; run `dicom-ai-node users add NAME --role admin`"
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        yield f"serve.token: less than {SHORTEST_TOKEN} characters can be guessed; make it longer"
+    if serve.tls is not None:
+        end = certificates.expires_at(serve.tls.certificate)
+        if end - now() < WARN_BEFORE:
+            past = "has expired" if end < now() else "expires"
+            yield f"serve.tls: the certificate {past} on {end:%Y-%m-%d}; put a new one in its place"
+
+
+def _has_people(config: NodeConfig) -> bool:
+    """Return whether anybody has an account or a token; make nothing."""
+    if not is_current(config.store.database_url):
+        return False
+    database = open_database(config.store.database_url)
+    try:
+        known = SqlAccounts(database)
+        return bool(known.accounts() or known.tokens())
+    finally:
+        database.close()

@@ -1,4 +1,4 @@
-"""The sections of `ae_config.yaml` between reception and routes, and after them, in their order."""
+"""The sections of `ae_config.yaml` between reception and serving, in their order."""
 
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from dicom_ai_node.config.values import (
-    Address,
     AETitleText,
     DestinationName,
     Device,
@@ -21,7 +20,8 @@ from dicom_ai_node.config.values import (
 )
 
 _GB = 1_000_000_000
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this machine that nobody else can reach."""
 
 
 class Store(Section):
@@ -158,7 +158,8 @@ class Secret(Section):
         return self
 
 
-def _no_clear_text(said: Any) -> Any:  # noqa: ANN401
+def no_clear_text(said: Any) -> Any:  # noqa: ANN401
+    """Refuse a secret that stands in the file itself."""
     if not isinstance(said, dict | Secret):
         raise ValueError("must be {file: ...} or {env: ...}; no secret belongs into this file")  # noqa: TRY004 - pydantic wants ValueError
     return said
@@ -168,7 +169,7 @@ class WebDestination(Section):
     """A DICOMweb service that takes STOW-RS; `url` ends before `/studies`."""
 
     url: str
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = None
+    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = None
 
     @field_validator("url")
     @classmethod
@@ -185,7 +186,7 @@ class WebDestination(Section):
     @model_validator(mode="after")
     def _token_is_safe(self) -> "WebDestination":
         parts = urlsplit(self.url)
-        if self.token and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if self.token and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("a token goes over https:// only")
         return self
 
@@ -213,41 +214,3 @@ AnyDestination = Annotated[
 """The kind follows from the keys: `ae_title`, `url` or `folder`."""
 
 Destinations = dict[Name, AnyDestination]
-
-
-class Tls(Section):
-    """The certificate that the node shows, both files in PEM."""
-
-    certificate: PathHere = Field(description="with the chain, the node's own first")
-    key: PathHere
-
-
-class Serve(Section):
-    """Who may ask by HTTP, and where: DICOMweb, the console, the viewer."""
-
-    host: str = Field("127.0.0.1", description="the address to listen on")
-    port: Port = 8042
-    login: Literal["users", "none"] = Field(
-        "users", description="none: whoever reaches the port may do everything; on loopback only"
-    )
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = Field(
-        None,
-        description="{file: ...} or {env: ...}; who says `Authorization: Bearer TOKEN` is an admin",
-    )
-    tls: Tls | None = Field(None, description="{certificate: ..., key: ...}; without it plain HTTP")
-    behind_proxy: tuple[Address, ...] = Field(
-        (), description="addresses of proxies with TLS, whose X-Forwarded headers are believed"
-    )
-
-    @model_validator(mode="after")
-    def _is_safe(self) -> "Serve":
-        if self.host in _LOOPBACK:
-            return self
-        if self.login == "none":
-            raise ValueError(f"login: none is for loopback only, and {self.host} is not")
-        if self.tls is None and not self.behind_proxy:
-            raise ValueError(
-                "passwords and patients go over https:// only: give tls, or behind_proxy with the"
-                " address of a proxy that has it, or listen on 127.0.0.1"
-            )
-        return self

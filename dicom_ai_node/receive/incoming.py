@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dicom_ai_node.domain.errors import OutOfResources
 
+TOO_LARGE = "the instance is too large"
 _NO_ROOM = OutOfResources.dimse_status
 
 
@@ -89,7 +90,7 @@ class Incoming:
             return
         self._room_bytes -= len(fragment)
         if self._room_bytes < 0:
-            self.refuse(_NO_ROOM, "the instance is too large")
+            self.refuse(_NO_ROOM, TOO_LARGE)
             return
         self._data_set.update(fragment)
         try:
