@@ -26,10 +26,8 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS, format_number_as_ds
 
 from dicom_ai_node.domain.archive import Header, Key
 from dicom_ai_node.domain.errors import NotAnswerable, NotUnderstood
+from dicom_ai_node.domain.levels import DEEPEST
 from dicom_ai_node.domain.query_retrieve import Asked, Root
-
-DEEPEST = 8
-"""Sequences within sequences of keys; real queries have two."""
 
 MOST_KEYS = 500
 _UNIVERSAL = frozenset({"", "*"})
@@ -72,6 +70,8 @@ class Identifier:
         What has to match.
     character_sets
         Specific Character Set (0008,0005) of the question.
+    is_complete
+        Whether every key is looked at: those in private elements are not.
     """
 
     asked: Asked
@@ -80,6 +80,7 @@ class Identifier:
     keys: tuple[Key, ...]
     lists: Mapping[At, tuple[str, ...]]
     character_sets: tuple[str, ...]
+    is_complete: bool
 
 
 def identifier_of(asked: Asked) -> Identifier:
@@ -113,6 +114,7 @@ def identifier_of(asked: Asked) -> Identifier:
         keys=keys,
         lists={at: values for at, values in lists.items() if values},
         character_sets=character_sets,
+        is_complete=not any(tag.is_private for tag in dataset.keys()),  # noqa: SIM118
     )
 
 
@@ -171,7 +173,7 @@ def _decoded(asked: Asked) -> Dataset:
 
 
 def _keys(dataset: Dataset, path: tuple[str, ...], encodings: list[str]) -> Iterator[Key]:
-    if len(path) > DEEPEST or len(dataset) > MOST_KEYS:
+    if len(path) >= DEEPEST or len(dataset) > MOST_KEYS:
         raise NotUnderstood("the identifier has too many keys, or nests too deep")
     for tag in dataset.keys():  # noqa: SIM118
         if tag.is_private or tag.element == 0 or keyword_for_tag(tag) in _OF_THE_ANSWER:

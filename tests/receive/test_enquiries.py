@@ -355,15 +355,15 @@ def test_what_is_not_agreed_upon_is_not_answered(node: Node, user: bytes) -> Non
 
 
 def test_extensions_are_answered_place_by_place(node: Node, shelf: Shelf) -> None:
-    """Relational queries and fuzzy names: yes. What we do not know: no."""
+    """Relational queries, spans of time and fuzzy names: yes. What we do not know: no."""
     named = struct.pack(">H", len(FIND)) + FIND.encode()
     with RawPeer(node.port) as peer:
         _, body = peer.send(request(CONTEXTS, user=item(0x56, named + b"\1\1\1\1\1"))).pdu()
-        assert body.endswith(item(0x56, named + b"\1\0\1\0\0"))
+        assert body.endswith(item(0x56, named + b"\1\1\1\0\0"))
         ask(peer, 0x20)
         peer.message()
     [asked] = shelf.asked
-    assert (asked.is_relational, asked.is_fuzzy) == (True, True)
+    assert (asked.is_relational, asked.joins_date_and_time, asked.is_fuzzy) == (True, True, True)
 
 
 @pytest.mark.parametrize(

@@ -218,12 +218,15 @@ def test_pages_follow_each_other_while_they_are_asked_for() -> None:
     assert {query.level for query in paper.queries} == {Level.STUDY}
 
 
-def test_a_key_that_nobody_looked_at_is_told() -> None:
+def test_a_key_that_nobody_looks_at_is_told() -> None:
     """By another pending status: there may be more answers than match."""
     asks = QueryRetrieve(Paper([study()]), AETitle("AI_NODE"))
     [whole] = asks.find(asked(identifier(PatientName="Doe*")))
-    [partly] = asks.find(asked(identifier(Modality="CT")))
+    private = identifier(PatientName="Doe*")
+    private.private_block(0x9, "SOMEBODY", create=True).add_new(1, "LO", "x")
+    [partly] = asks.find(asked(private))
     assert (whole.is_complete, partly.is_complete) == (True, False)
+    assert not any(element.tag.is_private for element in read(partly))
 
 
 def nested(depth: int) -> Dataset:
