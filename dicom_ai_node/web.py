@@ -30,6 +30,7 @@ from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
+from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
 from dicom_ai_node.serve.shield import Rules, Shield
 from dicom_ai_node.serve.similar import similar_router
@@ -134,9 +135,10 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield from retrieve_routers(
-        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
-    )
+    archive, path = compose.archive(config), compose.blobs(config).path
+    darkroom = compose.darkroom(config)
+    yield from retrieve_routers(archive, path, darkroom)
+    yield pictures_router(archive, path, darkroom)
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
