@@ -144,6 +144,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     darkroom = compose.darkroom(config)
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
+    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
