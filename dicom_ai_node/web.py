@@ -150,9 +150,9 @@ class WebServer(threading.Thread):
         serve = _section(config)
         host, port = serve.host, serve.port
         context = compose.tls(config)
-        self._renewal: Renewal | None = None
+        self.renewal: Renewal | None = None
         if context is not None and serve.tls is not None:
-            self._renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
+            self.renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -175,14 +175,14 @@ class WebServer(threading.Thread):
 
     def run(self) -> None:
         """Answer."""
-        if self._renewal is not None:
-            self._renewal.start()
+        if self.renewal is not None:
+            self.renewal.start()
         self._server.run(sockets=[self._socket])
 
     def close(self) -> None:
         """Finish what has begun."""
-        if self._renewal is not None:
-            self._renewal.close()
+        if self.renewal is not None:
+            self.renewal.close()
         self._server.should_exit = True
         self.join(2 * GRACE_SECONDS)
 
