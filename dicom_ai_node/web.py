@@ -17,9 +17,11 @@ from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.domain.accounts import GIVEN, Role
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
+from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
-from dicom_ai_node.serve.access import Access
+from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
 from dicom_ai_node.serve.health import health_router
@@ -132,6 +134,10 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    yield from retrieve_routers(
+        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
+    )
+    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 

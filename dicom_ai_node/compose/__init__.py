@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -17,6 +18,7 @@ from dicom_ai_node.compose.ground import (
     archive,
     blobs,
     catalog,
+    darkroom,
     ledger,
     model_folders,
     models,
@@ -38,6 +40,8 @@ __all__ = [
     "archive",
     "blobs",
     "catalog",
+    "darkroom",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",

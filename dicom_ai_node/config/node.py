@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import Field
 
+from dicom_ai_node.config.reception import Receive
 from dicom_ai_node.config.routes import RouteEntry
 from dicom_ai_node.config.sections import (
     Complete,
     Destinations,
     Encode,
     Infer,
-    Receive,
     Similar,
     Store,
 )

@@ -12,7 +12,7 @@ from dicom_ai_node.domain.accounts import ApiToken, Role, digest
 from dicom_ai_node.serve.access import NOBODY, Person
 from dicom_ai_node.serve.application import role_of
 from dicom_ai_node.web import served
-from tests.serve.conftest import Browser
+from tests.serve.house import Browser
 
 ROUTES: Mapping[Role, Sequence[str]] = {
     Role.PUBLIC: [

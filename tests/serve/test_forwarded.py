@@ -7,7 +7,7 @@ from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
-from tests.serve.conftest import Browser
+from tests.serve.house import Browser
 
 PROXY = "10.0.0.5"
 

@@ -11,7 +11,7 @@ from fastapi import HTTPException
 from dicom_ai_node.domain.accounts import Role, digest
 from dicom_ai_node.serve.login_pages import safe_next
 from dicom_ai_node.serve.login_words import WORDS
-from tests.serve.conftest import PASSWORD, Browser, House
+from tests.serve.house import PASSWORD, Browser, House
 
 NEW = "a sentence that is long enough"
 

@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from dicom_ai_node.domain.accounts import Role
 from dicom_ai_node.serve.oidc import Issuer, Jwks, JwtProvider
-from tests.serve.conftest import NOON
+from tests.serve.house import NOON
 
 NOW = int(NOON.timestamp())
 RSA = RSAKey.generate_key(2048, {"kid": "rsa"})

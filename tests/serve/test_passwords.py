@@ -4,7 +4,7 @@ import pytest
 
 from dicom_ai_node.serve.passwords import Passwords, objection
 from dicom_ai_node.serve.pauses import MOST_REMEMBERED, Pauses, neighbourhood
-from tests.serve.conftest import FAST
+from tests.serve.house import FAST
 
 
 def test_a_password_is_kept_as_argon2id_with_the_settings_of_today() -> None:

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dicom_ai_node.domain.accounts import Role
 from dicom_ai_node.serve.shield import MOST_BODY_BYTES, Rules, Shield
-from tests.serve.conftest import House
+from tests.serve.house import House
 
 
 @pytest.mark.parametrize(

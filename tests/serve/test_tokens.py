@@ -8,7 +8,7 @@ import pytest
 
 from dicom_ai_node.domain.accounts import Role
 from dicom_ai_node.serve import tokens
-from tests.serve.conftest import ADMIN_TOKEN, PASSWORD, House
+from tests.serve.house import ADMIN_TOKEN, PASSWORD, House
 
 
 def basic(name: str, password: str) -> dict[str, str]:
