@@ -31,7 +31,7 @@ from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.refusals import forbidden, unknown
-from dicom_ai_node.serve.shield import Rules, Shield
+from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
@@ -46,7 +46,7 @@ GRACE_SECONDS = 5
 def guarded(config: NodeConfig) -> ASGIApp:
     """Return what a server runs: the application, with what stands before every route of it."""
     serve = _section(config)
-    return Forwarded(Shield(served(config), rules(config)), serve.behind_proxy)
+    return Forwarded(Shield(served(config), names(config)), serve.behind_proxy)
 
 
 def served(config: NodeConfig) -> FastAPI:
@@ -104,13 +104,13 @@ def provider(config: NodeConfig) -> Provider | None:
     return JwtProvider(issuer, Jwks(oidc.jwks_url or oidc.jwks_file or ""), compose.now)
 
 
-def rules(config: NodeConfig) -> Rules:
-    """Return what is different from node to node for what stands before every route."""
+def names(config: NodeConfig) -> frozenset[str]:
+    """Return what the node is called in URLs: as configured, by the machine, in its certificate."""
     serve = _section(config)
     own = {*serve.names, socket.gethostname().lower(), socket.getfqdn().lower()}
     if serve.tls is not None:
         own |= certificates.names(serve.tls.certificate)
-    return Rules(names=frozenset(own))
+    return frozenset(own)
 
 
 def wings(config: NodeConfig) -> Iterator[APIRouter]:

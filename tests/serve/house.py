@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from argon2 import PasswordHasher, profiles
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp
 
 from dicom_ai_node.domain.accounts import Account, ApiToken, Role, digest
@@ -20,7 +20,7 @@ from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.refusals import forbidden, unknown
-from dicom_ai_node.serve.shield import Rules, Shield
+from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.tokens import Bearer
 from dicom_ai_node.store.accounts import SqlAccounts
 
@@ -97,7 +97,7 @@ class House:
         app = application(door, [login_router(door), things()])
         app.add_exception_handler(401, unknown)
         app.add_exception_handler(403, forbidden)
-        self.app = Shield(app, Rules(names=frozenset({"node"})))
+        self.app = Shield(app, frozenset({"node", "*.wild.example"}))
 
     def clock(self) -> datetime:
         """Return what time it is."""
@@ -154,8 +154,9 @@ def things() -> APIRouter:
         return sum([len(part) async for part in request.stream()])
 
     @router.get("/viewer/index.html", dependencies=[needs(Role.PUBLIC)])
-    def viewer() -> str:
-        return "viewer"
+    def viewer() -> Response:
+        policy = {"Content-Security-Policy": "default-src 'self'", "Cache-Control": "private"}
+        return Response("viewer", headers=policy)
 
     @router.get("/bug", dependencies=[needs(Role.PUBLIC)])
     def bug() -> None:
