@@ -33,7 +33,7 @@ from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
-from dicom_ai_node.serve.shield import Rules, Shield
+from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
@@ -48,7 +48,7 @@ GRACE_SECONDS = 5
 def guarded(config: NodeConfig) -> ASGIApp:
     """Return what a server runs: the application, with what stands before every route of it."""
     serve = _section(config)
-    return Forwarded(Shield(served(config), rules(config)), serve.behind_proxy)
+    return Forwarded(Shield(served(config), names(config)), serve.behind_proxy)
 
 
 def served(config: NodeConfig) -> FastAPI:
@@ -106,13 +106,13 @@ def provider(config: NodeConfig) -> Provider | None:
     return JwtProvider(issuer, Jwks(oidc.jwks_url or oidc.jwks_file or ""), compose.now)
 
 
-def rules(config: NodeConfig) -> Rules:
-    """Return what is different from node to node for what stands before every route."""
+def names(config: NodeConfig) -> frozenset[str]:
+    """Return what the node is called in URLs: as configured, by the machine, in its certificate."""
     serve = _section(config)
     own = {*serve.names, socket.gethostname().lower(), socket.getfqdn().lower()}
     if serve.tls is not None:
         own |= certificates.names(serve.tls.certificate)
-    return Rules(names=frozenset(own))
+    return frozenset(own)
 
 
 def wings(config: NodeConfig) -> Iterator[APIRouter]:
@@ -163,9 +163,9 @@ class WebServer(threading.Thread):
         serve = _section(config)
         host, port = serve.host, serve.port
         context = compose.tls(config)
-        self._renewal: Renewal | None = None
+        self.renewal: Renewal | None = None
         if context is not None and serve.tls is not None:
-            self._renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
+            self.renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -189,14 +189,14 @@ class WebServer(threading.Thread):
 
     def run(self) -> None:
         """Answer."""
-        if self._renewal is not None:
-            self._renewal.start()
+        if self.renewal is not None:
+            self.renewal.start()
         self._server.run(sockets=[self._socket])
 
     def close(self) -> None:
         """Finish what has begun."""
-        if self._renewal is not None:
-            self._renewal.close()
+        if self.renewal is not None:
+            self.renewal.close()
         self._server.should_exit = True
         self.join(2 * GRACE_SECONDS)
 
