@@ -14,12 +14,18 @@ from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.access import Access
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.commitment import commitment_router
+from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
+from dicom_ai_node.serve.dicomweb.workitems import workitems_router
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.similar import similar_router
 
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
+
+MOST_SOCKET_BYTES = 64 * 1024
+"""Of one message over a WebSocket: whoever listens for reports has little to say."""
 
 
 def served(config: NodeConfig) -> FastAPI:
@@ -59,6 +65,11 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         return []
 
     yield health_router(troubles)
+    worklist = compose.worklist(config)
+    yield workitems_router(worklist, compose.now)
+    yield watching_router(worklist)
+    yield channel_router(worklist)
+    yield commitment_router(compose.commitments(config), compose.now)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
@@ -88,6 +99,8 @@ class WebServer(threading.Thread):
                 proxy_headers=bool(config.serve.behind_proxy),
                 forwarded_allow_ips=[str(one) for one in config.serve.behind_proxy],
                 lifespan="off",
+                ws="websockets-sansio",
+                ws_max_size=MOST_SOCKET_BYTES,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )

@@ -27,12 +27,14 @@ from dicom_ai_node.compose.ground import (
     settings,
     similar_model,
 )
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
     "archive",
     "blobs",
     "catalog",
+    "commitments",
     "dispatch",
     "inbox",
     "ledger",
@@ -52,4 +54,5 @@ __all__ = [
     "settings",
     "similar_model",
     "work",
+    "worklist",
 ]
