@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -17,6 +18,7 @@ from dicom_ai_node.compose.ground import (
     archive,
     blobs,
     catalog,
+    darkroom,
     ledger,
     model_folders,
     models,
@@ -24,17 +26,24 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
 )
+from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
 from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
     "commitments",
+    "darkroom",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",
@@ -44,15 +53,19 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notifier",
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
     "senders",
     "settings",
     "similar_model",
+    "teller",
+    "tls",
     "work",
     "worklist",
 ]

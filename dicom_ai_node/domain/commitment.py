@@ -15,7 +15,7 @@ from dicom_ai_node.domain.errors import Refused
 from dicom_ai_node.domain.json_model import data_set, items, text
 from dicom_ai_node.domain.uids import SOPClassUID, SOPInstanceUID, is_uid
 
-MOST = 20_000
+MOST = 5_000
 """Instances in one request."""
 
 

@@ -121,7 +121,7 @@ class People:
         each state; `quarantine.open`.
         """
         with self._database.reading() as connection:
-            return _counts(connection)
+            return counts_of(connection)
 
 
 def cancel_job(connection: Connection, key: JobKey, why: str, now: datetime) -> None:
@@ -195,7 +195,8 @@ def _hurried(connection: Connection, row: Row[Any], now: datetime) -> bool:
     return connection.execute(waiting.values(due_at=None, attempts=0)).rowcount > 0
 
 
-def _counts(connection: Connection) -> dict[str, int]:
+def counts_of(connection: Connection) -> dict[str, int]:
+    """Return how many there are of what, see `People.counts`."""
     series, jobs, sent = tables.series, tables.jobs, tables.deliveries
     counts = dict.fromkeys(
         [

@@ -16,8 +16,8 @@ from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.domain.workitem import StepRefused, Why
 
 PREFIX = "/dicom-web"
-MOST_BYTES = 4 * 1024**2
-"""A longer request is refused: references to some ten thousand instances fit."""
+MOST_BYTES = 1024**2
+"""A longer request is refused: references to some five thousand instances fit."""
 DEEPEST = 16
 """A data set nested further is refused."""
 JSON = "application/dicom+json"
