@@ -21,8 +21,11 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
+from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
+from dicom_ai_node.serve.dicomweb.workitems import workitems_router
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
 from dicom_ai_node.serve.health import health_router
@@ -43,6 +46,9 @@ log = structlog.get_logger()
 
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
+
+MOST_SOCKET_BYTES = 64 * 1024
+"""Of one message over a WebSocket: whoever listens for reports has little to say."""
 
 
 def guarded(config: NodeConfig) -> ASGIApp:
@@ -135,6 +141,11 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         )
 
     yield health_router(troubles)
+    worklist = compose.worklist(config)
+    yield workitems_router(worklist, compose.now)
+    yield watching_router(worklist)
+    yield channel_router(worklist)
+    yield commitment_router(compose.commitments(config), compose.now)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
     yield from retrieve_routers(
         compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
@@ -176,6 +187,8 @@ class WebServer(threading.Thread):
                 ssl_context_factory=None if context is None else lambda *_: context,
                 proxy_headers=False,  # `Forwarded` reads them
                 lifespan="off",
+                ws="websockets-sansio",
+                ws_max_size=MOST_SOCKET_BYTES,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )

@@ -32,6 +32,7 @@ from dicom_ai_node.compose.ground import (
 )
 from dicom_ai_node.compose.watching import notifier, teller
 from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
@@ -40,6 +41,7 @@ __all__ = [
     "archive",
     "blobs",
     "catalog",
+    "commitments",
     "darkroom",
     "depot",
     "dispatch",
@@ -65,4 +67,5 @@ __all__ = [
     "teller",
     "tls",
     "work",
+    "worklist",
 ]

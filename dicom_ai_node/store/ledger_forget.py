@@ -12,6 +12,7 @@ from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
+from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.workitem_forget import bury_of_studies, bury_old
 
@@ -48,6 +49,7 @@ class Forgetting:
             instances = freed.remove(uids)
             bury_of_studies(connection, uids)
             bury_old(connection, older_than)
+            forget_commitments(connection, older_than)
             return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 
         return self._database.transact(work)
