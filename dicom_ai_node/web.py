@@ -22,6 +22,7 @@ from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
+from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
@@ -156,6 +157,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
+    yield delete_router(compose.deletion(config))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
@@ -186,6 +188,11 @@ class WebServer(threading.Thread):
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
                 proxy_headers=False,  # `Forwarded` reads them
+                http="httptools",
+                loop="uvloop",
+                **_tls(config.serve.tls),
+                proxy_headers=bool(config.serve.behind_proxy),
+                forwarded_allow_ips=[str(one) for one in config.serve.behind_proxy],
                 lifespan="off",
                 ws="websockets-sansio",
                 ws_max_size=MOST_SOCKET_BYTES,
