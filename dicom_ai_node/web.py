@@ -142,22 +142,18 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         )
 
     yield health_router(troubles)
-    worklist = compose.worklist(config)
-    yield workitems_router(worklist, compose.now)
-    yield watching_router(worklist)
-    yield channel_router(worklist)
-    yield commitment_router(compose.commitments(config), compose.now)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield from retrieve_routers(
-        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
-    )
-    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     yield delete_router(compose.deletion(config))
+    worklist = compose.worklist(config)
+    yield workitems_router(worklist, compose.now)
+    yield watching_router(worklist)
+    yield channel_router(worklist)
+    yield commitment_router(compose.commitments(config), compose.now)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
@@ -190,9 +186,6 @@ class WebServer(threading.Thread):
                 proxy_headers=False,  # `Forwarded` reads them
                 http="httptools",
                 loop="uvloop",
-                **_tls(config.serve.tls),
-                proxy_headers=bool(config.serve.behind_proxy),
-                forwarded_allow_ips=[str(one) for one in config.serve.behind_proxy],
                 lifespan="off",
                 ws="websockets-sansio",
                 ws_max_size=MOST_SOCKET_BYTES,
@@ -233,9 +226,3 @@ def impatient(listening: socket.socket, seconds: float) -> None:
     An answer notices that, too, but what it has handed over by then would wait for ever.
     """
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
-
-
-def _tls(tls: Tls | None) -> dict[str, Any]:
-    if tls is None:
-        return {}
-    return {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
