@@ -22,6 +22,7 @@ from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
 from dicom_ai_node.serve.health import health_router
@@ -134,9 +135,9 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield from retrieve_routers(
-        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
-    )
+    archive = compose.archive(config)
+    yield search_router(archive)
+    yield from retrieve_routers(archive, compose.blobs(config).path, compose.darkroom(config))
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)

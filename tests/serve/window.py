@@ -17,6 +17,7 @@ from dicom_ai_node.receive.header import instance_of
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.darkroom import ChildProcesses
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
@@ -60,7 +61,7 @@ class Window:
             darkroom, folder / "store" / "spool", size=1, seconds=seconds, waiting=waiting
         )
         routers = retrieve_routers(self.archive, self.blobs.path, self.darkroom)
-        self.app = application(OpenDoor(), list(routers))
+        self.app = application(OpenDoor(), [search_router(self.archive), *routers])
 
     def close(self) -> None:
         """End it."""
