@@ -24,6 +24,7 @@ from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
 from dicom_ai_node.serve.dicomweb.workitems import workitems_router
@@ -147,6 +148,9 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     darkroom = compose.darkroom(config)
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
+    archive = compose.archive(config)
+    yield search_router(archive)
+    yield from retrieve_routers(archive, compose.blobs(config).path, compose.darkroom(config))
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     yield delete_router(compose.deletion(config))
     worklist = compose.worklist(config)
