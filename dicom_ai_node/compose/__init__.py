@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -18,6 +19,7 @@ from dicom_ai_node.compose.ground import (
     blobs,
     catalog,
     darkroom,
+    deletion,
     ledger,
     model_folders,
     models,
@@ -25,16 +27,25 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
 )
+from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
+    "commitments",
     "darkroom",
+    "deletion",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",
@@ -44,14 +55,19 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notifier",
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
     "senders",
     "settings",
     "similar_model",
+    "teller",
+    "tls",
     "work",
+    "worklist",
 ]

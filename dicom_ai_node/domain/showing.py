@@ -32,7 +32,9 @@ class NoSuchFrame(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class Uncompressed:
-    """The whole object as a Part 10 file in Explicit VR Little Endian."""
+    """The whole object as a Part 10 file in Explicit or Implicit VR Little Endian."""
+
+    is_implicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,8 @@ def _answer(order: Order, sources: Sequence[BinaryIO], made: BinaryIO) -> dict[s
 def _made(order: Order, sources: Sequence[BinaryIO], made: BinaryIO) -> dict[str, object]:
     source = sources[0]
     match order:
-        case Uncompressed():
-            write_uncompressed(source, made)
+        case Uncompressed(is_implicit):
+            write_uncompressed(source, made, is_implicit=is_implicit)
         case NativeFrame(number):
             write_frame(source, number, made)
         case Value(path):
