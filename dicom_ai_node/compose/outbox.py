@@ -1,6 +1,6 @@
 """What the port of the node answers queries from: the archive, the blobs and the destinations."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -66,11 +66,9 @@ class _Files:
 def outbox(config: NodeConfig) -> Outbox:
     """Return what queries and retrievals over DIMSE are answered from."""
     answers = QueryRetrieve(archive(config), AETitle(config.receive.ae_title))
-    files = _Files(blobs(config), darkroom(config))
-    destinations: dict[AETitle, DimsePeer] = {}
-    for peer in configuration.destinations(config).values():
-        if isinstance(peer, DimsePeer):
-            destinations.setdefault(peer.ae_title, peer)
+    # Whoever waits for a decoder is one of these: nobody is turned away for the others.
+    decoder = darkroom(config, waiting=config.receive.max_associations)
+    files, destinations = _Files(blobs(config), decoder), _destinations(config)
 
     def move(ae_title: AETitle, held: Sequence[Held], originator: Originator) -> Outcomes:
         if ae_title not in destinations:
@@ -86,3 +84,10 @@ def outbox(config: NodeConfig) -> Outbox:
         move=move,
         most_answers=config.receive.max_answers,
     )
+
+
+def _destinations(config: NodeConfig) -> Mapping[AETitle, DimsePeer]:
+    """Return where something may be moved to; of two with one AE title, the first."""
+    peers = configuration.destinations(config).values()
+    found = [peer for peer in peers if isinstance(peer, DimsePeer)]
+    return {peer.ae_title: peer for peer in reversed(found)}

@@ -19,7 +19,7 @@ from sqlalchemy import Column, Connection, FromClause, Select, Table, select
 
 from dicom_ai_node.domain.archive import Header, Key, Level, Query
 from dicom_ai_node.domain.levels import INSTANCE
-from dicom_ai_node.domain.matching import header_test
+from dicom_ai_node.domain.matching import HeaderTest, header_test
 from dicom_ai_node.domain.values import EMPTY
 from dicom_ai_node.store.archive_answers import answers
 from dicom_ai_node.store.archive_narrow import Condition, among, asked
@@ -117,8 +117,9 @@ class _Search:
         )
         statement = self._statement(level, depth)
         if depth is Level.IMAGE and any(key.path[0] not in INSTANCE for key in keys):
-            read = _whole(keys)
-            statement = statement.add_columns(held_headers.c.deflated).join(
+            read = _whole(keys, is_fuzzy=self._query.is_fuzzy)
+            # All have one, but so SQLite does not begin with it and sort afterwards.
+            statement = statement.add_columns(held_headers.c.deflated).outerjoin(
                 held_headers, held_headers.c.sop_instance_uid == held_instances.c.sop_instance_uid
             )
         else:
@@ -179,13 +180,33 @@ def _small(header: Header) -> Header:
     return header
 
 
-def _whole(keys: Sequence[Key]) -> _Read:
-    """Return what reads a whole header, but for one that names less than it has to."""
-    named = [f'"{tag}"'.encode() for key in keys if EMPTY not in key.value for tag in key.path]
+def _whole(keys: Sequence[Key], *, is_fuzzy: bool) -> _Read:
+    """Return what reads a whole header, but for one that cannot match.
 
-    def read(deflated: bytes) -> Header | None:
-        text = zlib.decompress(deflated)
-        if any(tag not in text for tag in named):
+    Most of them can be told from the places in the text where the attribute of a key stands.
+    """
+    tests = {
+        f'"{key.path[0]}":': header_test([key], is_fuzzy=is_fuzzy)
+        for key in keys
+        # A range of times may be joined with one of dates.
+        if len(key.path) == 1 and EMPTY not in key.value and "-" not in key.value
+    }
+    element_at = json.JSONDecoder().raw_decode
+
+    def may_match(text: str, name: str, test: HeaderTest) -> bool:
+        at = text.find(name)
+        while at >= 0:
+            element, _ = element_at(text, at + len(name))
+            if test({name[1:9]: element}):
+                return True
+            at = text.find(name, at + 1)
+        return False
+
+    def read(deflated: bytes | None) -> Header | None:
+        if deflated is None:
+            return None
+        text = zlib.decompress(deflated).decode()
+        if not all(may_match(text, name, test) for name, test in tests.items()):
             return None
         header: Header = json.loads(text)
         return header

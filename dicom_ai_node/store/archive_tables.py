@@ -56,6 +56,7 @@ Index(
     held_series.c.study_instance_uid,
     held_series.c.series_number,
     held_series.c.series_instance_uid,
+    held_series.c.modality,
 )
 Index("ix_held_series_modality", held_series.c.modality, held_series.c.study_instance_uid)
 

@@ -66,7 +66,7 @@ def _series() -> None:
     op.create_index(
         "ix_held_series_study",
         "held_series",
-        ["study_instance_uid", "series_number", "series_instance_uid"],
+        ["study_instance_uid", "series_number", "series_instance_uid", "modality"],
     )
     op.create_index("ix_held_series_modality", "held_series", ["modality", "study_instance_uid"])
 
