@@ -17,6 +17,8 @@ from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.similar import similar_router
+from dicom_ai_node.serve.viewer import release
+from dicom_ai_node.serve.viewer.router import viewer_router
 
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
@@ -59,6 +61,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         return []
 
     yield health_router(troubles)
+    yield viewer_router(compose.viewer(config), release.VERSION)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 

@@ -26,6 +26,7 @@ from dicom_ai_node.compose.ground import (
     prepare,
     settings,
     similar_model,
+    viewer,
 )
 
 __all__ = [
@@ -51,5 +52,6 @@ __all__ = [
     "senders",
     "settings",
     "similar_model",
+    "viewer",
     "work",
 ]
