@@ -7,7 +7,10 @@ window.config = {
   routerBasename: '/viewer',
   extensions: [],
   modes: [],
-  customizationService: {},
+  // The tour through the tools would lie over the images of everybody who comes for the first time.
+  customizationService: [{ 'ohif.tours': { $set: [] } }],
+  // A segmentation that is opened is shown at once.
+  disableConfirmationPrompts: true,
   showStudyList: true,
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: true,

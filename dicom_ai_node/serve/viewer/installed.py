@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -38,20 +38,27 @@ _ABOUT = "installed.json"
 _DIST = PurePosixPath("package/dist")
 
 
-def _from_root(content: bytes) -> bytes:
-    """Return a script that looks for its parts below our path."""
-    base = f"{PATH}{BASE}/".encode()
-    return content.replace(
-        b'__webpack_require__.p = "/";', b'__webpack_require__.p = "' + base + b'";'
-    ).replace(b"'/dicom-microscopy-viewer/", b"'" + base + b"dicom-microscopy-viewer/")
+_BASE_URL = f"{PATH}{BASE}/"
+_REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
+    ".js": (
+        ('__webpack_require__.p = "/";', f'__webpack_require__.p = "{_BASE_URL}";'),
+        ("'/dicom-microscopy-viewer/", f"'{_BASE_URL}dicom-microscopy-viewer/"),
+        # A report without a place in an image, as one of volumes, would be a black viewport.
+        (
+            "if (isImagingMeasurementReport) {",
+            "if (isImagingMeasurementReport"
+            " && JSON.stringify(displaySets[0].instance.ContentSequence).includes('\"SCOORD')) {",
+        ),
+    ),
+    ".css": (("url(/", f"url({_BASE_URL}"),),
+}
+"""What is changed in a file, by its kind: where it looks for its parts, and one defect."""
 
 
-def _style(content: bytes) -> bytes:
-    """Return a style sheet that looks for its fonts below our path."""
-    return content.replace(b"url(/", f"url({PATH}{BASE}/".encode())
-
-
-_CHANGED: dict[str, Callable[[bytes], bytes]] = {".js": _from_root, ".css": _style}
+def _adapted(name: str, content: bytes) -> bytes:
+    for old, new in _REPLACED.get(PurePosixPath(name).suffix, ()):
+        content = content.replace(old.encode(), new.encode())
+    return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +127,7 @@ class Viewer:
     def _unpack(tarball: Path, new: Path) -> None:
         scripts = []
         for name, content in _members(tarball):
-            change = _CHANGED.get(PurePosixPath(name).suffix)
-            _write(new / f"{name}.gz", change(content) if change else content)
+            _write(new / f"{name}.gz", _adapted(name, content))
             scripts += [name] if _SCRIPT.fullmatch(name) else []
         if len(scripts) != 1:
             raise NeedsAttention(f"{tarball} holds {len(scripts)} first scripts, not one")
