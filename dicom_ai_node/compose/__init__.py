@@ -28,6 +28,7 @@ from dicom_ai_node.compose.ground import (
     similar_model,
     viewer,
 )
+from dicom_ai_node.compose.watching import notifier, teller
 
 __all__ = [
     "SHIPPED_MODELS",
@@ -43,6 +44,7 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notifier",
     "now",
     "patients",
     "prepare",
@@ -52,6 +54,7 @@ __all__ = [
     "senders",
     "settings",
     "similar_model",
+    "teller",
     "viewer",
     "work",
 ]
