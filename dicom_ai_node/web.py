@@ -15,6 +15,7 @@ from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.access import Access
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.metrics import metrics_router
@@ -72,6 +73,9 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     yield health_router(troubles)
     yield viewer_router(compose.viewer(config), release.VERSION)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    yield from retrieve_routers(
+        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
+    )
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
