@@ -10,7 +10,7 @@ import typer
 from dicom_ai_node import compose
 from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, record
 from dicom_ai_node.serve.viewer import release
-from dicom_ai_node.serve.viewer.installed import PATH
+from dicom_ai_node.serve.viewer.changes import PATH
 
 app = typer.Typer(
     help="Install, look at or remove the viewer (OHIF) that the node serves.",

@@ -1,8 +1,7 @@
-"""The viewer on the disk: unpacked from its release, moved below `/viewer/`, compressed.
+"""The viewer on the disk: unpacked from its release, changed where it must be, compressed.
 
-The release expects to stand at the root of its origin. The few places that say so are changed while
-it is unpacked; everything else is as released. What a node does not need is left out: models that
-run in the browser (136 MB), service workers, logins of others, source maps, icons of telephones.
+What a node does not need is left out: models that run in the browser (136 MB), service workers,
+logins of others, source maps, icons of telephones.
 """
 
 import gzip
@@ -18,12 +17,8 @@ from typing import IO
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.serve.viewer import release
+from dicom_ai_node.serve.viewer.changes import BASE, Changing
 
-PATH = "/viewer/"
-RECIPE = 1
-"""Raised when what is kept or changed is another: the address of every file changes with it."""
-BASE = f"ohif-{release.VERSION}-{RECIPE}"
-"""The folder on the disk and below `/viewer/`: what lies there never changes."""
 MOST_FILES = 500
 MOST_UNPACKED_BYTES = 250 * 1024**2
 """A guard for the day on which the pinned release is another; this one has 199 MB."""
@@ -36,29 +31,6 @@ _KEPT = re.compile(
 _SCRIPT = re.compile(r"app\.bundle\.[0-9a-f]+\.js")
 _ABOUT = "installed.json"
 _DIST = PurePosixPath("package/dist")
-
-
-_BASE_URL = f"{PATH}{BASE}/"
-_REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
-    ".js": (
-        ('__webpack_require__.p = "/";', f'__webpack_require__.p = "{_BASE_URL}";'),
-        ("'/dicom-microscopy-viewer/", f"'{_BASE_URL}dicom-microscopy-viewer/"),
-        # A report without a place in an image, as one of volumes, would be a black viewport.
-        (
-            "if (isImagingMeasurementReport) {",
-            "if (isImagingMeasurementReport"
-            " && JSON.stringify(displaySets[0].instance.ContentSequence).includes('\"SCOORD')) {",
-        ),
-    ),
-    ".css": (("url(/", f"url({_BASE_URL}"),),
-}
-"""What is changed in a file, by its kind: where it looks for its parts, and one defect."""
-
-
-def _adapted(name: str, content: bytes) -> bytes:
-    for old, new in _REPLACED.get(PurePosixPath(name).suffix, ()):
-        content = content.replace(old.encode(), new.encode())
-    return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +97,12 @@ class Viewer:
 
     @staticmethod
     def _unpack(tarball: Path, new: Path) -> None:
-        scripts = []
+        scripts, changing = [], Changing()
         for name, content in _members(tarball):
-            _write(new / f"{name}.gz", _adapted(name, content))
+            _write(new / f"{name}.gz", changing.changed(name, content))
             scripts += [name] if _SCRIPT.fullmatch(name) else []
-        if len(scripts) != 1:
-            raise NeedsAttention(f"{tarball} holds {len(scripts)} first scripts, not one")
+        if len(scripts) != 1 or changing.missed():
+            raise NeedsAttention(f"{tarball} is built in another way: {changing.missed()}")
         about = {"name": release.NAME, "version": release.VERSION, "script": scripts[0]}
         with (new / _ABOUT).open("w", encoding="utf-8") as file:
             json.dump(about, file)

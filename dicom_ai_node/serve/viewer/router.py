@@ -11,7 +11,8 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from dicom_ai_node.serve.access import Role, needs
-from dicom_ai_node.serve.viewer.installed import BASE, PATH, Viewer
+from dicom_ai_node.serve.viewer.changes import BASE, PATH
+from dicom_ai_node.serve.viewer.installed import Viewer
 
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -20,7 +21,7 @@ POLICY = (
     # Its decoders are WebAssembly whose glue is compiled when it is first needed.
     "; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'"
 )
-"""What OHIF may do: everything on its own origin, nothing beyond it."""
+"""What OHIF may do: much on its own origin, nothing beyond it."""
 
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -30,11 +31,7 @@ _TYPES = {
     ".png": "image/png",
     ".ico": "image/vnd.microsoft.icon",
 }
-_GUARDED = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+_GUARDED = {"Content-Security-Policy": POLICY}
 _ASK_AGAIN = {**_GUARDED, "Cache-Control": "no-cache"}
 _FOR_EVER = {**_GUARDED, "Cache-Control": "private, max-age=31536000, immutable"}
 _HERE = Path(__file__).parent
