@@ -20,7 +20,6 @@ from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.similar import similar_router
-from dicom_ai_node.serve.viewer import release
 from dicom_ai_node.serve.viewer.router import viewer_router
 from dicom_ai_node.watch import metrics
 
@@ -71,7 +70,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         )
 
     yield health_router(troubles)
-    yield viewer_router(compose.viewer(config), release.VERSION)
+    yield viewer_router(compose.viewer(config))
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
     yield from retrieve_routers(
         compose.archive(config), compose.blobs(config).path, compose.darkroom(config)

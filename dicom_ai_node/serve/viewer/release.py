@@ -39,8 +39,8 @@ def registry(environment: Mapping[str, str], npmrc: Iterable[str]) -> str:
     return found[-1] if found else PUBLIC_REGISTRY
 
 
-def fetch(target: Path, registry_url: str) -> None:
-    """Write the release to `target`, which does not exist yet.
+def fetch(target: Path, registry_url: str, most_bytes: int = MOST_BYTES) -> None:
+    """Write the release to `target`, which does not exist yet; `most_bytes` at most.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def fetch(target: Path, registry_url: str) -> None:
         ):
             answer.raise_for_status()
             for chunk in answer.iter_bytes(_CHUNK_BYTES):
-                if file.tell() > MOST_BYTES:
-                    raise PeerUnavailable(f"{registry_url} sends more than {MOST_BYTES} bytes")
+                if file.tell() + len(chunk) > most_bytes:
+                    raise PeerUnavailable(f"{registry_url} sends more than {most_bytes} bytes")
                 file.write(chunk)
     except httpx.HTTPStatusError as error:
         status = error.response.status_code

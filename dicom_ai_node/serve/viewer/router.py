@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.viewer.changes import BASE, PATH
 from dicom_ai_node.serve.viewer.installed import Viewer
+from dicom_ai_node.serve.viewer.release import NAME, VERSION
 
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -40,7 +41,7 @@ _PAGE = Template((_HERE / "page.html").read_text("utf-8"))
 _MISSING = Template((_HERE / "missing.html").read_text("utf-8"))
 
 
-def viewer_router(viewer: Viewer, version: str) -> APIRouter:
+def viewer_router(viewer: Viewer) -> APIRouter:
     """Return the routes of the viewer, which may be installed while the node runs."""
     router = APIRouter(prefix=PATH.rstrip("/"), dependencies=[needs(Role.VIEWER)])
 
@@ -70,7 +71,7 @@ def viewer_router(viewer: Viewer, version: str) -> APIRouter:
             raise HTTPException(404, "the viewer has no such file")
         script = viewer.script()
         if script is None:
-            return HTMLResponse(_MISSING.substitute(version=version), 404, _ASK_AGAIN)
+            return HTMLResponse(_MISSING.substitute(package=f"{NAME}@{VERSION}"), 404, _ASK_AGAIN)
         base = f"{PATH}{BASE}/"
         return HTMLResponse(
             _PAGE.substitute(base=base, path=PATH, script=script), headers=_ASK_AGAIN
