@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -18,6 +19,7 @@ from dicom_ai_node.compose.ground import (
     blobs,
     catalog,
     darkroom,
+    deletion,
     ledger,
     model_folders,
     models,
@@ -25,18 +27,26 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
     viewer,
 )
 from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
+    "commitments",
     "darkroom",
+    "deletion",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",
@@ -50,6 +60,7 @@ __all__ = [
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
@@ -57,6 +68,8 @@ __all__ = [
     "settings",
     "similar_model",
     "teller",
+    "tls",
     "viewer",
     "work",
+    "worklist",
 ]

@@ -5,10 +5,13 @@ NodeError
 ├── Refused            the sender: we do not take this instance
 │   ├── NotAuthorized
 │   ├── NotStorable
-│   └── NotUnderstood
+│   ├── NotUnderstood
+│   ├── NotAnswerable
+│   └── UnknownDestination
 ├── Rejected           by its code: the series is stored, but this model cannot use it
 ├── TryAgain           nobody yet: the node repeats the leg by itself
 │   ├── OutOfResources
+│   ├── StillNeeded
 │   └── PeerUnavailable
 └── NeedsAttention     a person: the job is parked until someone looks
     ├── IllegalMove
@@ -75,6 +78,18 @@ class NotUnderstood(Refused):
     """The data set cannot be read: truncated, nested without end, or not DICOM."""
 
 
+class NotAnswerable(Refused):
+    """The identifier of a query does not match its SOP class: a level or a key is missing."""
+
+    dimse_status = 0xA900  # Identifier does not match SOP class, PS3.4 C.4.1.1.4
+
+
+class UnknownDestination(Refused):
+    """The destination of a C-MOVE is none of `destinations`."""
+
+    dimse_status = 0xA801  # Refused: move destination unknown, PS3.4 C.4.2.1.5
+
+
 class Rejected(NodeError):
     """The model cannot use its input. Nothing was computed and nothing is lost.
 
@@ -113,6 +128,12 @@ class OutOfResources(TryAgain):
     """No room on the disk, in the ledger or on the GPU right now."""
 
     dimse_status = 0xA700  # Refused: out of resources, PS3.4 B.2.3
+
+
+class StillNeeded(TryAgain):
+    """What somebody wants to delete is arriving, or is being worked on."""
+
+    http_status = 409
 
 
 class PeerUnavailable(TryAgain):

@@ -10,7 +10,8 @@ from string import Template
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.domain.accounts import Role
+from dicom_ai_node.serve.access import needs
 from dicom_ai_node.serve.viewer.changes import BASE, PATH
 from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.serve.viewer.release import NAME, VERSION
