@@ -21,7 +21,7 @@ POLICY = (
     "; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'"
     "; connect-src 'self' data: blob:; worker-src 'self' blob:"
     # Its decoders are WebAssembly whose glue is compiled when it is first needed.
-    "; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'"
+    "; script-src 'self' 'wasm-unsafe-eval'"
 )
 """What OHIF may do: much on its own origin, nothing beyond it."""
 
