@@ -7,6 +7,7 @@ packages=(orthanc orthanc-dicomweb dcmtk dicom3tools libpixelmed-java pixelmed-a
 # Node brings its own npm unless it is Debian's.
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+    postgresql strace default-jre-headless chromium)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
