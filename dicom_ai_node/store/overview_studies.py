@@ -16,7 +16,7 @@ from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.rows import event_of, load_jobs
 
 _SERIES_PER_STUDY = 8
-"""So many newest series are looked at for each study of a page, again and again until it is full."""
+"""So many series are read for each study of a page, again and again until it is full."""
 MOST_EVENTS = 2000
 """Of one study: more than a page can show."""
 
