@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import uvicorn
@@ -16,7 +17,9 @@ from dicom_ai_node.serve.access import Access
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
+from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.similar import similar_router
+from dicom_ai_node.watch import metrics
 
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
@@ -58,7 +61,14 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
             return [str(trouble)]
         return []
 
+    def exposition() -> bytes:
+        free_bytes = reception.blobs.free_bytes()
+        return metrics.exposition(
+            ledger.numbers(), free_bytes, version("dicom-ai-node"), compose.now()
+        )
+
     yield health_router(troubles)
+    yield metrics_router(exposition, metrics.CONTENT_TYPE)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 

@@ -32,6 +32,8 @@ def check(config: NodeConfig) -> None:
         another kind than its route runs, or can run code and nobody vouches for it.
     """
     destinations(config)
+    for name, said in config.watch.notify.items():
+        compose.teller(name, said, config)
     trust, models = compose.catalog(config).trust, compose.models(config)
     mistakes = [
         f"routes.{route.name}: {route.model} is of kind {kind}, so write `run: {kind}`"

@@ -27,6 +27,7 @@ from dicom_ai_node.compose.ground import (
     settings,
     similar_model,
 )
+from dicom_ai_node.compose.watching import notifier, teller
 
 __all__ = [
     "SHIPPED_MODELS",
@@ -42,6 +43,7 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notifier",
     "now",
     "patients",
     "prepare",
@@ -51,5 +53,6 @@ __all__ = [
     "senders",
     "settings",
     "similar_model",
+    "teller",
     "work",
 ]

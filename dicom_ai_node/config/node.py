@@ -16,6 +16,7 @@ from dicom_ai_node.config.sections import (
     Store,
 )
 from dicom_ai_node.config.values import Section
+from dicom_ai_node.config.watching import Watch
 
 
 class NodeConfig(Section):
@@ -30,6 +31,7 @@ class NodeConfig(Section):
     encode: Encode = Encode()
     destinations: Destinations = Field(default_factory=dict)
     serve: Serve | None = None
+    watch: Watch = Watch()
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

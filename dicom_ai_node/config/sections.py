@@ -21,7 +21,8 @@ from dicom_ai_node.config.values import (
 )
 
 _GB = 1_000_000_000
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this machine that nobody else can reach."""
 
 
 class Deadlines(Section):
@@ -200,7 +201,8 @@ class Secret(Section):
         return self
 
 
-def _no_clear_text(said: Any) -> Any:  # noqa: ANN401
+def no_clear_text(said: Any) -> Any:  # noqa: ANN401
+    """Refuse a secret that stands in the file itself."""
     if not isinstance(said, dict | Secret):
         raise ValueError("must be {file: ...} or {env: ...}; no secret belongs into this file")  # noqa: TRY004 - pydantic wants ValueError
     return said
@@ -210,7 +212,7 @@ class WebDestination(Section):
     """A DICOMweb service that takes STOW-RS; `url` ends before `/studies`."""
 
     url: str
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = None
+    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = None
 
     @field_validator("url")
     @classmethod
@@ -227,7 +229,7 @@ class WebDestination(Section):
     @model_validator(mode="after")
     def _token_is_safe(self) -> "WebDestination":
         parts = urlsplit(self.url)
-        if self.token and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if self.token and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("a token goes over https:// only")
         return self
 
@@ -272,7 +274,7 @@ class Serve(Section):
     login: Literal["users", "none"] = Field(
         "users", description="none: whoever reaches the port may do everything; on loopback only"
     )
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = Field(
+    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = Field(
         None,
         description="{file: ...} or {env: ...}; who says `Authorization: Bearer TOKEN` is an admin",
     )
@@ -283,7 +285,7 @@ class Serve(Section):
 
     @model_validator(mode="after")
     def _is_safe(self) -> "Serve":
-        if self.host in _LOOPBACK:
+        if self.host in LOOPBACK:
             return self
         if self.login == "none":
             raise ValueError(f"login: none is for loopback only, and {self.host} is not")

@@ -111,7 +111,7 @@ class People:
         each state; `quarantine.open`.
         """
         with self._database.reading() as connection:
-            return _counts(connection)
+            return counts_of(connection)
 
 
 def _set_going(connection: Connection, row: Row[Any]) -> Stage:
@@ -160,7 +160,8 @@ def _hurried(connection: Connection, row: Row[Any], now: datetime) -> bool:
     return connection.execute(waiting.values(due_at=None, attempts=0)).rowcount > 0
 
 
-def _counts(connection: Connection) -> dict[str, int]:
+def counts_of(connection: Connection) -> dict[str, int]:
+    """Return how many there are of what, see `People.counts`."""
     series, jobs, sent = tables.series, tables.jobs, tables.deliveries
     counts = dict.fromkeys(
         [

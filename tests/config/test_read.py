@@ -325,7 +325,7 @@ def test_the_schema_describes_every_key() -> None:
     schema = NodeConfig.json_schema()
     assert list(schema["properties"]) == [
         "receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations",
-        "serve",
+        "serve", "watch",
     ]  # fmt: skip
     route = schema["$defs"]["RouteEntry"]
     assert {"when", "if", "inputs", "with"} <= route["properties"].keys()
@@ -347,7 +347,7 @@ YAML = st.recursive(
 @settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-@given(section=st.sampled_from(["receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations", "serve"]), content=YAML)  # fmt: skip
+@given(section=st.sampled_from(["receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations", "serve", "watch"]), content=YAML)  # fmt: skip
 def test_whatever_stands_in_the_file_the_answer_is_a_sentence(
     tmp_path: Path, section: str, content: object
 ) -> None:
