@@ -9,12 +9,14 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 
 from dicom_ai_node import compose
+from dicom_ai_node.compose.window import console_desk
 from dicom_ai_node.config import NodeConfig, serve_token
 from dicom_ai_node.config.sections import Tls
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.access import Access
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.console import console_routers
 from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
 from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.metrics import metrics_router
@@ -71,6 +73,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
+    yield from console_routers(console_desk(config))
 
 
 class WebServer(threading.Thread):

@@ -1,6 +1,6 @@
 """The operator's console, put together. Only the process that answers HTTP carries this."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from dicom_ai_node.domain.uids import AETitle, StudyInstanceUID
 from dicom_ai_node.receive.again import again
 from dicom_ai_node.receive.header import instance_of
 from dicom_ai_node.route.explain import Explanation, explain
+from dicom_ai_node.route.match import shown
 from dicom_ai_node.serve.console.desk import (
     About,
     Alike,
@@ -64,4 +65,67 @@ def console_desk(config: NodeConfig) -> Desk:
             else Alike(index=ledger, model=ground.similar_model(config).digest)
         ),
         now=ground.now,
+    )
+
+
+def _about(config: NodeConfig) -> About:
+    backend = database_url(config.store.database_url).get_backend_name()
+    return About(
+        version=version("dicom-ai-node"),
+        ae_title=config.receive.ae_title,
+        host=config.receive.host,
+        port=config.receive.port,
+        folder=config.store.folder,
+        database="PostgreSQL" if backend == "postgresql" else "SQLite",
+        devices=config.infer.devices,
+        keep_days=config.store.keep_days,
+        min_free_bytes=config.store.min_free_bytes,
+        content_qualification=config.encode.content_qualification,
+    )
+
+
+def _shelf(config: NodeConfig) -> Callable[[], Sequence[ModelShown]]:
+    """Return what lists the models; a folder that cannot be read says why."""
+    found = ground.catalog(config)
+
+    def one(name: str) -> ModelShown:
+        folder = found.folder(name)
+        is_shipped = folder.parent == ground.SHIPPED_MODELS
+        try:
+            facts = found.facts(name)
+        except ConfigError as wrong:
+            return ModelShown(
+                name=name, folder=folder, is_shipped=is_shipped, facts=None, mistake=str(wrong)
+            )
+        return ModelShown(name=name, folder=folder, is_shipped=is_shipped, facts=facts)
+
+    return lambda: [one(name) for name in found.names()]
+
+
+def _explained(said: Explanation) -> Explained:
+    return Explained(
+        series_instance_uid=said.series_instance_uid,
+        facts={
+            name: shown(name, value) for name, value in {**said.attributes, **said.facts}.items()
+        },
+        says=tuple(
+            RouteSays(route=one.route.name, answer=str(one.answer), reasons=one.reasons)
+            for one in said.decisions
+        ),
+    )
+
+
+def _alone(path: Path) -> Series:
+    """Return a series of the one instance in a Part 10 file."""
+    one = instance_of(path)
+    return Series(
+        series_instance_uid=one.series_instance_uid,
+        study_instance_uid=one.study_instance_uid,
+        calling_ae_title=AETitle(""),
+        attributes=one.attributes,
+        instances=(one,),
+        first_received=ground.now(),
+        last_received=ground.now(),
+        revision=1,
+        is_complete=True,
     )

@@ -119,9 +119,21 @@ def instance_of(path: Path) -> Instance:
     """
     with path.open("rb") as file:
         digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-        with closing(_mapped(file.fileno())) as data:
-            transfer_syntax_uid, data_set_at = _meta(data)
+    data_set_at, transfer_syntax_uid = data_set_in(path)
     return header_of(path, data_set_at, transfer_syntax_uid).instance(digest)
+
+
+def data_set_in(path: Path) -> tuple[int, str]:
+    """Return where the data set of a Part 10 file begins, and its transfer syntax.
+
+    Raises
+    ------
+    NotUnderstood
+        If the file has no file meta information.
+    """
+    with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
+        transfer_syntax_uid, data_set_at = _meta(data)
+    return data_set_at, transfer_syntax_uid
 
 
 def _mapped(file_descriptor: int) -> mmap.mmap:

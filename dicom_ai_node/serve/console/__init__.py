@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 
 from dicom_ai_node.serve.access import Role, needs
-from dicom_ai_node.serve.console.aside import add_quarantine
+from dicom_ai_node.serve.console.aside import add_letting_in, add_quarantine
 from dicom_ai_node.serve.console.audit import add_audit
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.home import add_home
@@ -35,7 +35,7 @@ def console_routers(desk: Desk) -> Iterator[APIRouter]:
     )
     for add in (
         add_home, add_studies, add_study, add_jobs, add_routes, add_destinations, add_models,
-        add_workers, add_quarantine, add_similar, add_audit, add_storage,
+        add_workers, add_quarantine, add_letting_in, add_similar, add_audit, add_storage,
     ):  # fmt: skip
         add(router, desk, pages)
     add_help(router, pages)

@@ -31,7 +31,6 @@ _NOT_THERE, _GONE, _SEE_OTHER = 404, 410, 303
 
 def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the pages of the quarantine."""
-    acting = [needs(Role.OPERATOR), Depends(from_here)]
 
     @router.get("/quarantine")
     def quarantine(
@@ -58,10 +57,15 @@ def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
         """Return the bytes as they came; they are saved, never shown."""
         path = desk.blobs.path(_entry(desk, number).sha256)
         if not path.is_file():
-            raise HTTPException(_GONE, "its bytes are gone")
+            raise HTTPException(_GONE, "missing.bytes")
         name = f"quarantine-{number}.bin"
         return FileResponse(path, media_type="application/octet-stream", filename=name,
                             headers=dict(HEADERS))  # fmt: skip
+
+
+def add_letting_in(router: APIRouter, desk: Desk, pages: Pages) -> None:
+    """Add what a person may do with an entry."""
+    acting = [needs(Role.OPERATOR), Depends(from_here)]
 
     @router.post("/quarantine/{number}/retry", dependencies=acting)
     def retry(number: ANumber) -> RedirectResponse:
@@ -110,7 +114,7 @@ def _shown(value: object) -> str:
 def _entry(desk: Desk, number: int) -> Quarantined:
     found = desk.overview.put_aside_as(number)
     if found is None or not found.is_open:
-        raise HTTPException(_NOT_THERE, "no such entry is open")
+        raise HTTPException(_NOT_THERE, "missing.entry")
     return found
 
 

@@ -25,7 +25,7 @@ def add_audit(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the page of what has happened."""
 
     @router.get("/audit")
-    def audit(  # noqa: PLR0913 - one for each field of the form
+    def audit(
         request: Request,
         what: Annotated[str, Query(pattern=r"^[a-z_]{0,40}$")] = "",
         job: Annotated[str, Query(pattern=r"^[0-9a-f]{0,64}$")] = "",

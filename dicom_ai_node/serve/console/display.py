@@ -10,6 +10,7 @@ from pydicom.datadict import tag_for_keyword
 
 from dicom_ai_node.domain.archive import Header
 
+NOTHING = "\N{EN DASH}"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _DATE_LENGTH = 8
@@ -18,7 +19,7 @@ _DATE_LENGTH = 8
 def moment(at: datetime | None) -> Markup | str:
     """Return a moment in UTC; the browser shows it in its own zone."""
     if at is None:
-        return "–"
+        return NOTHING
     iso = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return Markup('<time datetime="{}">{} UTC</time>').format(iso, at.strftime("%Y-%m-%d %H:%M:%S"))
 
@@ -34,7 +35,7 @@ def size(count: float) -> str:
 def span(seconds: float | None) -> str:
     """Return a length of time as short as it can be read."""
     if seconds is None or not math.isfinite(seconds):
-        return "–"
+        return NOTHING
     if seconds < _MINUTE:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - a digit more below ten
     if seconds < _HOUR:
@@ -59,7 +60,7 @@ def person(header: Header) -> str:
 
 
 def _text(value: Any, vr: str) -> str:  # noqa: ANN401 - JSON
-    if value is None or isinstance(value, Sequence) and not isinstance(value, str):
+    if value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
         return ""
     if isinstance(value, Mapping):
         return _name(value) if vr == "PN" else ""

@@ -28,7 +28,7 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the pages of jobs."""
 
     @router.get("/jobs")
-    def jobs(  # noqa: PLR0913 - one for each field of the form
+    def jobs(
         request: Request,
         stage: Annotated[str, Query(max_length=20)] = "",
         route: Annotated[str, Query(max_length=200)] = "",
@@ -94,7 +94,7 @@ def reject_code(job: Job) -> str:
 def _job(desk: Desk, name: str) -> Job:
     found = desk.ledger.job(name)
     if found is None:
-        raise HTTPException(_NOT_THERE, "no job is called so")
+        raise HTTPException(_NOT_THERE, "missing.job")
     return found
 
 

@@ -8,16 +8,14 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import astuple
+from typing import Annotated
 
-import structlog
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.overview import Pulse
-
-log = structlog.get_logger()
 
 PULSE_SECONDS = 1.0
 QUIET_SECONDS = 15.0
@@ -108,10 +106,12 @@ def add_live(router: APIRouter, live: Live) -> None:
     """Add the one line on which a page hears news."""
 
     @router.get("/events")
-    async def events(request: Request) -> StreamingResponse:
-        """Tell what changes, as server-sent events."""
+    async def events(
+        request: Request, last: Annotated[str, Query(max_length=64)] = ""
+    ) -> StreamingResponse:
+        """Tell what changes, as server-sent events, from where the listener has been before."""
         if live.listeners >= MOST_LISTENERS:
-            raise HTTPException(_BUSY, "too many listen already")
-        last = heard_last(request.headers.get("Last-Event-ID", ""))
+            raise HTTPException(_BUSY, "missing.too_many")
+        before = heard_last(request.headers.get("Last-Event-ID", last))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(live.news(last), 200, headers, "text/event-stream")
+        return StreamingResponse(live.news(before), 200, headers, "text/event-stream")

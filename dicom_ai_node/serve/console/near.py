@@ -26,7 +26,8 @@ def add_similar(router: APIRouter, desk: Desk, pages: Pages) -> None:
         is_placed = alike is not None and bool(uid) and alike.index.is_placed(uid, alike.model)
         found = alike.index.similar(uid, alike.model, MOST) if alike and is_placed else []
         newest = [] if uid else desk.overview.studies(NEWEST)
-        uids = [one.study_instance_uid for one in (*found, *newest)]
+        uids = [one.study_instance_uid for one in found]
+        uids += [one.study_instance_uid for one in newest]
         facts = {
             "has_alike": alike is not None,
             "uid": uid,

@@ -1,10 +1,10 @@
 """Every page: one frame, one language, one theme; nothing of a stranger is ever markup."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -120,7 +120,9 @@ class Pages:
             "csrf": _csrf_token(request),
             "told": words(told) if words.has(told) else "",
             "has_viewer": _serves(request, "/viewer"),
-            "has_images": _serves(request, "/dicom-web/studies"),
+            "has_images": _serves(request, "/dicom-web/studies/{study}/thumbnail"),
+            "has_pictures": _serves(request, "/api/studies/", "/picture"),
+            "has_account": _serves(request, "/account"),
         }
 
     def _look(self) -> State:
@@ -136,7 +138,7 @@ def page_route(pages: Pages) -> type[APIRoute]:
     """Return the kind of route whose errors are pages, too; who nobody is the login knows."""
 
     class PageRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handler = super().get_route_handler()
 
             async def answer(request: Request) -> Response:
@@ -163,7 +165,7 @@ def from_here(request: Request) -> None:
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in {"same-origin", "none"}:
-        raise HTTPException(_FORBIDDEN, "this form was sent by another site")
+        raise HTTPException(_FORBIDDEN, "missing.elsewhere")
 
 
 def _environment() -> Environment:
@@ -178,7 +180,7 @@ def _environment() -> Environment:
         moment=display.moment, size=display.size, span=display.span, said=display.said,
         person=display.person,
     )  # fmt: skip
-    made.globals.update(Stage=Stage)
+    made.globals.update(Stage=Stage, with_param=_with_param)
     return made
 
 
@@ -193,6 +195,14 @@ def _csrf_token(request: Request) -> str:
     return str(getattr(request.state, "csrf_token", ""))
 
 
-def _serves(request: Request, prefix: str) -> bool:
+def _with_param(address: str, name: str, value: object) -> str:
+    """Return the address of the same list with one parameter more, or another."""
+    path, _, query = address.partition("?")
+    kept = [pair for pair in parse_qsl(query) if pair[0] != name]
+    return f"{path}?{urlencode([*kept, (name, str(value))])}"
+
+
+def _serves(request: Request, beginning: str, end: str = "") -> bool:
+    """Return whether this node serves such an address: not every part is everywhere."""
     paths = (getattr(route, "path", "") for route in request.app.routes)
-    return any(path.startswith(prefix) for path in paths)
+    return any(path.startswith(beginning) and path.endswith(end) for path in paths)

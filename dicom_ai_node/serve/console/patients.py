@@ -8,9 +8,7 @@ from dicom_ai_node.domain.uids import StudyInstanceUID
 STUDY, SERIES = "0020000D", "0020000E"
 
 
-def patients_of(
-    archive: Archive, uids: Sequence[StudyInstanceUID]
-) -> Mapping[str, Header]:
+def patients_of(archive: Archive, uids: Sequence[StudyInstanceUID]) -> Mapping[str, Header]:
     """Return the headers of those of these studies that are here."""
     if not uids:
         return {}

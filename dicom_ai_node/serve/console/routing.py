@@ -69,5 +69,5 @@ async def _write(request: Request, spooled: Path) -> None:
         async for part in request.stream():
             room -= len(part)
             if room < 0:
-                raise HTTPException(_TOO_LARGE, "the file is too large to be explained here")
+                raise HTTPException(_TOO_LARGE, "missing.too_large")
             await run_in_threadpool(file.write, part)

@@ -36,7 +36,7 @@ def add_destinations(router: APIRouter, desk: Desk, pages: Pages) -> None:
     def retry(name: Annotated[str, Path(max_length=200)]) -> RedirectResponse:
         """Send everything again that this destination has refused."""
         if name not in desk.destinations:
-            raise HTTPException(_NOT_THERE, "no destination is called so")
+            raise HTTPException(_NOT_THERE, "missing.destination")
         for key in desk.overview.parked_for(name):
             job = desk.ledger.job(key)
             if job is not None:

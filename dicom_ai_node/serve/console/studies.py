@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from dicom_ai_node.domain import archive as asked
 from dicom_ai_node.domain.archive import Header, Key, Level
-from dicom_ai_node.domain.overview import StudySeen
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages
@@ -46,30 +45,31 @@ class Wanted:
         return found
 
 
-_Text = Annotated[str, Query(max_length=64)]
 _Date = Annotated[str, Query(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
+
+
+def wanted_in(
+    q: Annotated[str, Query(max_length=64)] = "",
+    since: _Date = "",
+    until: _Date = "",
+    modality: Annotated[str, Query(pattern=r"^[A-Za-z]{0,16}$")] = "",
+) -> Wanted:
+    """Return what was typed into the search."""
+    return Wanted(text=q.strip(), since=since, until=until, modality=modality)
 
 
 def add_studies(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the list of studies."""
 
     @router.get("/studies")
-    def studies(  # noqa: PLR0913 - one for each field of the form
+    def studies(
         request: Request,
-        q: _Text = "",
-        since: _Date = "",
-        until: _Date = "",
-        modality: Annotated[str, Query(pattern=r"^[A-Za-z]{0,16}$")] = "",
+        wanted: Annotated[Wanted, Depends(wanted_in)],
         before: datetime | None = None,
         number: Annotated[int, Query(ge=1, le=MOST_PAGES)] = 1,
     ) -> HTMLResponse:
         """List studies."""
-        wanted = Wanted(text=q.strip(), since=since, until=until, modality=modality)
-        facts: Mapping[str, object]
-        if wanted.is_anything:
-            facts = _found(desk, wanted, number)
-        else:
-            facts = _newest(desk, before)
+        facts = _found(desk, wanted, number) if wanted.is_anything else _newest(desk, before)
         return pages.show(request, "studies", {"wanted": wanted, "number": number, **facts})
 
 
@@ -89,7 +89,7 @@ def _newest(desk: Desk, before: datetime | None) -> Mapping[str, object]:
 def _found(desk: Desk, wanted: Wanted, number: int) -> Mapping[str, object]:
     headers, has_more = _search(desk.archive, wanted, AT_ONCE * (number - 1))
     uids = [StudyInstanceUID(uid) for uid in headers]
-    seen: Mapping[StudyInstanceUID, StudySeen] = desk.overview.studies_called(uids)
+    seen = desk.overview.studies_called(uids)
     return {
         "uids": uids,
         "seen": seen,

@@ -29,7 +29,7 @@ def add_study(router: APIRouter, desk: Desk, pages: Pages) -> None:
         header = patients_of(archive, [uid]).get(uid)
         seen = overview.studies_called([uid]).get(uid)
         if header is None and seen is None:
-            raise HTTPException(_NOT_THERE, "no such study is here")
+            raise HTTPException(_NOT_THERE, "missing.study")
         keys = (Key(path=(STUDY,), value=uid),)
         series = archive.search(Query(level=Level.SERIES, keys=keys, limit=MOST_SERIES))
         happened = overview.study_events(uid)
@@ -53,7 +53,7 @@ def add_study(router: APIRouter, desk: Desk, pages: Pages) -> None:
         uid = StudyInstanceUID(study_instance_uid)
         found = desk.explain(uid)
         if not found:
-            raise HTTPException(_NOT_THERE, "no such study is here")
+            raise HTTPException(_NOT_THERE, "missing.study")
         return pages.show(request, "explained", {"uid": uid, "explained": found})
 
 

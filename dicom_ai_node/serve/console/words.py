@@ -1,4 +1,4 @@
-"""What the pages say, in every language: one catalogue each, chosen by the browser or the reader."""
+"""What the pages say, in every language: a catalogue each, chosen by browser or reader."""
 
 import json
 from collections.abc import Mapping

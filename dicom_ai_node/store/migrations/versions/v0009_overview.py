@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 
 _INDEXES = (
     ("ix_series_first_received", "series", ["first_received"]),
