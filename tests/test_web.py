@@ -75,13 +75,22 @@ def test_it_ends_at_once_when_nobody_asks(settings: NodeConfig) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_where_nobody_could_come_in_nothing_is_opened(tmp_path: Path) -> None:
-    """Without a token, and without leave to come in without one."""
+def test_where_nobody_can_log_in_yet_it_opens_and_says_how(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the log and on the login page; everything else stays shut."""
     settings = _config(tmp_path)
     assert settings.serve is not None
-    shut = settings.model_copy(update={"serve": settings.serve.model_copy(update={"token": None})})
-    with pytest.raises(ConfigError, match="nobody could come in"):
-        WebServer(shut)
+    none = settings.model_copy(update={"serve": settings.serve.model_copy(update={"token": None})})
+    server = WebServer(none)
+    server.start()
+    address = f"http://127.0.0.1:{settings.serve.port}"
+    said = httpx.get(f"{address}/login").text
+    refused = httpx.get(f"{address}/metrics").status_code
+    server.close()
+    assert "dicom-ai-node users add NAME --role admin" in said
+    assert refused == 401
+    assert "dicom-ai-node users add" in capsys.readouterr().err
 
 
 def test_it_says_whether_it_can_work(address: str) -> None:

@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.desks import (
+    depot,
     dispatch,
     inbox,
     limits,
@@ -17,6 +18,7 @@ from dicom_ai_node.compose.ground import (
     archive,
     blobs,
     catalog,
+    darkroom,
     ledger,
     model_folders,
     models,
@@ -24,16 +26,22 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
 )
 from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
+    "darkroom",
+    "depot",
     "dispatch",
     "inbox",
     "ledger",
@@ -47,6 +55,7 @@ __all__ = [
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
@@ -54,5 +63,6 @@ __all__ = [
     "settings",
     "similar_model",
     "teller",
+    "tls",
     "work",
 ]

@@ -19,6 +19,7 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
 )
+from dicom_ai_node.compose.outbox import outbox
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
@@ -35,9 +36,10 @@ from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
 from dicom_ai_node.receive.batch import Batcher
+from dicom_ai_node.receive.depot import Depot
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
-from dicom_ai_node.receive.peers import AllowedPeer
+from dicom_ai_node.receive.peers import AllowedPeer, May
 from dicom_ai_node.store.histories import Histories
 from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
@@ -65,38 +67,64 @@ def reception(config: NodeConfig) -> Reception:
 
 def inbox(config: NodeConfig, desk: Reception) -> Inbox:
     """Return where the instances go that reach one process, by whatever way."""
+    return _inbox(config, desk, Batcher(desk.record))
+
+
+def _inbox(config: NodeConfig, desk: Reception, batcher: Batcher) -> Inbox:
     return Inbox(
         room=desk.room,
-        arrive=Batcher(desk.record).submit,
+        arrive=batcher.submit,
         released=desk.released,
         refused=desk.refused,
         own_device_uids=catalog(config).device_uids(),
     )
 
 
+def depot(config: NodeConfig, desk: Reception) -> Depot:
+    """Return where the instances go that come by HTTP."""
+    batcher = Batcher(desk.record)
+    return Depot(
+        blobs=desk.blobs,
+        inbox=_inbox(config, desk, batcher),
+        called=AETitle(config.receive.ae_title),
+        record=batcher.submit_all,
+        limits=guest_limits(config),
+    )
+
+
+def guest_limits(config: NodeConfig) -> server.Limits:
+    """Return what one process grants those who send."""
+    receive = config.receive
+    return server.Limits(
+        associations=receive.max_associations,
+        instance_bytes=receive.max_instance_bytes,
+        pdu_bytes=receive.max_pdu_bytes,
+        request_seconds=receive.deadlines.association_seconds,
+        pdu_seconds=receive.deadlines.pdu_seconds,
+        idle_seconds=receive.deadlines.idle_seconds,
+    )
+
+
 def listener(config: NodeConfig) -> DimseListener:
     """Return the listener of one receiver process, not yet listening."""
     desk, receive = reception(config), config.receive
-    return DimseListener(
+    listens = DimseListener(
         ae_title=AETitle(receive.ae_title),
         accept_from=[
             AllowedPeer(
                 ae_title=AETitle(peer.ae_title),
                 network=None if peer.address is None else ip_network(peer.address, strict=False),
+                may=frozenset(map(May, peer.may)),
             )
             for peer in receive.accept_from
         ],
         blobs=desk.blobs,
         inbox=inbox(config, desk),
-        limits=server.Limits(
-            associations=receive.max_associations,
-            instance_bytes=receive.max_instance_bytes,
-            pdu_bytes=receive.max_pdu_bytes,
-            request_seconds=receive.deadlines.association_seconds,
-            pdu_seconds=receive.deadlines.pdu_seconds,
-            idle_seconds=receive.deadlines.idle_seconds,
-        ),
+        limits=guest_limits(config),
     )
+    if any("query" in peer.may for peer in receive.accept_from):
+        listens.answer_from(outbox(config))
+    return listens
 
 
 def listening_socket(config: NodeConfig, descriptor: int | None) -> socket.socket:

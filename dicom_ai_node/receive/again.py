@@ -7,7 +7,7 @@ from dicom_ai_node.domain.errors import NotUnderstood
 from dicom_ai_node.domain.study import Arrival, Received
 from dicom_ai_node.domain.uids import AETitle, Sha256
 from dicom_ai_node.receive.desk import Inbox
-from dicom_ai_node.receive.header import data_set_in, header_of
+from dicom_ai_node.receive.header import data_set_of, header_of
 
 _HERE = "127.0.0.1"
 
@@ -24,7 +24,7 @@ def again(inbox: Inbox, blob: Path, calling: AETitle, called: AETitle) -> Receiv
     """
     inbox.room()
     try:
-        data_set_at, transfer_syntax_uid = data_set_in(blob)
+        transfer_syntax_uid, data_set_at = data_set_of(blob)
         header = header_of(blob, data_set_at, transfer_syntax_uid)
         with blob.open("rb") as file:
             file.seek(data_set_at)

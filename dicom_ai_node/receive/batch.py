@@ -39,12 +39,25 @@ class Batcher:
         Exception
             Whatever `record` raised for the batch.
         """
-        waiting: Future[Received] = Future()
+        return self.submit_all([arrival])[0]
+
+    def submit_all(self, arrivals: Sequence[Arrival]) -> list[Received]:
+        """Return what each arrival turned out to be, after their batches have been committed.
+
+        Raises
+        ------
+        OutOfResources
+            If the batcher has been closed.
+        Exception
+            Whatever `record` raised for a batch with one of them. Others may be recorded.
+        """
+        waiting: list[_Waiting] = [(arrival, Future()) for arrival in arrivals]
         with self._door:
             if self._is_closed:
                 raise OutOfResources("the receiver is closing")
-            self._queue.put((arrival, waiting))
-        return waiting.result()
+            for each in waiting:
+                self._queue.put(each)
+        return [outcome.result() for _, outcome in waiting]
 
     def close(self) -> None:
         """Commit what still waits and end the writer."""

@@ -1,4 +1,4 @@
-"""What happens to one instance between its last byte and the answer to its C-STORE."""
+"""What happens to one instance between its last byte and the answer to its sender."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ import structlog
 from dicom_ai_node.domain.errors import NodeError, NotUnderstood
 from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.study import Arrival, Received
-from dicom_ai_node.domain.uids import SeriesInstanceUID, is_uid
+from dicom_ai_node.domain.uids import AETitle, SeriesInstanceUID, is_uid
 from dicom_ai_node.receive.commands import Command, Status
-from dicom_ai_node.receive.header import Header, header_of
+from dicom_ai_node.receive.header import header_of
 from dicom_ai_node.receive.incoming import Incoming
 from dicom_ai_node.receive.negotiation import Accepted
-from dicom_ai_node.receive.part10 import file_head
+from dicom_ai_node.receive.part10 import Announced, file_head
+from dicom_ai_node.receive.peers import May
 
 log = structlog.get_logger()
 
@@ -47,6 +48,61 @@ class Inbox:
     own_device_uids: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """Where the instances of one sender are taken in, by whatever way they come.
+
+    Attributes
+    ----------
+    sender
+        The calling AE title, or the name of whoever sends by HTTP.
+    called
+        The name under which the sender reached us.
+    """
+
+    blobs: Blobs
+    inbox: Inbox
+    sender: AETitle
+    called: AETitle
+    address: str
+
+    def open(self, incoming: Incoming, announced: Announced) -> None:
+        """Open a file for a data set that is about to come; without room, refuse it."""
+        try:
+            self.inbox.room()
+            incoming.begin(self.blobs.spool, file_head(announced, self.sender))
+        except NodeError as error:
+            incoming.refuse(error.dimse_status, str(error))
+
+    def arrival(self, incoming: Incoming, announced: Announced) -> Arrival:
+        """Make an instance durable that has come in full; nothing is recorded yet.
+
+        Raises
+        ------
+        NotUnderstood
+            If the data set cannot be read. Its bytes are kept for a person.
+        NotStorable
+            If it is not what was announced.
+        OutOfResources
+            If there is no room for it.
+        """
+        try:
+            header = header_of(incoming.path, incoming.data_set_at, announced.transfer_syntax_uid)
+        except NotUnderstood as error:
+            self.inbox.refused(incoming.path, str(error), self.sender)
+            raise
+        header.check(announced)
+        return Arrival(
+            instance=header.instance(
+                self.blobs.keep(incoming.path), data_set_sha256=incoming.data_set_sha256
+            ),
+            calling_ae_title=self.sender,
+            called_ae_title=self.called,
+            address=self.address,
+            is_ours=not self.inbox.own_device_uids.isdisjoint(header.device_uids),
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     """Takes in the instances of one association; `series` is what they belong to."""
@@ -62,12 +118,14 @@ class Desk:
         """Return where the data set goes that follows a C-STORE command in this context."""
         sop_class_uid, transfer_syntax_uid = self.accepted.contexts[context]
         incoming = Incoming(self.longest_bytes)
-        if command.sop_class_uid != sop_class_uid:
+        if May.STORE not in self.accepted.may:
+            incoming.refuse(Status.NOT_AUTHORIZED, "this AE title may not store here")
+        elif command.sop_class_uid != sop_class_uid:
             incoming.refuse(Status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class agreed upon")
         elif not is_uid(command.sop_instance_uid):
             incoming.refuse(Status.INVALID_OBJECT_INSTANCE, "SOP Instance UID is not a UID")
         else:
-            self._open(incoming, command, transfer_syntax_uid)
+            self._counter.open(incoming, _announced(command, transfer_syntax_uid))
         return incoming
 
     def finish(self, incoming: Incoming, command: Command, context: int) -> tuple[int, str]:
@@ -91,39 +149,27 @@ class Desk:
             log.warning("instance_not_taken", peer=peer, status=f"0x{status:04X}")
         return status, comment
 
-    def _open(self, incoming: Incoming, command: Command, transfer_syntax_uid: str) -> None:
-        head = file_head(
-            command.sop_class_uid,
-            command.sop_instance_uid,
-            transfer_syntax_uid,
-            self.accepted.calling_ae_title,
+    @property
+    def _counter(self) -> Counter:
+        return Counter(
+            blobs=self.blobs,
+            inbox=self.inbox,
+            sender=self.accepted.calling_ae_title,
+            called=self.accepted.called_ae_title,
+            address=self.address,
         )
-        try:
-            self.inbox.room()
-            incoming.begin(self.blobs.spool, head)
-        except NodeError as error:
-            incoming.refuse(error.dimse_status, str(error))
 
     def _take_in(self, incoming: Incoming, command: Command, context: int) -> Status:
-        header = self._header(incoming, context)
-        header.check(command.sop_class_uid, command.sop_instance_uid)
-        arrival = Arrival(
-            instance=header.instance(
-                self.blobs.keep(incoming.path), data_set_sha256=incoming.data_set_sha256
-            ),
-            calling_ae_title=self.accepted.calling_ae_title,
-            called_ae_title=self.accepted.called_ae_title,
-            address=self.address,
-            is_ours=not self.inbox.own_device_uids.isdisjoint(header.device_uids),
-        )
+        _, transfer_syntax_uid = self.accepted.contexts[context]
+        arrival = self._counter.arrival(incoming, _announced(command, transfer_syntax_uid))
         received = self.inbox.arrive(arrival)
-        self.series[header.series_instance_uid] = None
+        self.series[arrival.instance.series_instance_uid] = None
         return Status.COERCION if received is Received.CONFLICT else Status.SUCCESS
 
-    def _header(self, incoming: Incoming, context: int) -> Header:
-        _, transfer_syntax_uid = self.accepted.contexts[context]
-        try:
-            return header_of(incoming.path, incoming.data_set_at, transfer_syntax_uid)
-        except NotUnderstood as error:
-            self.inbox.refused(incoming.path, str(error), self.accepted.calling_ae_title)
-            raise
+
+def _announced(command: Command, transfer_syntax_uid: str) -> Announced:
+    return Announced(
+        sop_class_uid=command.sop_class_uid,
+        sop_instance_uid=command.sop_instance_uid,
+        transfer_syntax_uid=transfer_syntax_uid,
+    )

@@ -23,7 +23,7 @@ from dicom_ai_node.domain.uids import (
 )
 from dicom_ai_node.receive.attributes import Attributes
 from dicom_ai_node.receive.contexts import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
-from dicom_ai_node.receive.part10 import PREAMBLE
+from dicom_ai_node.receive.part10 import PREAMBLE, Announced
 from dicom_ai_node.receive.walk import Walk
 
 _SHARED_FUNCTIONAL_GROUPS = 0x52009229
@@ -69,18 +69,20 @@ class Header:
             data_set_sha256=data_set_sha256,
         )
 
-    def check(self, sop_class_uid: str, sop_instance_uid: str) -> None:
-        """Check that the instance is the one that its C-STORE command announced, PS3.4 B.2.3.
+    def check(self, announced: Announced) -> None:
+        """Check that the instance is the one that its sender announced, PS3.4 B.2.3.
 
         Raises
         ------
         NotStorable
             If it is another one.
         """
-        if self.sop_class_uid != sop_class_uid:
-            raise NotStorable("SOPClassUID is not that of the command")
-        if self.sop_instance_uid != sop_instance_uid:
-            raise NotStorable("SOPInstanceUID is not that of the command")
+        if self.sop_class_uid != announced.sop_class_uid:
+            raise NotStorable("SOPClassUID is not the one announced")
+        if self.sop_instance_uid != announced.sop_instance_uid:
+            raise NotStorable("SOPInstanceUID is not the one announced")
+        if announced.study_instance_uid not in ("", self.study_instance_uid):
+            raise NotStorable("StudyInstanceUID is not that of the address")
 
 
 def header_of(path: Path, data_set_at: int, transfer_syntax_uid: str) -> Header:
@@ -119,21 +121,22 @@ def instance_of(path: Path) -> Instance:
     """
     with path.open("rb") as file:
         digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-    data_set_at, transfer_syntax_uid = data_set_in(path)
+    transfer_syntax_uid, data_set_at = data_set_of(path)
     return header_of(path, data_set_at, transfer_syntax_uid).instance(digest)
 
 
-def data_set_in(path: Path) -> tuple[int, str]:
-    """Return where the data set of a Part 10 file begins, and its transfer syntax.
+def data_set_of(path: Path) -> tuple[str, int]:
+    """Return the transfer syntax of a Part 10 file and where its data set begins.
 
     Raises
     ------
     NotUnderstood
         If the file has no file meta information.
+    OSError
+        If it is gone or cannot be read.
     """
     with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
-        transfer_syntax_uid, data_set_at = _meta(data)
-    return data_set_at, transfer_syntax_uid
+        return _meta(data)
 
 
 def _mapped(file_descriptor: int) -> mmap.mmap:

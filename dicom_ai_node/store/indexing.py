@@ -14,13 +14,14 @@ import structlog
 from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dicom_ai_node.domain.levels import of_instance, of_series, of_study
+from dicom_ai_node.domain.names import folded
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import archive_tables as held
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.header_json import encoded, header_json
-from dicom_ai_node.store.header_levels import folded, of_instance, of_series, of_study
 
 log = structlog.get_logger()
 

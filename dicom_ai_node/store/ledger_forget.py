@@ -13,11 +13,12 @@ from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.workitem_forget import bury_of_studies, bury_old
 
 _UNDONE = tuple(
     stage.value
     for stage in Stage
-    if stage not in {Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED}
+    if stage not in {Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED, Stage.CANCELLED}
 )
 """Stages in which a job has work to do, objects to deliver or a person to wait for."""
 
@@ -35,7 +36,7 @@ class Forgetting:
 
         Only studies with no open series, no job that still has work to do or needs a person, and
         no open delivery. Tombstones of our own UIDs stay, so that a late return is recognised.
-        Closed quarantine entries go too.
+        Closed quarantine entries go too, and of workitems stays that they were.
         """
 
         def work(connection: Connection) -> Forgotten:
@@ -44,9 +45,10 @@ class Forgetting:
             freed = _Freed(connection)
             freed.note_closed_quarantine()
             freed.note(studies=uids)
-            return Forgotten(
-                studies=len(uids), instances=freed.remove(uids), blobs=freed.without_reader()
-            )
+            instances = freed.remove(uids)
+            bury_of_studies(connection, uids)
+            bury_old(connection, older_than)
+            return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 
         return self._database.transact(work)
 

@@ -11,6 +11,7 @@ from pydicom.sequence import Sequence
 
 from dicom_ai_node.domain.errors import NotStorable, NotUnderstood
 from dicom_ai_node.receive.header import Header, header_of, instance_of
+from dicom_ai_node.receive.part10 import Announced
 from dicom_ai_node.receive.walk import MAX_DEPTH
 from tests import phantoms
 from tests.receive.rawpeer import EXPLICIT, IMPLICIT, encoded, smallest
@@ -188,14 +189,22 @@ def test_without_its_uids_an_instance_is_none(
     assert "etc" not in str(caught.value)
 
 
+def _announced(sop_class_uid: str, sop_instance_uid: str, study: str = "") -> Announced:
+    return Announced(
+        sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid, study_instance_uid=study
+    )
+
+
 def test_an_instance_must_be_the_announced_one(read: Read) -> None:
     """The command and the data set name the same instance of the same class."""
     header = read(encoded(smallest()))
-    header.check(header.sop_class_uid, header.sop_instance_uid)
+    header.check(_announced(header.sop_class_uid, header.sop_instance_uid))
     with pytest.raises(NotStorable, match="SOPClassUID"):
-        header.check("1.2", header.sop_instance_uid)
+        header.check(_announced("1.2", header.sop_instance_uid))
     with pytest.raises(NotStorable, match="SOPInstanceUID"):
-        header.check(header.sop_class_uid, "1.2")
+        header.check(_announced(header.sop_class_uid, "1.2"))
+    with pytest.raises(NotStorable, match="StudyInstanceUID"):
+        header.check(_announced(header.sop_class_uid, header.sop_instance_uid, "1.2"))
 
 
 def _elements(*parts: tuple[int, int, bytes, bytes]) -> bytes:

@@ -21,6 +21,10 @@ RETRIABLE = frozenset({
     Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED, Stage.READY, Stage.INFERRED, Stage.DELIVERING,
 })  # fmt: skip
 """Stages in which a job has stopped, or may wait for its next attempt."""
+CANCELLABLE = frozenset({
+    Stage.READY, Stage.INFERRING, Stage.INFERRED, Stage.ENCODING, Stage.PARKED, Stage.QUARANTINED,
+})  # fmt: skip
+"""Stages in which nothing has been sent yet; the ledger says whether that is so."""
 _NOT_THERE, _SEE_OTHER = 404, 303
 
 
@@ -72,6 +76,7 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "inputs": _inputs(found),
             "code": reject_code(found),
             "can_retry": found.stage in RETRIABLE,
+            "can_cancel": found.stage in CANCELLABLE,
             "patients": patients_of(desk.archive, [found.study_instance_uid]),
         }
         return pages.show(request, "job", facts)
@@ -83,6 +88,14 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
         desk.ledger.retry(found, desk.now())
         pages.state.forget()
         return RedirectResponse(f"/jobs/{found.name}?told=job_retried", _SEE_OTHER)
+
+    @router.post("/jobs/{name}/cancel", dependencies=[needs(Role.OPERATOR), Depends(from_here)])
+    def cancel(name: AName) -> RedirectResponse:
+        """End a job of which nothing has been sent."""
+        found = _job(desk, name)
+        desk.ledger.cancel(found, "cancelled in the console", desk.now())
+        pages.state.forget()
+        return RedirectResponse(f"/jobs/{found.name}?told=job_cancelled", _SEE_OTHER)
 
 
 def reject_code(job: Job) -> str:

@@ -19,6 +19,7 @@ from dicom_ai_node.serve.access import NOBODY, Person, Role
 from dicom_ai_node.serve.console import display
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.words import LANGUAGES, Words, preferred
+from dicom_ai_node.serve.csrf import csrf_token
 
 THEMES = ("auto", "light", "dark")
 STATE_SECONDS = 2.0
@@ -117,7 +118,7 @@ class Pages:
             "here": _address(request),
             "person": somebody,
             "may_act": somebody.may(Role.OPERATOR),
-            "csrf": _csrf_token(request),
+            "csrf": csrf_token(request),
             "told": words(told) if words.has(told) else "",
             "has_viewer": _serves(request, "/viewer"),
             "has_images": _serves(request, "/dicom-web/studies/{study}/thumbnail"),
@@ -188,11 +189,6 @@ def _address(request: Request) -> str:
     """Return this page as a link, without what it was told on the way."""
     query = [pair for pair in request.query_params.multi_items() if pair[0] != "told"]
     return request.url.path + (f"?{urlencode(query)}" if query else "")
-
-
-def _csrf_token(request: Request) -> str:
-    """Return what proves that a form came from our page; empty where no login asks for it."""
-    return str(getattr(request.state, "csrf_token", ""))
 
 
 def _with_param(address: str, name: str, value: object) -> str:

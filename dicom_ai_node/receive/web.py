@@ -1,0 +1,217 @@
+"""STOW-RS as a provider, PS3.18 10.5: the twin of C-STORE, with the same inbox behind it.
+
+The event loop does nothing but hand blocks of a body to a thread, which takes them apart and
+writes them, while the next block comes off the wire.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
+from dicom_ai_node.domain.uids import is_uid
+from dicom_ai_node.receive.body import Body, Broken
+from dicom_ai_node.receive.depot import Depot, Takings
+from dicom_ai_node.receive.media import DICOM, DICOM_JSON, MULTIPART, answer_type, media_type
+from dicom_ai_node.receive.metadata import MetadataParts
+from dicom_ai_node.receive.multipart import Multipart, TooMuch
+from dicom_ai_node.receive.parts import InstanceParts, Reading, WrongType, check_encoding
+from dicom_ai_node.receive.store_answer import body_of, sentences, status_of
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+LONGEST_REQUEST_BYTES = 256 << 30
+WORKERS = 16
+"""Threads that take bodies apart."""
+KEEPERS = 8
+"""Threads that wait for the disk."""
+RETRY_AFTER_SECONDS = 5
+
+_MOST_WARNINGS = 5
+_ANONYMOUS = "STOW-RS"
+
+
+class NotAcceptable(NodeError):
+    """The client takes no answer that we could give."""
+
+    http_status = 406
+
+
+def store_router(depot: Depot, guard: Any) -> APIRouter:  # noqa: ANN401 - FastAPI gives no type
+    """Return the routes by which instances come in; `guard` lets in those who may send."""
+    router = APIRouter(prefix="/dicom-web", dependencies=[guard])
+    store = _Store(depot)
+
+    @router.post("/studies")
+    async def store_instances(request: Request) -> Response:
+        """Store instances of any study."""
+        return await store.answer(request, "")
+
+    @router.post("/studies/{study_instance_uid}")
+    async def store_instances_of_study(request: Request, study_instance_uid: str) -> Response:
+        """Store instances of one study."""
+        return await store.answer(request, study_instance_uid)
+
+    return router
+
+
+class _Store:
+    """Answers requests, so many at a time."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._workers = ThreadPoolExecutor(WORKERS, "store")
+        self._keepers = ThreadPoolExecutor(KEEPERS, "keep")
+        self._busy = 0
+
+    async def answer(self, request: Request, study_instance_uid: str) -> Response:
+        """Store what a request brings and say what became of each instance."""
+        body = Body(request.receive, self._depot.limits.pdu_seconds, LONGEST_REQUEST_BYTES)
+        self._busy += 1
+        try:
+            return await self._answer(request, body, study_instance_uid)
+        except Broken:
+            log.info("request_lost", peer=_address(request))
+            return Response(status_code=400)  # which nobody hears
+        except NodeError as trouble:
+            log.warning("request_refused", peer=_address(request), status=trouble.http_status)
+            return _refusal(trouble, is_read=await body.linger())
+        finally:
+            self._busy -= 1
+
+    async def _answer(self, request: Request, body: Body, study_instance_uid: str) -> Response:
+        answer_in = answer_type(request.headers.get("Accept", ""))
+        if not answer_in:
+            raise NotAcceptable("the answer is application/dicom+json, which Accept excludes")
+        if study_instance_uid and not is_uid(study_instance_uid):
+            raise NotUnderstood("the address names no study: that is no UID")
+        await self._check_room(request)
+        counter = self._depot.counter(_sender(request), _address(request))
+        takings = Takings(self._depot, counter, self._keepers, study_instance_uid)
+        reading = _reading(request, takings)
+        try:
+            trouble = await self._read(body, reading)
+        finally:
+            # Where this task is cancelled, nothing can be awaited here any more.
+            self._workers.submit(reading.break_off)
+        if trouble is not None and not takings.outcomes:
+            raise trouble
+        response = _response(request, takings, answer_in)
+        if trouble is not None:
+            response.status_code = trouble.http_status
+            _warn(response, str(trouble))
+            if not await body.linger():
+                response.headers["Connection"] = "close"
+        return response
+
+    async def _check_room(self, request: Request) -> None:
+        if self._busy > self._depot.limits.associations:
+            raise OutOfResources("too many requests at once")
+        length = int(request.headers.get("Content-Length", "0"))
+        if length > LONGEST_REQUEST_BYTES:
+            raise TooMuch("the request is too large")
+        await self._in_thread(self._depot.inbox.room)
+        if length > await self._in_thread(self._depot.blobs.free_bytes):
+            raise OutOfResources("the request is larger than the room on the disk")
+
+    async def _read(self, body: Body, reading: Reading) -> NodeError | None:
+        """Read the whole body; return what was wrong with it after all that was right."""
+        try:
+            await self._feed(body, reading)
+            await self._in_thread(reading.finish)
+        except NodeError as trouble:
+            await self._in_thread(reading.break_off)
+            return trouble
+        return None
+
+    async def _feed(self, body: Body, reading: Reading) -> None:
+        """Let a thread have one block while the next one comes."""
+        loop = asyncio.get_running_loop()
+        pending: asyncio.Future[None] = loop.create_future()
+        pending.set_result(None)
+        try:
+            async for block in body.blocks():
+                await pending
+                pending = loop.run_in_executor(self._workers, reading.feed, block)
+            await pending
+        finally:
+            pending.add_done_callback(_heard)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+
+
+def _reading(request: Request, takings: Takings) -> Reading:
+    """Return what reads a body of the type that the request names.
+
+    Raises
+    ------
+    WrongType
+        If nothing reads it.
+    NotUnderstood
+        If it has no boundary.
+    """
+    check_encoding(request.headers)
+    kind = media_type(request.headers.get("Content-Type", ""))
+    if kind.name == DICOM:
+        return Reading(takings, InstanceParts(takings), None)
+    if kind.name != MULTIPART:
+        raise WrongType(f"the body must be {MULTIPART} or {DICOM}")
+    multipart = Multipart(kind.parameters.get("boundary", ""))
+    match kind.parameters.get("type", DICOM).lower():
+        case "application/dicom":
+            return Reading(takings, InstanceParts(takings), multipart)
+        case "application/dicom+json":
+            return Reading(takings, MetadataParts(takings), multipart)
+        case _:
+            raise WrongType(f"parts must be {DICOM} or {DICOM_JSON}")
+
+
+def _response(request: Request, takings: Takings, answer_in: str) -> Response:
+    """Return the answer to a request of which something has been read to its end."""
+    outcomes = takings.outcomes
+    if not outcomes:
+        raise NotUnderstood("there is no instance in the body")
+    status = status_of(outcomes)
+    url = f"{request.url.scheme}://{request.url.netloc}/dicom-web/studies"
+    response = Response(body_of(outcomes, url), status, media_type=answer_in)
+    for sentence in sentences(outcomes)[:_MOST_WARNINGS]:
+        _warn(response, sentence)
+    if status == OutOfResources.http_status:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _warn(response: Response, sentence: str) -> None:
+    """Say in words what the response says in numbers, PS3.18 10.5.3; RFC 7234 5.5."""
+    text = sentence.encode("ascii", "replace").decode().replace("\\", "").replace('"', "'")
+    response.headers.append("Warning", f'299 dicom_ai_node "{text}"')
+
+
+def _refusal(trouble: NodeError, *, is_read: bool) -> Response:
+    headers = {} if is_read else {"Connection": "close"}
+    if trouble.http_status == OutOfResources.http_status:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse({"detail": str(trouble)}, trouble.http_status, headers)
+
+
+def _sender(request: Request) -> str:
+    """Return the name of whoever sends; the door has written it down."""
+    return str(getattr(getattr(request.state, "person", None), "name", "")) or _ANONYMOUS
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _heard(done: "asyncio.Future[None]") -> None:
+    """Look at an error that nobody waits for any more, so that asyncio does not complain."""
+    if not done.cancelled():
+        done.exception()

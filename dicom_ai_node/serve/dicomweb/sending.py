@@ -1,0 +1,153 @@
+"""Answers of any size in little memory: parts of files and words between them, piece by piece."""
+
+import asyncio
+import os
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import structlog
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+log = structlog.get_logger()
+
+CHUNK_BYTES = 1 << 20
+"""So much is read and sent at once; of one answer never more than two of these are in memory."""
+
+STALLED_SECONDS = 60.0
+"""Whoever takes nothing for so long gets nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """So many bytes of a file."""
+
+    file: Path | BinaryIO
+    start: int
+    length: int
+
+
+Piece: TypeAlias = bytes | FilePart
+
+
+def size_of(pieces: Sequence[Piece]) -> int:
+    """Return how many bytes they are."""
+    return sum(len(one) if isinstance(one, bytes) else one.length for one in pieces)
+
+
+class Pieces(Response):
+    """Sends pieces one after the other, as fast as the other side takes them.
+
+    The first ones are read here, so that construct this in a thread, and not in the event loop.
+
+    Parameters
+    ----------
+    size_bytes
+        `None` if nobody knows before they are made.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterable[Piece],
+        media_type: str,
+        size_bytes: int | None,
+        headers: Mapping[str, str],
+        status: int = 200,
+    ) -> None:
+        self.status_code = status
+        self.media_type = media_type
+        self.background = None
+        length = {} if size_bytes is None else {"Content-Length": str(size_bytes)}
+        self.init_headers({**headers, **length, "Content-Type": media_type})
+        self._chunks = chunks(pieces)
+        self._first = next(self._chunks, b"")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        await send(start)
+        try:
+            await self._body(scope, receive, send)
+        finally:
+            await run_in_threadpool(self._chunks.close)
+
+    async def _body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        chunk, following = self._first, await run_in_threadpool(next, self._chunks, None)
+        gone: asyncio.Task[None] | None = None
+        try:
+            while following is not None:
+                gone = gone or asyncio.create_task(_gone(receive))
+                if gone.done() or not await _sent(send, chunk):
+                    return
+                chunk, following = following, await run_in_threadpool(next, self._chunks, None)
+            await send({"type": "http.response.body", "body": chunk, "more_body": False})
+        finally:
+            if gone is not None:
+                gone.cancel()
+
+
+async def _sent(send: Send, chunk: bytes) -> bool:
+    """Return whether the other side has taken it in time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STALLED_SECONDS):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        return True
+    log.warning("reader_stalled", seconds=STALLED_SECONDS)
+    return False
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def chunks(pieces: Iterable[Piece]) -> Generator[bytes, None, None]:
+    """Yield the bytes of pieces, many small ones together and large ones in parts.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read, or is shorter than its part.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for part in _parts(pieces):
+        parts.append(part)
+        size += len(part)
+        if size >= CHUNK_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _parts(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+        elif isinstance(piece.file, Path):
+            with piece.file.open("rb", buffering=0) as file:
+                yield from _read(file.fileno(), piece)
+        else:
+            yield from _read(piece.file.fileno(), piece)
+
+
+def _read(number: int, part: FilePart) -> Iterator[bytes]:
+    at, end = part.start, part.start + part.length
+    while at < end:
+        some = os.pread(number, min(CHUNK_BYTES, end - at), at)
+        if not some:
+            raise OSError("a file is shorter than it was")
+        at += len(some)
+        yield some
