@@ -1,7 +1,7 @@
 """What a model folder says to people: its card as safe HTML, and its scores."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def card(folder: Path, pictures: str) -> Markup:
             text = file.read(LARGEST_CARD_BYTES)
     except OSError:
         return Markup()
-    text = "\n".join(line for line in text.splitlines() if not _is_a_mark(line))
+    text = "\n".join(_without_scores(text.splitlines()))
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = renderer.parse(text)
     names = pictures_in(folder)
@@ -83,9 +83,16 @@ def _score(name: str, said: Any) -> Score | None:  # noqa: ANN401 - JSON
     )
 
 
-def _is_a_mark(line: str) -> bool:
-    """Return whether a line is a comment that only tells where the scores go."""
-    return line.startswith("<!--") and line.rstrip().endswith("-->")
+def _without_scores(lines: Sequence[str]) -> Iterator[str]:
+    """Yield a card without its title and its table of scores: the page shows both already."""
+    is_table = False
+    for number, line in enumerate(lines):
+        if line.startswith("<!--") and line.rstrip().endswith("-->"):
+            is_table = line.split()[1] == "score"
+        elif line.strip() and not line.startswith("|"):
+            is_table = False
+        if not (is_table or line.startswith("<!--") or (number == 0 and line.startswith("# "))):
+            yield line
 
 
 def _lower(token: Token) -> None:

@@ -1,6 +1,6 @@
 """Every page: one frame, one language, one theme; nothing of a stranger is ever markup."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,5 +200,5 @@ def _with_param(address: str, name: str, value: object) -> str:
 
 def _serves(request: Request, beginning: str, end: str = "") -> bool:
     """Return whether this node serves such an address: not every part is everywhere."""
-    paths = (getattr(route, "path", "") for route in request.app.routes)
+    paths: Collection[str] = request.app.state.paths
     return any(path.startswith(beginning) and path.endswith(end) for path in paths)

@@ -22,7 +22,11 @@
 
   // A picture that cannot be had leaves a quiet place.
   document.addEventListener("error", (event) => { if (event.target.matches?.(".thumb img")) event.target.classList.add("gone"); }, true);
-  for (const one of document.querySelectorAll(".thumb img")) if (one.complete && !one.naturalWidth) one.classList.add("gone");
+  document.addEventListener("load", (event) => { if (event.target.matches?.(".thumb img")) event.target.classList.add("here"); }, true);
+  const looked = (within) => {
+    for (const one of within.querySelectorAll(".thumb img")) if (one.complete) one.classList.add(one.naturalWidth ? "here" : "gone");
+  };
+  looked(document);
 
   // News: one line to the node while the page is looked at; what is old on the page is asked again.
   const dot = document.getElementById("line"), said = document.getElementById("line-text");
@@ -59,6 +63,7 @@
     const now = [...live.querySelectorAll("details")];
     if (now.length === open.length) now.forEach((one, index) => { one.open = open[index]; });
     localise(document);
+    looked(document);
   });
   // While somebody reads, marks or types in what would be replaced, it waits.
   document.addEventListener("htmx:beforeRequest", (event) => {
