@@ -68,7 +68,7 @@ class JobsSeen:
                 )
                 .group_by(events.c.job)
             )
-            since = dict(connection.execute(began).tuples().all()) if rows else {}
+            since = {row[0]: row[1] for row in connection.execute(began)} if rows else {}
         return [
             AtWork(job=job_of(row), since=since.get(row.key), lease_until=row.lease_until)
             for row in rows
@@ -124,7 +124,7 @@ class JobsSeen:
         waits = select(func.min(sent.c.due_at)).where(here, sent.c.state == DeliveryState.DUE.value)
         with self._database.reading() as connection:
             return DestinationSeen(
-                states=dict(connection.execute(counted).tuples().all()),
+                states={row[0]: row[1] for row in connection.execute(counted)},
                 last_done=connection.scalar(select(func.max(sent.c.done_at)).where(here)),
                 last_trouble=connection.scalar(trouble.limit(1)) or "",
                 next_try=connection.scalar(waits),
