@@ -1,6 +1,5 @@
 """One node that the tests of looking share, and a new one for each test that changes something."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ def node(tmp_path: Path) -> ConsoleNode:
 
 
 @pytest.fixture(scope="package")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleNode]:
+def busy(tmp_path_factory: pytest.TempPathFactory) -> ConsoleNode:
     """Return a node with something on every page, and names that would like to be scripts."""
     made = ConsoleNode(tmp_path_factory.mktemp("console"))
     made.encoded(made.routed(ct("delivered", PatientName="Larch^Ada", PatientID="L-1")))
@@ -34,4 +33,4 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleNode]:
     made.parked(made.routed(evil), note=f"odd: {EVIL}")
     made.put(ct("arriving", PatientName="山田^太郎", SpecificCharacterSet="ISO_IR 192"))
     made.aside(b"no DICOM at all", reason=f"not understood {EVIL}")
-    yield made
+    return made

@@ -17,7 +17,6 @@ from pydicom.data import get_testdata_file
 from dicom_ai_node import compose
 from dicom_ai_node import config as configuration
 from dicom_ai_node.compose.ground import models
-from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.job import Job, Result, Stage
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.study import Arrival
@@ -72,7 +71,7 @@ class ConsoleNode:
             """)
             + more
         )
-        self.config: NodeConfig = compose.settings(path)
+        self.config = compose.settings(path)
         compose.prepare(self.config)
         self.app = served(self.config)
         self.ledger = compose.ledger(self.config)

@@ -31,7 +31,7 @@ def test_half_and_nineteen_of_twenty() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "–"),
+        (None, "\N{EN DASH}"),
         (0.31, "0.3 s"),
         (42, "42 s"),
         (61, "1 min 01 s"),

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import dicom_ai_node.serve.console as console
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Priority
+from dicom_ai_node.serve import console
 from dicom_ai_node.serve.console.audit import KINDS
 from dicom_ai_node.serve.console.home import LEGS
 from dicom_ai_node.serve.console.page import NAVIGATION, THEMES

@@ -20,12 +20,31 @@
   };
   localise(document);
 
-  // A picture that cannot be had leaves a quiet place.
-  document.addEventListener("error", (event) => { if (event.target.matches?.(".thumb img")) event.target.classList.add("gone"); }, true);
-  document.addEventListener("load", (event) => { if (event.target.matches?.(".thumb img")) event.target.classList.add("here"); }, true);
-  const looked = (within) => {
-    for (const one of within.querySelectorAll(".thumb img")) if (one.complete) one.classList.add(one.naturalWidth ? "here" : "gone");
+  // Pictures: those that are seen, few at a time; the node draws them, and may ask to come again.
+  const AT_ONCE = 3, TRIES = 4;
+  const queue = [];
+  let drawing = 0;
+  const next = () => {
+    while (drawing < AT_ONCE && queue.length) {
+      const one = queue.shift();
+      if (!one.isConnected) continue;
+      drawing += 1;
+      const done = () => { drawing -= 1; next(); };
+      one.onload = () => { one.classList.add("here"); done(); };
+      one.onerror = () => {
+        const tries = Number(one.dataset.tries || 0) + 1;
+        one.dataset.tries = tries;
+        if (tries < TRIES) setTimeout(() => { queue.push(one); next(); }, 1500 * tries);
+        done();
+      };
+      one.src = one.dataset.src;
+    }
   };
+  const watcher = new IntersectionObserver((seen) => {
+    for (const { isIntersecting, target } of seen) if (isIntersecting) { watcher.unobserve(target); queue.push(target); }
+    next();
+  }, { rootMargin: "200px" });
+  const looked = (within) => { for (const one of within.querySelectorAll("img[data-src]:not([src])")) watcher.observe(one); };
   looked(document);
 
   // News: one line to the node while the page is looked at; what is old on the page is asked again.
