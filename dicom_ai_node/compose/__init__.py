@@ -19,6 +19,7 @@ from dicom_ai_node.compose.ground import (
     blobs,
     catalog,
     darkroom,
+    deletion,
     ledger,
     model_folders,
     models,
@@ -32,6 +33,7 @@ from dicom_ai_node.compose.ground import (
 )
 from dicom_ai_node.compose.watching import notifier, teller
 from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
@@ -40,7 +42,9 @@ __all__ = [
     "archive",
     "blobs",
     "catalog",
+    "commitments",
     "darkroom",
+    "deletion",
     "depot",
     "dispatch",
     "inbox",
@@ -65,4 +69,5 @@ __all__ = [
     "teller",
     "tls",
     "work",
+    "worklist",
 ]
