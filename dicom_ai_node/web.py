@@ -43,6 +43,7 @@ from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
+from dicom_ai_node.serve.viewer.router import viewer_router
 from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
@@ -145,6 +146,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    yield viewer_router(compose.viewer(config))
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
     yield from retrieve_routers(archive, path, darkroom)
