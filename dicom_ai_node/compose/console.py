@@ -31,7 +31,7 @@ def console_desk(config: NodeConfig) -> Desk:
     """Return what the pages of the console read and set going."""
     ledger, blobs = ground.ledger(config), ground.blobs(config)
     routes, models = configuration.routes(config), ground.models(config)
-    said_to = reception(config)
+    said_to, viewer = reception(config), ground.viewer(config)
     intake = inbox(config, said_to)
 
     def explained(series: Sequence[Series]) -> list[Explained]:
@@ -64,6 +64,7 @@ def console_desk(config: NodeConfig) -> Desk:
             if config.similar is None
             else Alike(index=ledger, model=ground.similar_model(config).digest)
         ),
+        has_viewer=lambda: viewer.script() is not None,
         now=ground.now,
     )
 

@@ -86,6 +86,8 @@ class Desk:
         Returns the same for the one instance in a Part 10 file; raises `Refused` if it is none.
     take_in
         Takes what was put aside in again, as if it came now; raises `NodeError` if that fails.
+    has_viewer
+        Returns whether the viewer is installed: it may be while the node runs.
     alike
         `None` where nobody looks for what looks alike.
     """
@@ -102,6 +104,7 @@ class Desk:
     explain_file: Callable[[Path], Sequence[Explained]]
     take_in: Callable[[Quarantined], Received]
     alike: Alike | None
+    has_viewer: Callable[[], bool]
     now: Callable[[], datetime]
 
 

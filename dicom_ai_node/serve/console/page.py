@@ -120,7 +120,7 @@ class Pages:
             "may_act": somebody.may(Role.OPERATOR),
             "csrf": csrf_token(request),
             "told": words(told) if words.has(told) else "",
-            "has_viewer": _serves(request, "/viewer"),
+            "has_viewer": self._desk.has_viewer(),
             "has_images": _serves(request, "/dicom-web/studies/{study}/thumbnail"),
             "has_pictures": _serves(request, "/api/studies/", "/picture"),
             "has_account": _serves(request, "/account"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dicom_ai_node.domain.archive import Header
-from dicom_ai_node.domain.job import Delivery, Event, Job, Result
+from dicom_ai_node.domain.job import Delivery, Event, Job, JobInput, Result
 from dicom_ai_node.domain.overview import Happened, SeriesSeen
 from dicom_ai_node.domain.ports import Ledger
 from dicom_ai_node.domain.rule import SIMILAR
@@ -45,9 +45,10 @@ class JobStory:
         return found
 
     @property
-    def source(self) -> str:
-        """The series that its result is about: the first of its inputs, empty without any."""
-        return self.job.inputs[0].series_instance_uid if self.job.inputs else ""
+    def source(self) -> JobInput | None:
+        """The image that stands for what its result is about: the middle one of its first input."""
+        first = [one for one in self.job.inputs if one.name == self.job.inputs[0].name]
+        return first[len(first) // 2] if first else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
