@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from dicom_ai_node import compose
+from dicom_ai_node.compose.console import console_desk
 from dicom_ai_node.config import NodeConfig, serve_token
 from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.domain.accounts import GIVEN, Role
@@ -21,6 +22,7 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.console import console_routers
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
@@ -162,6 +164,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     yield commitment_router(compose.commitments(config), compose.now)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
+    yield from console_routers(console_desk(config))
 
 
 class WebServer(threading.Thread):
