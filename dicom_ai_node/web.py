@@ -147,14 +147,12 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield viewer_router(compose.viewer(config))
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
+    yield search_router(archive)
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
-    archive = compose.archive(config)
-    yield search_router(archive)
-    yield from retrieve_routers(archive, compose.blobs(config).path, compose.darkroom(config))
+    yield viewer_router(compose.viewer(config))
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     yield delete_router(compose.deletion(config))
     worklist = compose.worklist(config)

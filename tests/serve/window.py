@@ -64,8 +64,6 @@ class Window:
         )
         stands_on = self.archive, self.blobs.path, self.darkroom
         routers = [*retrieve_routers(*stands_on), pictures_router(*stands_on)]
-        self.app = application(OpenDoor(), routers)
-        routers = retrieve_routers(self.archive, self.blobs.path, self.darkroom)
         self.app = application(OpenDoor(), [search_router(self.archive), *routers])
 
     def close(self) -> None:
