@@ -103,7 +103,7 @@ def node(folder: Path) -> Iterator[Server]:
     )
     prepare = "import sys; from pathlib import Path; from dicom_ai_node import compose; "
     prepare += "compose.prepare(compose.settings(Path(sys.argv[1])))"
-    subprocess.run([sys.executable, "-c", prepare, str(config)], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", prepare, str(config)], check=True)
     command = [sys.executable, "-m", "dicom_ai_node", "serve", str(config), "--role", "web"]
     with _running(command, port, folder / "log") as pid:
         yield Server("node", port, pid)
@@ -136,7 +136,7 @@ def orthanc(folder: Path) -> Iterator[Server]:
 @contextmanager
 def _running(command: list[str], port: int, log: Path) -> Iterator[int]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         for _ in range(600):
             with socket.socket() as probe:

@@ -36,7 +36,9 @@ from dicom_ai_node.route.plan import overdue, plan
 
 log = structlog.get_logger()
 
-_NEEDS_NO_FINDINGS = frozenset({Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED})
+_NEEDS_NO_FINDINGS = frozenset({
+    Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED, Stage.CANCELLED,
+})  # fmt: skip
 
 
 # receive -> store: in every receiver process

@@ -1,8 +1,8 @@
 """The roles of the process tree: what each process does from its start to its SIGTERM.
 
 `receive` may run several times on one listening socket; `work` holds the workers; `dispatch`
-holds one thread per destination; `web` answers HTTP where it is asked to. They meet in the ledger
-only.
+holds one thread per destination and per target of notices; `web` answers HTTP where it is asked
+to. They meet in the ledger only.
 """
 
 import signal
@@ -120,12 +120,17 @@ def work(settings: NodeConfig, heart: Heart) -> int:
 
 
 def dispatch(settings: NodeConfig, heart: Heart) -> int:
-    """Deliver to each destination at its own pace."""
+    """Deliver to each destination, and tell each target, at its own pace."""
     stop = _stop_signal()
     desk = compose.dispatch(settings)
     # A thread that waits for a silent peer must not keep the process from ending: what it was
     # sending is due again when its lease runs out, under the same UIDs.
-    return _watch([Loop(partial(desk.deliver, name), stop) for name in desk.senders], heart, stop)
+    loops = [Loop(partial(desk.deliver, name), stop) for name in desk.senders]
+    tells = compose.notifier(settings)
+    if tells.targets:
+        loops.append(Loop(tells.gather, stop))
+        loops += [Loop(partial(tells.tell, name), stop) for name in tells.targets]
+    return _watch(loops, heart, stop)
 
 
 def web(settings: NodeConfig, heart: Heart) -> int:

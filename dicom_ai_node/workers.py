@@ -5,6 +5,7 @@ torch or highdicom.
 """
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -125,3 +126,11 @@ def encoding_worker(
         content_qualification=config.encode.content_qualification,
         equipment_purpose=purpose,
     )
+
+
+def darkroom(orders: socket.socket, parent: int) -> None:
+    """Touch pixel data for those who look at it, as ordered."""
+    from dicom_ai_node.infer.darkroom import run  # noqa: PLC0415 - see the module
+
+    log.configure()
+    run(orders, parent)

@@ -1,23 +1,32 @@
 """What answers HTTP listens on this machine, says who may ask, and ends when it is told to."""
 
+import socket
+import ssl
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import httpx
 import pytest
+from cryptography import x509
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.config.serving import Tls
+from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.receive.server import listening_socket
+from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.web import WebServer
+from tests.certificates import certificate
 from tests.journey.node import until
+from tests.peers.tls_proxy import TlsProxy
 from tests.peers.tools import free_port
 from tests.phantoms import ct
 from tests.receive.webdesk import TYPE, body, part10
@@ -86,19 +95,101 @@ def test_it_ends_at_once_when_nobody_asks(settings: NodeConfig) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_where_nobody_could_come_in_nothing_is_opened(tmp_path: Path) -> None:
-    """Without a token, and without leave to come in without one."""
+def test_where_nobody_can_log_in_yet_it_opens_and_says_how(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the log and on the login page; everything else stays shut."""
     settings = _config(tmp_path)
     assert settings.serve is not None
-    shut = settings.model_copy(update={"serve": settings.serve.model_copy(update={"token": None})})
-    with pytest.raises(ConfigError, match="nobody could come in"):
-        WebServer(shut)
+    none = settings.model_copy(update={"serve": settings.serve.model_copy(update={"token": None})})
+    server = WebServer(none)
+    server.start()
+    address = f"http://127.0.0.1:{settings.serve.port}"
+    said = httpx.get(f"{address}/login").text
+    refused = httpx.get(f"{address}/metrics").status_code
+    server.close()
+    assert "dicom-ai-node users add NAME --role admin" in said
+    assert refused == 401
+    assert "dicom-ai-node users add" in capsys.readouterr().err
 
 
 def test_it_says_whether_it_can_work(address: str) -> None:
     """To whoever asks: probes have no token."""
     assert httpx.get(f"{address}/health/live").json() == {"status": "live"}
     assert httpx.get(f"{address}/health/ready").json() == {"status": "ready", "because": []}
+
+
+def _tls_of(address: tuple[str, int]) -> tuple[str, int]:
+    """Return which certificate a server shows, by its serial number, and how it speaks."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(address) as line, context.wrap_socket(line) as safe:
+        shown = safe.getpeercert(binary_form=True)
+        assert shown is not None
+        return str(safe.version()), x509.load_der_x509_certificate(shown).serial_number
+
+
+def _with(settings: NodeConfig, **serve: object) -> NodeConfig:
+    assert settings.serve is not None
+    return settings.model_copy(update={"serve": settings.serve.model_copy(update=serve)})
+
+
+def test_it_speaks_tls_and_takes_a_new_certificate_up(settings: NodeConfig, tmp_path: Path) -> None:
+    """Nobody has to start the node again because a certificate was renewed."""
+    pair = certificate(tmp_path, "localhost")
+    safe = _with(settings, tls=Tls(certificate=pair.certificate, key=pair.key))
+    server = WebServer(safe)
+    assert server.renewal is not None
+    server.start()
+    port = settings.serve.port if settings.serve else 0
+    trust = ssl.create_default_context(cafile=str(pair.certificate))
+    answer = httpx.get(f"https://localhost:{port}/login", verify=trust)
+    version, before = _tls_of(("127.0.0.1", port))
+    certificate(tmp_path, "localhost")
+    server.renewal.look()
+    after = _tls_of(("127.0.0.1", port))[1]
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with socket.create_connection(("127.0.0.1", port)) as line, pytest.raises(ssl.SSLError):
+        old.wrap_socket(line)
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"http://localhost:{port}/login")
+    server.close()
+    assert (answer.status_code, version) == (200, "TLSv1.3")
+    assert before != after
+
+
+def test_behind_a_proxy_with_tls_it_knows_its_name(settings: NodeConfig, tmp_path: Path) -> None:
+    """Cookies are for https only, and count by who has asked the proxy."""
+    known = _with(settings, behind_proxy=("127.0.0.1/32",), names=("node.example.org",))
+    accounts = compose.accounts(known)
+    account = Account(
+        name="anna",
+        roles=frozenset({Role.VIEWER}),
+        password_hash=Passwords().hashed("correct horse battery"),
+        created_at=compose.now(),
+    )
+    accounts.add_account(account)
+    server = WebServer(known)
+    server.start()
+    port = settings.serve.port if settings.serve else 0
+    form = {"name": "anna", "password": "correct horse battery"}
+    with TlsProxy(certificate(tmp_path, "localhost"), port) as proxy:
+        trust = ssl.create_default_context(cafile=str(tmp_path / "node.crt"))
+        with httpx.Client(base_url=f"https://localhost:{proxy.port}", verify=trust) as client:
+            answer = client.post("/login", data=form, headers={"X-Forwarded-For": "127.0.0.1"})
+            page = client.get("/account")
+    past_the_proxy = httpx.post(f"http://127.0.0.1:{port}/login", data=form)
+    server.close()
+    assert answer.status_code == 303
+    assert answer.headers["Set-Cookie"].startswith("__Host-dicom_ai_node=")
+    assert "Strict-Transport-Security" in answer.headers
+    assert page.status_code == 200
+    assert "192.0.2.77" in page.text
+    assert past_the_proxy.headers["Set-Cookie"].startswith("dicom_ai_node_session=")
 
 
 def _stored(address: str, *datasets: Dataset) -> httpx.Response:

@@ -23,7 +23,7 @@ _PLACELESS = frozenset({"CR", "DX", "ES", "GM", "IO", "MG", "PX", "RF", "SM", "U
 
 
 def check(config: NodeConfig) -> None:
-    """Look at what a configuration points to: the secrets, the keys, and every model in a route.
+    """Look at what a configuration points to: secrets, keys, and every model in a route.
 
     Raises
     ------
@@ -32,6 +32,8 @@ def check(config: NodeConfig) -> None:
         another kind than its route runs, or can run code and nobody vouches for it.
     """
     destinations(config)
+    for name, said in config.watch.notify.items():
+        compose.teller(name, said, config)
     trust, models = compose.catalog(config).trust, compose.models(config)
     mistakes = [
         f"routes.{route.name}: {route.model} is of kind {kind}, so write `run: {kind}`"
@@ -62,8 +64,8 @@ def check(config: NodeConfig) -> None:
         mistakes.append(f"similar: {config.similar.model} is not of kind retrieve")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    if config.serve is not None:
-        serve_token(config)
+    serve_token(config)
+    compose.tls(config)
 
 
 def judge_settings(config: NodeConfig) -> None:

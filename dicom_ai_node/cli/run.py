@@ -76,13 +76,15 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     settings = compose.settings(config)
     check_all(settings)
     judge_settings(settings)
-    without = unguarded(settings)
+    without, advice = unguarded(settings), compose.advice(settings)
     if as_json:
         names = [route.name for route in settings.routes]
-        typer.echo(json.dumps({"routes": names, "unguarded": without}))
+        typer.echo(json.dumps({"routes": names, "unguarded": without, "advice": advice}))
     else:
         for name in without:
             typer.echo(f"routes.{name}: its model has no guard, so nobody judges its inputs")
+        for sentence in advice:
+            typer.echo(sentence)
         number = len(settings.routes)
         typer.echo(f"{config}: {number} route{'s' * (number != 1)}, all right")
 

@@ -18,6 +18,7 @@ from dicom_ai_node.compose.ground import (
     archive,
     blobs,
     catalog,
+    darkroom,
     deletion,
     ledger,
     model_folders,
@@ -26,15 +27,24 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
     prepare,
+    prepare_database,
     settings,
     similar_model,
+    viewer,
 )
+from dicom_ai_node.compose.watching import notifier, teller
+from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
+    "accounts",
+    "advice",
     "archive",
     "blobs",
     "catalog",
+    "commitments",
+    "darkroom",
     "deletion",
     "depot",
     "dispatch",
@@ -46,14 +56,20 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notifier",
     "now",
     "patients",
     "prepare",
+    "prepare_database",
     "reception",
     "retention",
     "sender",
     "senders",
     "settings",
     "similar_model",
+    "teller",
+    "tls",
+    "viewer",
     "work",
+    "worklist",
 ]

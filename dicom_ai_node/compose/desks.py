@@ -20,6 +20,7 @@ from dicom_ai_node.compose.ground import (
     now,
     patients,
 )
+from dicom_ai_node.compose.outbox import outbox
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
@@ -39,7 +40,7 @@ from dicom_ai_node.receive.batch import Batcher, Releases
 from dicom_ai_node.receive.depot import Depot
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
-from dicom_ai_node.receive.peers import AllowedPeer
+from dicom_ai_node.receive.peers import AllowedPeer, May
 from dicom_ai_node.store.histories import Histories
 from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
@@ -108,12 +109,13 @@ def guest_limits(config: NodeConfig) -> server.Limits:
 def listener(config: NodeConfig) -> DimseListener:
     """Return the listener of one receiver process, not yet listening."""
     desk, receive = reception(config), config.receive
-    return DimseListener(
+    listens = DimseListener(
         ae_title=AETitle(receive.ae_title),
         accept_from=[
             AllowedPeer(
                 ae_title=AETitle(peer.ae_title),
                 network=None if peer.address is None else ip_network(peer.address, strict=False),
+                may=frozenset(map(May, peer.may)),
             )
             for peer in receive.accept_from
         ],
@@ -121,6 +123,9 @@ def listener(config: NodeConfig) -> DimseListener:
         inbox=inbox(config, desk),
         limits=guest_limits(config),
     )
+    if any("query" in peer.may for peer in receive.accept_from):
+        listens.answer_from(outbox(config))
+    return listens
 
 
 def listening_socket(config: NodeConfig, descriptor: int | None) -> socket.socket:

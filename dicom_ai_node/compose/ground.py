@@ -1,5 +1,6 @@
 """What every part of the node stands on: the configuration, the models, the ledger, the blobs."""
 
+import os
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
+from dicom_ai_node.serve.darkroom import MOST_WAITING, ChildProcesses
+from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
@@ -22,8 +25,12 @@ from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.ledger_delete import SqlDeletion
 from dicom_ai_node.store.patients import Patients
 from dicom_ai_node.store.schema import migrate
+from dicom_ai_node.workers import darkroom as in_darkroom
 
 SHIPPED_MODELS = Path(dicom_ai_node.__file__).parent / "bundles"
+
+MOST_DARKROOMS = 4
+"""Processes that decode for those who look; the others of the machine do the node's work."""
 
 
 def now() -> datetime:
@@ -74,10 +81,15 @@ def prepare(config: NodeConfig) -> None:
         if isinstance(destination, FolderPeer):
             # Only here: one that vanishes later is a share that is no longer mounted.
             destination.folder.mkdir(parents=True, exist_ok=True)
+    prepare_database(config)
+    FolderBlobs(config.store.folder).sweep()
+
+
+def prepare_database(config: NodeConfig) -> None:
+    """Bring the tables up to date."""
     database = open_database(config.store.database_url)
     migrate(database)
     database.close()
-    FolderBlobs(config.store.folder).sweep()
 
 
 def node_serial(config: NodeConfig) -> str:
@@ -106,6 +118,17 @@ def blobs(config: NodeConfig) -> FolderBlobs:
 def archive(config: NodeConfig) -> SqlArchive:
     """Return what is held, for those who look for it."""
     return SqlArchive(open_database(config.store.database_url), blobs(config))
+
+
+def viewer(config: NodeConfig) -> Viewer:
+    """Return the viewer that is served, installed or not."""
+    return Viewer(config.store.folder / "viewer")
+
+
+def darkroom(config: NodeConfig, waiting: int = MOST_WAITING) -> ChildProcesses:
+    """Return what makes pictures of pixel data, in processes of its own."""
+    size = max(1, min(MOST_DARKROOMS, (os.cpu_count() or 1) // 2))
+    return ChildProcesses(in_darkroom, config.store.folder / "spool", size=size, waiting=waiting)
 
 
 def deletion(config: NodeConfig) -> SqlDeletion:

@@ -4,18 +4,19 @@ from typing import Any
 
 from pydantic import Field
 
+from dicom_ai_node.config.reception import Receive
 from dicom_ai_node.config.routes import RouteEntry
 from dicom_ai_node.config.sections import (
     Complete,
     Destinations,
     Encode,
     Infer,
-    Receive,
-    Serve,
     Similar,
     Store,
 )
+from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.config.values import Section
+from dicom_ai_node.config.watching import Watch
 
 
 class NodeConfig(Section):
@@ -30,6 +31,7 @@ class NodeConfig(Section):
     encode: Encode = Encode()
     destinations: Destinations = Field(default_factory=dict)
     serve: Serve | None = None
+    watch: Watch = Watch()
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

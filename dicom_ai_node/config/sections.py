@@ -1,4 +1,4 @@
-"""The sections of `ae_config.yaml` but for the routes, in the order in which a study travels."""
+"""The sections of `ae_config.yaml` between reception and serving, in their order."""
 
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from dicom_ai_node.config.values import (
-    Address,
     AETitleText,
     DestinationName,
     Device,
@@ -21,49 +20,8 @@ from dicom_ai_node.config.values import (
 )
 
 _GB = 1_000_000_000
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Deadlines(Section):
-    """How long a peer may take."""
-
-    association_seconds: Seconds = Field(
-        10.0, description="from the TCP connection to the end of the association request"
-    )
-    pdu_seconds: Seconds = Field(60.0, description="from the first to the last byte of one PDU")
-    idle_seconds: Seconds = Field(120.0, description="between two messages of an association")
-
-
-class Sender(Section):
-    """An application entity that may send to us."""
-
-    ae_title: AETitleText
-    address: Address | None = Field(
-        None,
-        description="an IP address or a network; without it the AE title may come from anywhere",
-    )
-
-
-def _sender(said: Any) -> Any:  # noqa: ANN401 - anything can stand in a YAML file
-    if not isinstance(said, str | dict | Sender):
-        raise ValueError("must be an AE title in quotes, or {ae_title: ..., address: ...}")  # noqa: TRY004 - pydantic wants ValueError
-    return {"ae_title": said} if isinstance(said, str) else said
-
-
-class Receive(Section):
-    """Who may send to us, under which name, and how much."""
-
-    ae_title: AETitleText
-    host: str = Field("0.0.0.0", description="the address to listen on")  # noqa: S104 - a DICOM node listens on the hospital network
-    port: Port = 11112
-    accept_from: tuple[Annotated[Sender, BeforeValidator(_sender)], ...] = Field(
-        min_length=1, description="AE titles, or {ae_title, address}; everybody else is refused"
-    )
-    processes: int = Field(2, ge=1, le=64, description="receivers that share the port")
-    max_associations: int = Field(64, ge=1, le=4096, description="at the same time, per process")
-    max_pdu_bytes: int = Field(131_072, ge=4_096, le=4_194_304)
-    max_instance_bytes: int = Field(4 * 1024**3, ge=1024**2)
-    deadlines: Deadlines = Deadlines()
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this machine that nobody else can reach."""
 
 
 class Store(Section):
@@ -200,7 +158,8 @@ class Secret(Section):
         return self
 
 
-def _no_clear_text(said: Any) -> Any:  # noqa: ANN401
+def no_clear_text(said: Any) -> Any:  # noqa: ANN401
+    """Refuse a secret that stands in the file itself."""
     if not isinstance(said, dict | Secret):
         raise ValueError("must be {file: ...} or {env: ...}; no secret belongs into this file")  # noqa: TRY004 - pydantic wants ValueError
     return said
@@ -210,7 +169,7 @@ class WebDestination(Section):
     """A DICOMweb service that takes STOW-RS; `url` ends before `/studies`."""
 
     url: str
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = None
+    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = None
 
     @field_validator("url")
     @classmethod
@@ -227,7 +186,7 @@ class WebDestination(Section):
     @model_validator(mode="after")
     def _token_is_safe(self) -> "WebDestination":
         parts = urlsplit(self.url)
-        if self.token and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if self.token and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("a token goes over https:// only")
         return self
 
@@ -255,41 +214,3 @@ AnyDestination = Annotated[
 """The kind follows from the keys: `ae_title`, `url` or `folder`."""
 
 Destinations = dict[Name, AnyDestination]
-
-
-class Tls(Section):
-    """The certificate that the node shows, both files in PEM."""
-
-    certificate: PathHere = Field(description="with the chain, the node's own first")
-    key: PathHere
-
-
-class Serve(Section):
-    """Who may ask by HTTP, and where: DICOMweb, the console, the viewer."""
-
-    host: str = Field("127.0.0.1", description="the address to listen on")
-    port: Port = 8042
-    login: Literal["users", "none"] = Field(
-        "users", description="none: whoever reaches the port may do everything; on loopback only"
-    )
-    token: Annotated[Secret, BeforeValidator(_no_clear_text)] | None = Field(
-        None,
-        description="{file: ...} or {env: ...}; who says `Authorization: Bearer TOKEN` is an admin",
-    )
-    tls: Tls | None = Field(None, description="{certificate: ..., key: ...}; without it plain HTTP")
-    behind_proxy: tuple[Address, ...] = Field(
-        (), description="addresses of proxies with TLS, whose X-Forwarded headers are believed"
-    )
-
-    @model_validator(mode="after")
-    def _is_safe(self) -> "Serve":
-        if self.host in _LOOPBACK:
-            return self
-        if self.login == "none":
-            raise ValueError(f"login: none is for loopback only, and {self.host} is not")
-        if self.tls is None and not self.behind_proxy:
-            raise ValueError(
-                "passwords and patients go over https:// only: give tls, or behind_proxy with the"
-                " address of a proxy that has it, or listen on 127.0.0.1"
-            )
-        return self

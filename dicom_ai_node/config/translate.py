@@ -74,7 +74,7 @@ def serve_token(config: NodeConfig) -> str | None:
     """
     if config.serve is None or config.serve.token is None:
         return None
-    return _secret("serve", config.serve.token)
+    return secret("serve.token", config.serve.token)
 
 
 def condition(said: _Said) -> Condition:
@@ -192,13 +192,22 @@ def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destin
                 calling_ae_title=AETitle(calling),
             )
         case WebDestination():
-            token = None if entry.token is None else _secret(f"destinations.{name}", entry.token)
+            token = (
+                None if entry.token is None else secret(f"destinations.{name}.token", entry.token)
+            )
             return WebPeer(url=entry.url, token=token)
         case FolderDestination():
             return FolderPeer(folder=entry.folder)
 
 
-def _secret(name: str, where: Secret) -> str:
+def secret(name: str, where: Secret) -> str:
+    """Return a secret; `name` is its place in the file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not where the file says.
+    """
     if where.file is None:
         found = os.environ.get(where.env or "", "")
         place = f"the environment variable {where.env}"
@@ -207,7 +216,7 @@ def _secret(name: str, where: Secret) -> str:
         try:
             found = where.file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}.token: cannot read {place}") from error
+            raise ConfigError(f"{name}: cannot read {place}") from error
     if not found.strip():
-        raise ConfigError(f"{name}.token: there is nothing in {place}")
+        raise ConfigError(f"{name}: there is nothing in {place}")
     return found.strip()

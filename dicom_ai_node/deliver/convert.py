@@ -6,10 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pydicom import dcmread
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_ai_node.deliver.parcel import Parcel
 from dicom_ai_node.domain.errors import PeerRejected
+
+PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+"""What everything can be turned into."""
 
 
 @contextmanager

@@ -1,22 +1,24 @@
 """C-STORE to a PACS, PS3.4 Annex B."""
 
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
+from typing import Any
 
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from dicom_ai_node.deliver.convert import in_syntax
+from dicom_ai_node.deliver.convert import PLAIN, in_syntax
 from dicom_ai_node.deliver.judge import Entry, judge, judge_contexts, judge_rejection
 from dicom_ai_node.deliver.parcel import Parcel, each
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import NeedsAttention, NodeError, PeerRejected, PeerUnavailable
+from dicom_ai_node.domain.query_retrieve import Originator
 
 MOST_CONTEXTS = 128
 """One association has only so many odd context numbers below 256, PS3.8 9.3.2.2."""
@@ -29,8 +31,6 @@ REACTOR_SECONDS = 5.0
 KNOWN_FOR_SECONDS = 600.0
 """How long the answer of `accepts` is believed."""
 
-_PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-
 
 class DimseSender:
     """Sends to one application entity, one association per call.
@@ -40,7 +40,9 @@ class DimseSender:
     connect_seconds
         For the connection and, once more, for the answer to the association request.
     dimse_seconds
-        For the answer to one C-STORE, on top of the time that its bytes need.
+        For the answer to one C-STORE, beside the time for its bytes.
+    given_in
+        Gives an object in another transfer syntax.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class DimseSender:
         *,
         connect_seconds: float = 10.0,
         dimse_seconds: float = 120.0,
+        given_in: Callable[[Parcel, UID], AbstractContextManager[Path]] = in_syntax,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._peer = peer
         self._dimse_seconds = dimse_seconds
+        self._given_in = given_in
         self._clock = clock
         self._known: dict[str, tuple[float, bool]] = {}
         self._ae = AE(peer.calling_ae_title)
@@ -64,7 +68,7 @@ class DimseSender:
     def send(self, objects: Sequence[Path]) -> list[Entry]:
         """Send Part 10 files in order and return one entry per object.
 
-        The bytes are those of the file, unless the peer takes the SOP class only uncompressed.
+        The bytes are those of the file, unless the peer takes them only uncompressed.
         """
         return each(objects, lambda parcels: list(self._deliver(parcels)))
 
@@ -77,7 +81,7 @@ class DimseSender:
         if self._clock() < until:
             return answer
         try:
-            with self._associate([build_context(sop_class_uid, uid) for uid in _PLAIN]):
+            with self.associate([build_context(sop_class_uid, uid) for uid in PLAIN]):
                 answer = True
         except PeerRejected:
             answer = False
@@ -93,7 +97,7 @@ class DimseSender:
                 yield from [silence] * len(batch)
                 continue
             try:
-                with self._associate(contexts_for(batch)) as association:
+                with self.associate(contexts_for(batch)) as association:
                     entries = self._store_all(association, batch)
             except (PeerUnavailable, PeerRejected) as no:
                 entries = [no] * len(batch)
@@ -101,7 +105,7 @@ class DimseSender:
             yield from entries
 
     @contextmanager
-    def _associate(self, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+    def associate(self, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
         """Give an established association and release it.
 
         Raises
@@ -143,35 +147,60 @@ class DimseSender:
         return entries + entries[-1:] * (len(parcels) - len(entries))
 
     def _store(self, association: Association, parcel: Parcel) -> Entry:
+        try:
+            status, syntax = self.sent(association, parcel)
+        except NodeError as no:
+            return no
+        entry = judge(status, self._peer.ae_title)
+        if isinstance(entry, str) and syntax != parcel.transfer_syntax_uid:
+            return "; ".join(filter(None, (entry, f"sent as {syntax.name}")))
+        return entry
+
+    def sent(
+        self, association: Association, parcel: Parcel, originator: Originator | None = None
+    ) -> tuple[int | None, UID]:
+        """Send one object; return the status of the answer and the transfer syntax that was taken.
+
+        `originator` is who has asked for it by a C-MOVE.
+
+        Raises
+        ------
+        PeerRejected
+            If the peer takes the object in no transfer syntax that we can give it.
+        PeerUnavailable
+            If the association is gone.
+        NeedsAttention
+            If the file cannot be read.
+        """
         name = self._peer.ae_title
         accepted = {
             context.transfer_syntax[0]
             for context in association.accepted_contexts
             if context.abstract_syntax == parcel.sop_class_uid
         }
-        wanted = (parcel.transfer_syntax_uid, *_PLAIN)
+        wanted = (parcel.transfer_syntax_uid, *PLAIN)
         syntax = next((uid for uid in wanted if uid in accepted), None)
         if syntax is None:
-            return judge_contexts([parcel.sop_class_uid.name], name)
+            raise judge_contexts([parcel.sop_class_uid.name], name)
+        asked = {} if originator is None else _asked_by(originator)
         try:
-            with in_syntax(parcel, syntax) as path, _FILES_AS_THEY_LIE:
+            with self._given_in(parcel, syntax) as path, _FILES_AS_THEY_LIE:
                 size_bytes = path.stat().st_size
                 association.dimse_timeout = (
                     self._dimse_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
                 )
                 _let_reactor_wake(association)
-                entry = judge(association.send_c_store(path).get("Status"), name)
+                return association.send_c_store(path, **asked).get("Status"), syntax
         except RuntimeError as cause:  # pynetdicom: the association is gone
-            gone = PeerUnavailable(f"{name} broke off before this object was sent")
-            gone.__cause__ = cause
-            return gone
-        except NeedsAttention as no:
-            return no
+            raise PeerUnavailable(f"{name} broke off before this object was sent") from cause
         except OSError as cause:
-            return NeedsAttention(f"the file of a result cannot be read: {type(cause).__name__}")
-        if isinstance(entry, str) and syntax != parcel.transfer_syntax_uid:
-            return "; ".join(filter(None, (entry, f"sent as {syntax.name}")))
-        return entry
+            raise NeedsAttention(
+                f"the file of a result cannot be read: {type(cause).__name__}"
+            ) from cause
+
+
+def _asked_by(originator: Originator) -> dict[str, Any]:
+    return {"originator_aet": originator.ae_title, "originator_id": originator.message_id}
 
 
 def _let_reactor_wake(association: Association) -> None:
@@ -185,13 +214,15 @@ def _let_reactor_wake(association: Association) -> None:
         sleep(0.001)
 
 
-def batches(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
+def batches(parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:
     """Cut a list, in order, where the contexts of one association would not suffice."""
     batch: list[Parcel] = []
+    pairs: dict[tuple[str, str], None] = {}
     for parcel in parcels:
-        if len(_pairs([*batch, parcel])) > MOST_CONTEXTS:
+        pairs |= _pairs([parcel])
+        if len(pairs) > MOST_CONTEXTS:
             yield batch
-            batch = []
+            batch, pairs = [], _pairs([parcel])
         batch.append(parcel)
     if batch:
         yield batch
@@ -200,17 +231,16 @@ def batches(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
 def contexts_for(parcels: Sequence[Parcel]) -> list[PresentationContext]:
     """Return one context per SOP class and transfer syntax, so that the peer takes each or not.
 
-    In one context with several transfer syntaxes the peer would choose, and might choose one
-    that costs a conversion although it takes the file as it lies.
+    Of several in one context it might choose one that costs a conversion without need.
     """
     return [build_context(sop_class, syntax) for sop_class, syntax in _pairs(parcels)]
 
 
-def _pairs(parcels: Sequence[Parcel]) -> Mapping[tuple[str, str], None]:
+def _pairs(parcels: Sequence[Parcel]) -> dict[tuple[str, str], None]:
     return {
         (parcel.sop_class_uid, syntax): None
         for parcel in parcels
-        for syntax in (parcel.transfer_syntax_uid, *_PLAIN)
+        for syntax in (parcel.transfer_syntax_uid, *PLAIN)
     }
 
 
@@ -244,10 +274,7 @@ def _why_not(association: Association, name: str) -> NodeError:
 
 
 class _FilesAsTheyLie:
-    """While anyone is inside, pynetdicom sends files without reading them as data sets.
-
-    Its switch is one per process, so it is counted, and put back when the last one leaves.
-    """
+    """While anyone is inside, pynetdicom does not read what it sends; its switch is for all."""
 
     def __init__(self) -> None:
         self._lock = Lock()

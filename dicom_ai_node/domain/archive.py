@@ -41,7 +41,7 @@ class Key:
         for a key in a sequence.
     value
         As the asker wrote it: with wildcards, a range with a hyphen, or several values joined by
-        a backslash. Empty matches everything.
+        a backslash. Empty or `*` matches everything, `""` (two quotation marks) what is empty.
     """
 
     path: tuple[str, ...]
@@ -57,9 +57,13 @@ class Query:
     level
         One header per study, series or instance.
     keys
-        All of them have to match. A key may be of a higher level than the query.
+        All of them have to match. A key may be of any level: a study matches a key of a series
+        if one of its series does, and keys of its instances if one instance matches all of them.
     is_fuzzy
         Whether names of persons also match by the beginnings of their parts.
+    joins_date_and_time
+        Whether a range of dates with a range of times is one span of time from the first day at
+        the first time, PS3.4 C.2.2.2.5; otherwise each day has that range of times.
     limit, offset
         At most so many, after leaving out so many; in an order that stays the same.
     """
@@ -67,6 +71,7 @@ class Query:
     level: Level
     keys: tuple[Key, ...] = ()
     is_fuzzy: bool = False
+    joins_date_and_time: bool = True
     limit: int = 1000
     offset: int = 0
 
@@ -94,6 +99,11 @@ class Archive(Protocol):
 
         That includes what is computed: ModalitiesInStudy, SOPClassesInStudy and the numbers of
         related series and instances. Never `BulkDataURI`s, never a whole header of an instance.
+
+        Raises
+        ------
+        Refused
+            If a key has a value that its VR cannot be compared with.
         """
 
     def held(

@@ -5,7 +5,9 @@ NodeError
 ├── Refused            the sender: we do not take this instance
 │   ├── NotAuthorized
 │   ├── NotStorable
-│   └── NotUnderstood
+│   ├── NotUnderstood
+│   ├── NotAnswerable
+│   └── UnknownDestination
 ├── Rejected           by its code: the series is stored, but this model cannot use it
 ├── TryAgain           nobody yet: the node repeats the leg by itself
 │   ├── OutOfResources
@@ -74,6 +76,18 @@ class NotStorable(Refused):
 
 class NotUnderstood(Refused):
     """The data set cannot be read: truncated, nested without end, or not DICOM."""
+
+
+class NotAnswerable(Refused):
+    """The identifier of a query does not match its SOP class: a level or a key is missing."""
+
+    dimse_status = 0xA900  # Identifier does not match SOP class, PS3.4 C.4.1.1.4
+
+
+class UnknownDestination(Refused):
+    """The destination of a C-MOVE is none of `destinations`."""
+
+    dimse_status = 0xA801  # Refused: move destination unknown, PS3.4 C.4.2.1.5
 
 
 class Rejected(NodeError):

@@ -31,23 +31,29 @@ class Stage(StrEnum):
     PARKED = "parked"  # a person must look
     QUARANTINED = "quarantined"  # three attempts took their worker down
     SUPERSEDED = "superseded"  # later instances made a newer job of the same inputs
+    CANCELLED = "cancelled"  # somebody asked for its end before anything was sent
 
 
 ENDED = frozenset({
     Stage.DELIVERED, Stage.REJECTED, Stage.PARKED, Stage.QUARANTINED, Stage.SUPERSEDED,
+    Stage.CANCELLED,
 })  # fmt: skip
 """Stages from which a job does not move by itself."""
 
 _ONWARD: Mapping[Stage, frozenset[Stage]] = {
-    Stage.READY: frozenset({Stage.INFERRING, Stage.PARKED, Stage.SUPERSEDED}),
+    Stage.READY: frozenset({
+        Stage.INFERRING, Stage.PARKED, Stage.SUPERSEDED, Stage.CANCELLED,
+    }),
     Stage.INFERRING: frozenset({
         Stage.INFERRED, Stage.DELIVERED, Stage.READY, Stage.REJECTED, Stage.PARKED,
-        Stage.QUARANTINED, Stage.SUPERSEDED,
+        Stage.QUARANTINED, Stage.SUPERSEDED, Stage.CANCELLED,
     }),
-    Stage.INFERRED: frozenset({Stage.ENCODING, Stage.PARKED, Stage.SUPERSEDED}),
+    Stage.INFERRED: frozenset({
+        Stage.ENCODING, Stage.PARKED, Stage.SUPERSEDED, Stage.CANCELLED,
+    }),
     Stage.ENCODING: frozenset({
         Stage.DELIVERING, Stage.DELIVERED, Stage.INFERRED, Stage.PARKED, Stage.QUARANTINED,
-        Stage.SUPERSEDED,
+        Stage.SUPERSEDED, Stage.CANCELLED,
     }),
     Stage.DELIVERING: frozenset({Stage.DELIVERED, Stage.PARKED}),
     Stage.DELIVERED: frozenset({Stage.SUPERSEDED}),
@@ -55,6 +61,7 @@ _ONWARD: Mapping[Stage, frozenset[Stage]] = {
     Stage.PARKED: frozenset({Stage.READY, Stage.INFERRED, Stage.DELIVERING, Stage.SUPERSEDED}),
     Stage.QUARANTINED: frozenset({Stage.READY, Stage.SUPERSEDED}),
     Stage.SUPERSEDED: frozenset(),
+    Stage.CANCELLED: frozenset({Stage.READY, Stage.SUPERSEDED}),
 }  # fmt: skip
 
 

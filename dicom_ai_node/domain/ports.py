@@ -190,11 +190,14 @@ class Ledger(Protocol):
         """Return everything that happened to a job and, before it, to its series."""
 
     def retry(self, job: Job, now: datetime) -> None:
-        """Put a parked, rejected or quarantined job, or its parked deliveries, back to work.
+        """Put a job that has stopped, or its parked deliveries, back to work.
 
         A job that waits, or whose deliveries do, is due at once. Raises `IllegalMove` if the job
         is at work or has nothing left to do.
         """
+
+    def cancel(self, job: Job, why: str, now: datetime) -> None:
+        """End a job of which nothing is on its way yet; raise `IllegalMove` for any other."""
 
     def quarantined(self) -> Sequence[Quarantined]:
         """Return the open quarantine entries, newest first."""

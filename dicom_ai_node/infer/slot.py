@@ -34,9 +34,9 @@ def run_slot(
 
     A `cuda:1` sees only that device, so `factory` is told `cuda:0`; any other slot sees none.
     """
-    _die_with(parent)
+    die_with(parent)
     device = _take_device(slot)
-    _fall_silent()
+    fall_silent()
     try:
         work = factory(device)
     except Exception as fault:  # noqa: BLE001 - whatever it is, the operator must hear of it
@@ -124,7 +124,8 @@ def _lines(fault: BaseException) -> str:
     )
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process with its parent; end at once if that has gone already."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was gone before we asked
         os._exit(1)
@@ -143,7 +144,7 @@ def _take_device(slot: str) -> str:
     return "cuda:0"
 
 
-def _fall_silent() -> None:
+def fall_silent() -> None:
     """Leave standard error to our own log; libraries may print or warn with a patient's data."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()

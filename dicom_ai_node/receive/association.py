@@ -5,20 +5,30 @@ pynetdicom's own association cost several times what the disk does.
 """
 
 import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
 from time import monotonic
 
+from dicom_ai_node.domain.archive import Held
 from dicom_ai_node.receive.commands import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
+    C_FIND_RQ,
+    C_GET_RQ,
+    C_MOVE_RQ,
     C_STORE_RQ,
+    C_STORE_RSP,
     Command,
     Status,
     command_of,
     response_to,
+    store_request,
 )
 from dicom_ai_node.receive.contexts import VERIFICATION
 from dicom_ai_node.receive.desk import Desk
-from dicom_ai_node.receive.incoming import Incoming  # noqa: TC001 - one way to import
+from dicom_ai_node.receive.enquiries import Enquiries, Reply
+from dicom_ai_node.receive.incoming import Identifier, Incoming
+from dicom_ai_node.receive.outgoing import FRAGMENT_HEADER, IS_COMMAND, IS_LAST, P_DATA, pdus
 from dicom_ai_node.receive.server import Doorway, Guest
 from dicom_ai_node.receive.wire import (
     INVALID_PARAMETER,
@@ -30,30 +40,47 @@ from dicom_ai_node.receive.wire import (
     Wire,
 )
 
-_P_DATA, _RELEASE_RQ, _ABORT = 4, 5, 7
+_RELEASE_RQ, _ABORT = 5, 7
 _RELEASE_RP = struct.pack(">BBLL", 6, 0, 4, 0)
 _SLACK_BYTES = 12
 """Some peers count the header of the PDU in, or leave out that of its first fragment."""
 
 _LONGEST_CONTROL_PDU = 64
 _LONGEST_COMMAND_BYTES = 16 << 10
-_IS_COMMAND, _IS_LAST = 1, 2
-_FRAGMENT_HEADER = struct.Struct(">LBB")
+_QUERIES = frozenset({C_FIND_RQ, C_GET_RQ, C_MOVE_RQ})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """A query that is being answered. `awaited` is the C-STORE whose response is due."""
+
+    command: Command
+    context: int
+    identifier: bytes | None
+    is_cancelled: bool = False
+    stores: int = 0
+    awaited: int | None = None
+    stored: int | None = None
 
 
 class Association:
-    """The messages of one association."""
+    """The messages of one association; a `Line` to those who answer queries."""
 
-    def __init__(self, wire: Wire, guest: Guest, desk: Desk, doorway: Doorway) -> None:
+    def __init__(
+        self, wire: Wire, guest: Guest, desk: Desk, doorway: Doorway, enquiries: Enquiries | None
+    ) -> None:
         self._wire = wire
         self._guest = guest
+        self._accepted = desk.accepted
         self._contexts = desk.accepted.contexts
         self._doorway = doorway
         self._limits = doorway.limits
         self._desk = desk
+        self._enquiries = enquiries
         self._command_bytes = bytearray()
         self._context = 0
-        self._message: tuple[Command, Incoming] | None = None
+        self._message: tuple[Command, Incoming | Identifier] | None = None
+        self._work: _Work | None = None
 
     def serve(self) -> None:
         """Answer messages until the peer releases the association.
@@ -68,16 +95,75 @@ class Association:
         self._wire.reserve(2 * (self._limits.pdu_bytes + _SLACK_BYTES + PDU_HEADER_BYTES))
         try:
             while self._next_pdu():
-                pass
+                # Only here: what a PDU holds is gone when the next one is taken.
+                if self._work is not None and self._enquiries is not None:
+                    work = self._work
+                    self._enquiries.answer(work.command, work.context, work.identifier, self)
+                    self._work = None
         finally:
             if self._message is not None:
                 self._message[1].discard()
 
+    def is_cancelled(self) -> bool:
+        """Return whether a C-CANCEL has come for the query that is being answered."""
+        while self._wire.has_more():
+            self._take_while_at_work()
+        return self._working.is_cancelled
+
+    def reply(self, reply: Reply) -> None:
+        """Answer the query, for now or for good."""
+        work = self._working
+        message = response_to(
+            work.command, reply.status, reply.comment, reply.counts, has_data_set=bool(reply.data)
+        )
+        self._send(work.context, message, [reply.data] if reply.data else ())
+
+    def store(self, context: int, held: Held, data: Iterable[bytes]) -> int:
+        """Send an object as a sub-operation, and return the status of its answer.
+
+        Raises
+        ------
+        Breach
+            If the answer does not come in time, or the object cannot be read to its end.
+        """
+        work = self._working
+        work.stores += 1
+        work.awaited, work.stored = work.stores & 0xFFFF, None
+        request = store_request(work.awaited, held.sop_class_uid, held.sop_instance_uid)
+        try:
+            self._send(context, request, data)
+        except OSError as error:
+            raise Breach("a stored object cannot be read") from error
+        return self._answer_to_store(work)
+
+    def _answer_to_store(self, work: _Work) -> int:
+        while work.stored is None:
+            self._wire.wait(self._limits.idle_seconds, lambda: False)
+            self._take_while_at_work()
+        return work.stored
+
+    @property
+    def _working(self) -> _Work:
+        assert self._work is not None  # noqa: S101 - `Enquiries` is called with it
+        return self._work
+
+    def _take_while_at_work(self) -> None:
+        """Take a PDU that has begun to arrive: a C-CANCEL, the answer to a C-STORE, an abort."""
+        self._wire.within(self._limits.pdu_seconds)
+        self._take_pdu()
+        while self._command_bytes:
+            self._wire.wait(self._limits.pdu_seconds, lambda: False)
+            self._wire.within(self._limits.pdu_seconds)
+            self._take_pdu()
+
     def _next_pdu(self) -> bool:
-        """Take one PDU; return False after a release."""
+        """Wait for a PDU and take it; return False after a release."""
         self._wait()
+        return self._take_pdu()
+
+    def _take_pdu(self) -> bool:
         kind, length = struct.unpack(">BxL", self._wire.take(PDU_HEADER_BYTES))
-        if kind == _P_DATA:
+        if kind == P_DATA:
             if length > self._limits.pdu_bytes + _SLACK_BYTES:
                 raise Breach("a PDU is longer than agreed", INVALID_PARAMETER)
             self._take_fragments(self._wire.take(length))
@@ -96,7 +182,7 @@ class Association:
 
     @property
     def _is_within_a_message(self) -> bool:
-        return bool(self._command_bytes) or self._message is not None
+        return bool(self._command_bytes or self._message or self._work)
 
     def _wait(self) -> None:
         if self._is_within_a_message:
@@ -116,17 +202,17 @@ class Association:
         """Take the presentation data values of one P-DATA-TF PDU, PS3.8 9.3.5 and Annex E."""
         at = 0
         while at < len(pdu):
-            if at + _FRAGMENT_HEADER.size > len(pdu):
+            if at + FRAGMENT_HEADER.size > len(pdu):
                 raise Breach("a fragment has no header", INVALID_PARAMETER)
-            length, context, control = _FRAGMENT_HEADER.unpack_from(pdu, at)
+            length, context, control = FRAGMENT_HEADER.unpack_from(pdu, at)
             end = at + 4 + length
-            at += _FRAGMENT_HEADER.size
+            at += FRAGMENT_HEADER.size
             if not at <= end <= len(pdu):
                 raise Breach("a fragment is longer than its PDU", INVALID_PARAMETER)
             if context not in self._contexts:
                 raise Breach("a fragment belongs to no context", INVALID_PARAMETER)
-            take = self._take_command if control & _IS_COMMAND else self._take_data
-            take(context, pdu[at:end], is_last=bool(control & _IS_LAST))
+            take = self._take_command if control & IS_COMMAND else self._take_data
+            take(context, pdu[at:end], is_last=bool(control & IS_LAST))
             at = end
 
     def _take_command(self, context: int, fragment: memoryview, *, is_last: bool) -> None:
@@ -144,30 +230,47 @@ class Association:
     def _begin(self, command: Command) -> None:
         sop_class_uid, _ = self._contexts[self._context]
         if command.field == C_CANCEL_RQ:
-            return  # nothing here can be cancelled, and a C-CANCEL has no answer
-        if command.field == C_ECHO_RQ and not command.has_data_set:
+            # It has no answer of its own, and may come when all has been answered.
+            if self._work and command.responded_to == self._work.command.message_id:
+                self._work.is_cancelled = True
+        elif self._work is not None:
+            self._take_answer(command, self._work)
+        elif command.field == C_ECHO_RQ and not command.has_data_set:
             fits = command.sop_class_uid == sop_class_uid == VERIFICATION
             self._answer(command, Status.SUCCESS if fits else Status.SOP_CLASS_NOT_SUPPORTED)
         elif command.field == C_STORE_RQ and command.has_data_set:
             self._message = command, self._desk.begin(command, self._context)
-        elif command.field == C_STORE_RQ:
+        elif command.field in _QUERIES and self._enquiries and command.has_data_set:
+            self._message = command, Identifier()
+        elif command.field == C_STORE_RQ or (command.field in _QUERIES and self._enquiries):
             self._answer(command, Status.CANNOT_UNDERSTAND, "there is no data set")
         else:
             raise Breach("nobody agreed on such a command", UNEXPECTED_PDU)
+
+    def _take_answer(self, command: Command, work: _Work) -> None:
+        """Take the response to a C-STORE of ours; nothing else can be said meanwhile."""
+        is_awaited = command.field == C_STORE_RSP and command.responded_to == work.awaited
+        if not is_awaited or work.awaited is None or command.has_data_set:
+            raise Breach("a command comes while another one is carried out", UNEXPECTED_PDU)
+        work.awaited = None
+        work.stored = Status.PROCESSING_FAILURE if command.status is None else command.status
 
     def _take_data(self, context: int, fragment: memoryview, *, is_last: bool) -> None:
         if self._message is None or context != self._context:
             raise Breach("a data set comes without its command", UNEXPECTED_PDU)
         command, incoming = self._message
         incoming.write(fragment)
-        if is_last:
-            self._message = None  # from here on `finish` answers for the spooled file
+        if not is_last:
+            return
+        self._message = None  # from here on `finish` answers for the spooled file
+        if isinstance(incoming, Incoming):
             self._answer(command, *self._desk.finish(incoming, command, context))
+        else:
+            self._work = _Work(command=command, context=context, identifier=incoming.encoded)
 
     def _answer(self, command: Command, status: int, comment: str = "") -> None:
-        message = response_to(command, status, comment)
-        self._wire.send(
-            struct.pack(">BxL", _P_DATA, len(message) + _FRAGMENT_HEADER.size)
-            + _FRAGMENT_HEADER.pack(len(message) + 2, self._context, _IS_COMMAND | _IS_LAST)
-            + message
-        )
+        self._send(self._context, response_to(command, status, comment))
+
+    def _send(self, context: int, command: bytes, data: Iterable[bytes] = ()) -> None:
+        for pdu in pdus(context, command, data, self._accepted.user.longest_pdu_bytes):
+            self._wire.send(pdu)

@@ -7,42 +7,75 @@ from enum import IntEnum
 from dicom_ai_node.receive.wire import Breach
 
 C_STORE_RQ = 0x0001
+C_GET_RQ = 0x0010
+C_FIND_RQ = 0x0020
+C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
 C_CANCEL_RQ = 0x0FFF
 NO_DATA_SET = 0x0101
 _RESPONSE = 0x8000
+C_STORE_RSP = C_STORE_RQ | _RESPONSE
+_WITH_DATA_SET = 0x0001
 _LONGEST_COMMENT = 64
 
 _AFFECTED_SOP_CLASS_UID = 0x0002
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_RESPONDED_TO = 0x0120
+_MOVE_DESTINATION = 0x0600
+_PRIORITY = 0x0700
 _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
+_SUB_OPERATIONS = (0x1020, 0x1021, 0x1022, 0x1023)
+"""Numbers of remaining, completed, failed and warning sub-operations."""
 
 
 class Status(IntEnum):
-    """What a C-STORE or C-ECHO may be answered with besides the status of an error."""
+    """What a command may be answered with besides the status of an error."""
 
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110
     INVALID_OBJECT_INSTANCE = 0x0117  # PS3.7 C.5.14
     SOP_CLASS_NOT_SUPPORTED = 0x0122
+    NOT_AUTHORIZED = 0x0124
+    OUT_OF_RESOURCES = 0xA700
+    CANNOT_COUNT = 0xA701  # out of resources: unable to calculate the number of matches
+    CANNOT_SEND = 0xA702  # out of resources: unable to perform sub-operations
     COERCION = 0xB000  # stored, but the peer should look, PS3.4 B.2.3
+    SOME_FAILED = 0xB000  # sub-operations of a C-MOVE or C-GET, PS3.4 C.4.2.1.5
     CANNOT_UNDERSTAND = 0xC000
+    CANCEL = 0xFE00
+    PENDING = 0xFF00
+    PENDING_KEYS_IGNORED = 0xFF01  # PS3.4 C.4.1.1.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """The part of a request that we look at. UIDs are as the peer sent them: anything at all."""
+    """The part of a message that we look at. UIDs are as the peer sent them: anything at all.
+
+    `status` and `responded_to` mean something in a response only, the latter in a C-CANCEL, too.
+    """
 
     field: int
     message_id: int
     has_data_set: bool
     sop_class_uid: str
     sop_instance_uid: str
+    move_destination: str = ""
+    responded_to: int | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Sub-operations of a C-MOVE or C-GET; `remaining` is `None` in the last response."""
+
+    remaining: int | None
+    completed: int
+    failed: int
+    warning: int
 
 
 def command_of(encoded: bytes) -> Command:
@@ -69,21 +102,55 @@ def command_of(encoded: bytes) -> Command:
         has_data_set=_number(elements, _DATA_SET_TYPE) != NO_DATA_SET,
         sop_class_uid=_uid(elements.get(_AFFECTED_SOP_CLASS_UID, b"")),
         sop_instance_uid=_uid(elements.get(_AFFECTED_SOP_INSTANCE_UID, b"")),
+        move_destination=_uid(elements.get(_MOVE_DESTINATION, b"")).strip(),
+        responded_to=_number_if_any(elements, _MESSAGE_ID_RESPONDED_TO),
+        status=_number_if_any(elements, _STATUS),
     )
 
 
-def response_to(command: Command, status: int, comment: str = "") -> bytes:
-    """Return the response message, PS3.7 Tables 9.1-2 and 9.1-7; `comment` names no patient."""
+def response_to(
+    command: Command,
+    status: int,
+    comment: str = "",
+    counts: Counts | None = None,
+    *,
+    has_data_set: bool = False,
+) -> bytes:
+    """Return the response to any of our commands, PS3.7 9.1 and 9.3; `comment` names no patient."""
     body = _text(_AFFECTED_SOP_CLASS_UID, command.sop_class_uid, b"\0")
     body += _us(_COMMAND_FIELD, command.field | _RESPONSE)
     body += _us(_MESSAGE_ID_RESPONDED_TO, command.message_id)
-    body += _us(_DATA_SET_TYPE, NO_DATA_SET)
+    body += _us(_DATA_SET_TYPE, _WITH_DATA_SET if has_data_set else NO_DATA_SET)
     body += _us(_STATUS, status)
     if comment:
         body += _text(_ERROR_COMMENT, comment[:_LONGEST_COMMENT], b" ")
     if command.field == C_STORE_RQ:
         body += _text(_AFFECTED_SOP_INSTANCE_UID, command.sop_instance_uid, b"\0")
+    if counts is not None:
+        numbers = (counts.remaining, counts.completed, counts.failed, counts.warning)
+        for element, number in zip(_SUB_OPERATIONS, numbers, strict=True):
+            body += b"" if number is None else _us(element, number)
+    return _with_length(body)
+
+
+def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """Return the command of a C-STORE that is a sub-operation of a C-GET, PS3.7 9.3.1.1."""
+    return _with_length(
+        _text(_AFFECTED_SOP_CLASS_UID, sop_class_uid, b"\0")
+        + _us(_COMMAND_FIELD, C_STORE_RQ)
+        + _us(_MESSAGE_ID, message_id)
+        + _us(_PRIORITY, 0)
+        + _us(_DATA_SET_TYPE, _WITH_DATA_SET)
+        + _text(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid, b"\0")
+    )
+
+
+def _with_length(body: bytes) -> bytes:
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
+
+
+def _number_if_any(elements: dict[int, bytes], element: int) -> int | None:
+    return _number(elements, element) if element in elements else None
 
 
 def _number(elements: dict[int, bytes], element: int) -> int:

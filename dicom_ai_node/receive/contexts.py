@@ -1,4 +1,4 @@
-"""Which SOP classes and transfer syntaxes the node takes, PS3.4 Annex B and PS3.8 7.1.1.13.
+"""Which SOP classes and transfer syntaxes the node takes, PS3.4 Annexes B, C and PS3.8 7.1.1.13.
 
 The limit of 128 presentation contexts binds whoever opens the association, not us.
 """
@@ -6,14 +6,27 @@ The limit of 128 presentation contexts binds whoever opens the association, not 
 from collections.abc import Collection
 from enum import IntEnum
 from functools import cache
+from types import MappingProxyType
 
 from pynetdicom import AllStoragePresentationContexts
+
+from dicom_ai_node.domain.query_retrieve import Root
+from dicom_ai_node.receive.commands import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 
 VERIFICATION = "1.2.840.10008.1.1"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+
+QUERY_RETRIEVE = MappingProxyType(
+    {
+        f"1.2.840.10008.5.1.4.1.2.{model}.{service}": (root, command)
+        for model, root in ((1, Root.PATIENT), (2, Root.STUDY))
+        for service, command in ((1, C_FIND_RQ), (2, C_MOVE_RQ), (3, C_GET_RQ))
+    }
+)
+"""The information model and the only command of each query/retrieve class, PS3.4 C.6."""
 
 _RETIRED = (
     "1.2.840.10008.5.1.4.1.1.3",  # Ultrasound multi-frame
@@ -72,7 +85,8 @@ JPIP, because the pixels are elsewhere. What no model can decode is stored all t
 """
 
 
-ECHO_SYNTAXES = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
+PLAIN_SYNTAXES = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
+"""For what is said and not stored: echoes and identifiers."""
 
 
 @cache
@@ -90,13 +104,16 @@ class ContextResult(IntEnum):
     TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
-def judged(sop_class_uid: str, proposed: Collection[str]) -> tuple[ContextResult, str]:
+def judged(
+    sop_class_uid: str, proposed: Collection[str], *, answers_queries: bool = False
+) -> tuple[ContextResult, str]:
     """Return what becomes of one proposed context, and the transfer syntax that we choose.
 
     The transfer syntax means nothing unless the context is accepted.
     """
-    if sop_class_uid == VERIFICATION:
-        ours: tuple[str, ...] = ECHO_SYNTAXES
+    is_query = answers_queries and sop_class_uid in QUERY_RETRIEVE
+    if sop_class_uid == VERIFICATION or is_query:
+        ours: tuple[str, ...] = PLAIN_SYNTAXES
     elif sop_class_uid in storage_classes():
         ours = TRANSFER_SYNTAXES
     else:

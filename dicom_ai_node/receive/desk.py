@@ -15,6 +15,7 @@ from dicom_ai_node.receive.header import header_of
 from dicom_ai_node.receive.incoming import Incoming
 from dicom_ai_node.receive.negotiation import Accepted
 from dicom_ai_node.receive.part10 import Announced, file_head
+from dicom_ai_node.receive.peers import May
 
 log = structlog.get_logger()
 
@@ -117,7 +118,9 @@ class Desk:
         """Return where the data set goes that follows a C-STORE command in this context."""
         sop_class_uid, transfer_syntax_uid = self.accepted.contexts[context]
         incoming = Incoming(self.longest_bytes)
-        if command.sop_class_uid != sop_class_uid:
+        if May.STORE not in self.accepted.may:
+            incoming.refuse(Status.NOT_AUTHORIZED, "this AE title may not store here")
+        elif command.sop_class_uid != sop_class_uid:
             incoming.refuse(Status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class agreed upon")
         elif not is_uid(command.sop_instance_uid):
             incoming.refuse(Status.INVALID_OBJECT_INSTANCE, "SOP Instance UID is not a UID")

@@ -1,4 +1,4 @@
-"""C-STORE and C-ECHO as a provider, PS3.4 Annexes B and A, for one process of the receiver."""
+"""What the port of the node provides, PS3.4 Annexes A, B and C, for one process of the receiver."""
 
 import logging
 import socket
@@ -17,8 +17,10 @@ from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.association import Association
 from dicom_ai_node.receive.desk import Desk, Inbox
+from dicom_ai_node.receive.enquiries import Enquiries
 from dicom_ai_node.receive.negotiation import Refusal, Unwelcome, accept
-from dicom_ai_node.receive.peers import AllowedPeer, is_allowed
+from dicom_ai_node.receive.outbox import Outbox
+from dicom_ai_node.receive.peers import AllowedPeer, May, granted
 from dicom_ai_node.receive.server import Doorway, Guest, HardenedServer, Limits
 from dicom_ai_node.receive.wire import Breach, PeerGone, Wire
 
@@ -30,7 +32,10 @@ _POLL_SECONDS = 0.05
 
 
 class DimseListener:
-    """Accepts associations and hands every instance to `inbox`, its bytes to `blobs`."""
+    """Accepts associations and hands every instance to `inbox`, its bytes to `blobs`.
+
+    Queries are not answered before `answer_from` says from where.
+    """
 
     def __init__(
         self,
@@ -47,11 +52,16 @@ class DimseListener:
         self._accept_from = tuple(accept_from)
         self._blobs = blobs
         self._inbox = inbox
+        self._outbox: Outbox | None = None
         self._limits = limits or Limits()
         self._ssl_context = ssl_context
         self._doorway = Doorway(self._limits)
         # Its `put` may interrupt its `get` in the same thread; an Event could deadlock there.
         self._closing: SimpleQueue[float] = SimpleQueue()
+
+    def answer_from(self, outbox: Outbox) -> None:
+        """Answer C-FIND, C-MOVE and C-GET, too, from now on."""
+        self._outbox = outbox
 
     def serve(self, listening: socket.socket) -> None:
         """Accept on a socket that listens already; return when closed and everyone has left.
@@ -94,7 +104,12 @@ class DimseListener:
         wire.linger()
 
     def _host(self, wire: Wire, guest: Guest) -> None:
-        accepted = accept(wire, partial(self._welcome, guest), self._limits.pdu_bytes)
+        accepted = accept(
+            wire,
+            partial(self._welcome, guest),
+            self._limits.pdu_bytes,
+            answers_queries=self._outbox is not None,
+        )
         desk = Desk(
             blobs=self._blobs,
             inbox=self._inbox,
@@ -102,7 +117,8 @@ class DimseListener:
             address=guest.address,
             longest_bytes=self._limits.instance_bytes,
         )
-        Association(wire, guest, desk, self._doorway).serve()
+        enquiries = None if self._outbox is None else Enquiries(self._outbox, accepted)
+        Association(wire, guest, desk, self._doorway, enquiries).serve()
         self._doorway.dismiss(guest)
         if not desk.series:
             return
@@ -112,18 +128,21 @@ class DimseListener:
             # The series will settle by the clock instead.
             log.warning("release_not_noted", exc_info=True)
 
-    def _welcome(self, guest: Guest, calling_ae_title: str, called_ae_title: str) -> None:
-        """Raise `Unwelcome` unless the peer may enter now, PS3.8 Table 9-21."""
-        if not is_allowed(self._accept_from, calling_ae_title, guest.address):
+    def _welcome(self, guest: Guest, calling_ae_title: str, called_ae_title: str) -> frozenset[May]:
+        """Return what the peer may do; raise `Unwelcome` if it may not enter, PS3.8 Table 9-21."""
+        may = granted(self._accept_from, calling_ae_title, guest.address)
+        if not may:
             raise Unwelcome(Refusal.CALLING_AE_TITLE)
         if called_ae_title != self._ae_title:
             raise Unwelcome(Refusal.CALLED_AE_TITLE)
-        try:
-            self._inbox.room()
-        except OutOfResources as error:
-            raise Unwelcome(Refusal.CONGESTION) from error
+        if May.QUERY not in may:
+            try:
+                self._inbox.room()
+            except OutOfResources as error:
+                raise Unwelcome(Refusal.CONGESTION) from error
         if not self._doorway.admit(guest):
             raise Unwelcome(Refusal.LOCAL_LIMIT)
+        return may
 
 
 def _silence_pynetdicom() -> None:

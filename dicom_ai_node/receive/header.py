@@ -121,9 +121,22 @@ def instance_of(path: Path) -> Instance:
     """
     with path.open("rb") as file:
         digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-        with closing(_mapped(file.fileno())) as data:
-            transfer_syntax_uid, data_set_at = _meta(data)
+    transfer_syntax_uid, data_set_at = data_set_of(path)
     return header_of(path, data_set_at, transfer_syntax_uid).instance(digest)
+
+
+def data_set_of(path: Path) -> tuple[str, int]:
+    """Return the transfer syntax of a Part 10 file and where its data set begins.
+
+    Raises
+    ------
+    NotUnderstood
+        If the file has no file meta information.
+    OSError
+        If it is gone or cannot be read.
+    """
+    with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
+        return _meta(data)
 
 
 def _mapped(file_descriptor: int) -> mmap.mmap:

@@ -1,4 +1,4 @@
-"""A data set on its way from the wire to the disk, exactly as it came."""
+"""A data set on its way from the wire to the disk, or to memory if it is an identifier."""
 
 import hashlib
 import os
@@ -10,6 +10,35 @@ from dicom_ai_node.domain.errors import OutOfResources
 
 TOO_LARGE = "the instance is too large"
 _NO_ROOM = OutOfResources.dimse_status
+
+
+LONGEST_IDENTIFIER_BYTES = 1 << 20
+"""A list of ten thousand UIDs is shorter."""
+
+
+class Identifier:
+    """The data set of a query, in memory; of one that is too long nothing is kept."""
+
+    def __init__(self) -> None:
+        self._bytes: bytearray | None = bytearray()
+
+    @property
+    def encoded(self) -> bytes | None:
+        """What has come, `None` if it was too long."""
+        return None if self._bytes is None else bytes(self._bytes)
+
+    def write(self, fragment: memoryview) -> None:
+        """Append a fragment."""
+        if self._bytes is None:
+            return
+        if len(self._bytes) + len(fragment) > LONGEST_IDENTIFIER_BYTES:
+            self._bytes = None
+        else:
+            self._bytes += fragment
+
+    def discard(self) -> None:
+        """Forget what has come."""
+        self._bytes = None
 
 
 class Incoming:

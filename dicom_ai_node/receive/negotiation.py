@@ -6,12 +6,15 @@ of sloppy vendors on standard error, and logs what strangers write.
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.contexts import ContextResult, judged
 from dicom_ai_node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_ai_node.receive.peers import STORE_ONLY, May
+from dicom_ai_node.receive.user_information import UserInformation, user_information
 from dicom_ai_node.receive.wire import (
     INVALID_PARAMETER,
     PDU_HEADER_BYTES,
@@ -27,8 +30,8 @@ _REQUEST, _ACCEPTANCE, _REJECTION = 1, 2, 3
 _PDU_TYPES = range(1, 8)
 _FIXED_BYTES = 68
 _MOST_CONTEXTS = 128
-_APPLICATION, _PROPOSED, _RESULT, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
 _MAXIMUM_LENGTH, _IMPLEMENTATION_CLASS, _IMPLEMENTATION_VERSION = 0x51, 0x52, 0x55
+_APPLICATION, _PROPOSED, _RESULT, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
 
 
 class Refusal(Enum):
@@ -56,19 +59,48 @@ class Unwelcome(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What was agreed: by context ID the SOP class and the one transfer syntax."""
+    """What was agreed.
+
+    Attributes
+    ----------
+    contexts
+        By context ID the SOP class and the one transfer syntax.
+    user
+        What the peer has asked for beside its contexts.
+    may
+        What it is allowed to do.
+    """
 
     calling_ae_title: AETitle
     called_ae_title: AETitle
     contexts: Mapping[int, tuple[str, str]]
+    user: UserInformation = field(default_factory=UserInformation)
+    may: frozenset[May] = STORE_ONLY
+
+    def contexts_to_send(self, sop_class_uid: str) -> Mapping[str, int]:
+        """Return by transfer syntax the contexts in which the peer takes such objects from us."""
+        classes = {sop_class_uid}
+        if not self.user.provided(classes):
+            return {}
+        return {
+            syntax: context
+            for context, (sop_class, syntax) in self.contexts.items()
+            if sop_class in classes
+        }
 
 
-def accept(wire: Wire, welcome: Callable[[str, str], None], pdu_bytes: int) -> Accepted:
+def accept(
+    wire: Wire,
+    welcome: Callable[[str, str], frozenset[May]],
+    pdu_bytes: int,
+    *,
+    answers_queries: bool = False,
+) -> Accepted:
     """Read the association request, and accept it.
 
     `welcome` is called with the calling and the called AE title when nothing but those has been
-    read, and raises `Unwelcome` for a peer that may not enter. `pdu_bytes` is the longest P-DATA
-    PDU that we take.
+    read, returns what the peer may do, and raises `Unwelcome` for one that may not enter.
+    `pdu_bytes` is the longest P-DATA PDU that we take.
 
     Raises
     ------
@@ -89,15 +121,24 @@ def accept(wire: Wire, welcome: Callable[[str, str], None], pdu_bytes: int) -> A
     if not fixed[1] & 1:
         raise Unwelcome(Refusal.PROTOCOL_VERSION)
     called, calling = _text(fixed[4:20]), _text(fixed[20:36])
-    welcome(calling, called)
-    contexts, answers = _agreement(bytes(wire.take(length - _FIXED_BYTES)))
-    wire.send(_acceptance(fixed, answers, pdu_bytes))
+    may = welcome(calling, called)
+    items = bytes(wire.take(length - _FIXED_BYTES))
+    contexts, answers = _agreement(items, answers_queries=answers_queries)
+    user = user_information(_user_items(items))
+    wire.send(_acceptance(fixed, answers, _our_user_information(pdu_bytes, user, contexts)))
     return Accepted(
-        calling_ae_title=AETitle(calling), called_ae_title=AETitle(called), contexts=contexts
+        calling_ae_title=AETitle(calling),
+        called_ae_title=AETitle(called),
+        contexts=contexts,
+        user=user,
+        may=may,
     )
 
 
-def _agreement(items: bytes) -> tuple[dict[int, tuple[str, str]], bytes]:
+_Contexts: TypeAlias = Mapping[int, tuple[str, str]]
+
+
+def _agreement(items: bytes, *, answers_queries: bool) -> tuple[_Contexts, bytes]:
     """Return the accepted contexts, and the encoded answer to all that were proposed."""
     application_context = ""
     answered: set[int] = set()
@@ -112,7 +153,7 @@ def _agreement(items: bytes) -> tuple[dict[int, tuple[str, str]], bytes]:
         if context in answered or len(answered) == _MOST_CONTEXTS:
             raise Breach("the presentation contexts are no list of contexts", INVALID_PARAMETER)
         answered.add(context)
-        result, chosen = judged(sop_class_uid, proposed)
+        result, chosen = judged(sop_class_uid, proposed, answers_queries=answers_queries)
         if result is ContextResult.ACCEPTANCE:
             accepted[context] = sop_class_uid, chosen
         answer = struct.pack(">BxBx", context, result) + _item(_TRANSFER, chosen.encode())
@@ -120,6 +161,12 @@ def _agreement(items: bytes) -> tuple[dict[int, tuple[str, str]], bytes]:
     if application_context != APPLICATION_CONTEXT:
         raise Unwelcome(Refusal.APPLICATION_CONTEXT)
     return accepted, answers
+
+
+def _user_items(items: bytes) -> Iterator[tuple[int, bytes]]:
+    for kind, body in _items(items):
+        if kind == _USER:
+            yield from _items(body)
 
 
 def _proposal(body: bytes) -> tuple[int, str, set[str]]:
@@ -133,12 +180,17 @@ def _proposal(body: bytes) -> tuple[int, str, set[str]]:
     return body[0], abstract[0], transfer
 
 
-def _acceptance(fixed: bytes, answers: bytes, pdu_bytes: int) -> bytes:
-    user = (
+def _our_user_information(pdu_bytes: int, user: UserInformation, contexts: _Contexts) -> bytes:
+    accepted = {sop_class_uid for sop_class_uid, _ in contexts.values()}
+    return (
         _item(_MAXIMUM_LENGTH, struct.pack(">L", pdu_bytes))
         + _item(_IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode())
         + _item(_IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode())
+        + b"".join(_item(kind, body) for kind, body in user.answer(accepted))
     )
+
+
+def _acceptance(fixed: bytes, answers: bytes, user: bytes) -> bytes:
     # The AE titles come back as they were sent, whatever their padding, PS3.8 Table 9-17.
     body = (
         struct.pack(">HH", 1, 0)

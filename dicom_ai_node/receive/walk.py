@@ -80,7 +80,9 @@ class _Inner:
 class Walk:
     """One walk over one data set that fills `data` from `start` to its end."""
 
-    def __init__(self, data: mmap, start: int, *, is_implicit: bool, is_little: bool) -> None:
+    def __init__(
+        self, data: mmap | bytes, start: int, *, is_implicit: bool, is_little: bool
+    ) -> None:
         self._data = data
         self._start = start
         self._size = len(data)

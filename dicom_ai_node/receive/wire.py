@@ -6,6 +6,7 @@ prolong it.
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -108,6 +109,21 @@ class Wire:
                     raise Breach("nothing came") from error
         return True
 
+    def has_more(self) -> bool:
+        """Return whether the peer has said something that was not taken yet; does not wait.
+
+        Raises
+        ------
+        PeerGone
+            If the connection is over.
+        """
+        if self._low == self._high:
+            self._low = self._high = 0
+            self._sock.settimeout(0)
+            with suppress(BlockingIOError, ssl.SSLWantReadError):
+                self._receive_now()
+        return self._low < self._high
+
     def send(self, data: bytes) -> None:
         """Send all of it.
 
@@ -151,9 +167,12 @@ class Wire:
         if seconds <= 0:
             raise TimeoutError
         self._sock.settimeout(seconds)
+        self._receive_now()
+
+    def _receive_now(self) -> None:
         try:
             count = self._sock.recv_into(self._buffer[self._high :])
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise
         except OSError as error:
             raise PeerGone("the connection broke") from error

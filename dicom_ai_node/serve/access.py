@@ -4,32 +4,15 @@ A role allows what it says and what the roles that it includes allow. Who somebo
 says; what a route needs stands beside the route: `dependencies=[needs(Role.VIEWER)]`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from fastapi import Depends, HTTPException, Request
 
+from dicom_ai_node.domain.accounts import INCLUDED, Role
+from dicom_ai_node.serve import csrf
 
-class Role(StrEnum):
-    """What somebody is allowed to do."""
-
-    PUBLIC = "public"  # no more than anybody who reaches the port: health, the login page
-    VIEWER = "viewer"  # see studies, results and jobs
-    SENDER = "sender"  # store instances
-    OPERATOR = "operator"  # retry, discard, explain; sees and stores too
-    ADMIN = "admin"  # everything, deleting and users included
-
-
-_INCLUDED: Mapping[Role, frozenset[Role]] = MappingProxyType({
-    Role.PUBLIC: frozenset({Role.PUBLIC}),
-    Role.VIEWER: frozenset({Role.PUBLIC, Role.VIEWER}),
-    Role.SENDER: frozenset({Role.PUBLIC, Role.SENDER}),
-    Role.OPERATOR: frozenset({Role.PUBLIC, Role.VIEWER, Role.SENDER, Role.OPERATOR}),
-    Role.ADMIN: frozenset(Role),
-})  # fmt: skip
+__all__ = ["EVERYBODY", "NOBODY", "Access", "Needs", "Person", "Role", "needs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +24,7 @@ class Person:
 
     def may(self, role: Role) -> bool:
         """Return whether one of the roles includes `role`."""
-        return any(role in _INCLUDED[mine] for mine in self.roles)
+        return any(role in INCLUDED[mine] for mine in self.roles)
 
 
 NOBODY = Person(name="", roles=frozenset({Role.PUBLIC}))
@@ -71,14 +54,23 @@ class Needs:
 
     async def __call__(self, request: Request) -> Person:
         """Return who asks, or raise 401 or 403."""
+        person = await _who(request)
+        if not person.may(self.role):
+            if person is NOBODY:
+                raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
+            raise HTTPException(403, f"this needs the role {self.role}")
+        if self.role is not Role.PUBLIC:
+            await csrf.check(request)
+        return person
+
+
+async def _who(request: Request) -> Person:
+    """Return who asks; a request is looked at once, however many dependencies it has."""
+    known: Person | None = getattr(request.state, "person", None)
+    if known is None:
         access: Access = request.app.state.access
-        person = await access.who(request)
-        request.state.person = person
-        if person.may(self.role):
-            return person
-        if person is NOBODY:
-            raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
-        raise HTTPException(403, f"this needs the role {self.role}")
+        known = request.state.person = await access.who(request)
+    return known
 
 
 def needs(role: Role) -> Any:  # noqa: ANN401 - FastAPI gives no type for it

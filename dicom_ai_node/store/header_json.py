@@ -2,23 +2,48 @@
 
 Text becomes UTF-8. What cannot be read as its VR is left out: a header with one odd element is
 still a header. Values of more than `LONGEST_BYTES`, and the pixel data, are named by a
-`BulkDataURI` below `/studies/` instead.
+`BulkDataURI` below `/studies/` instead, one in a sequence as `.../bulkdata/TAG/ITEM/TAG`, items
+counted from 1.
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from struct import error as StructError  # noqa: N812 - it is a class
+from typing import Any, BinaryIO
 
 from pydicom import dcmread
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_sequence
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from dicom_ai_node.store.element_json import BINARY, element_json, listed_vr
 
 LONGEST_BYTES = 1024
 """A longer binary value is bulk data."""
 
-_BULK = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-_PIXELS = {"PixelData": "OW", "FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
+_DEFERRED_BYTES = 1 << 20
+"""What is longer than this is not read unless it has to be."""
+_LONGEST_KNOWN_UN = 0xFFFF
+_CHARACTER_SET = 0x00080005
+_GROUP_LENGTH = 0x0000FFFF
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_PADDING = 0xFFFCFFFC
+_LOOKUP = frozenset({0x00281101, 0x00281102, 0x00281103, 0x00283002})
+"""Descriptors of lookup tables, whose VR depends on other elements."""
+_NATIVE = frozenset({
+    ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+})  # fmt: skip
 _UTF_8 = {"vr": "CS", "Value": ["ISO_IR 192"]}
 
 
@@ -31,13 +56,22 @@ def header_json(path: Path) -> dict[str, Any]:
         Whatever pydicom raises for bytes that are no data set.
     """
     with path.open("rb") as file:
-        dataset = dcmread(file, stop_before_pixels=True)
+        dataset = dcmread(file, stop_before_pixels=True, defer_size=_DEFERRED_BYTES)
         has_pixels = bool(file.read(1))
+        if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+            # It was read from a copy that is gone, pixel data and all.
+            file.seek(0)
+            dataset = dcmread(file)
+            has_pixels = any(tag in dataset for tag in _PIXELS)
+        return _header(dataset, file, has_pixels=has_pixels)
+
+
+def _header(dataset: FileDataset, file: BinaryIO, *, has_pixels: bool) -> dict[str, Any]:
     place = (
         f"/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}"
         f"/instances/{dataset.SOPInstanceUID}/bulkdata"
     )
-    header = _as_json(dataset, place)
+    header = _as_json(dataset, place, file)
     if has_pixels:
         tag, vr = _pixel_data(dataset)
         header[tag] = {"vr": vr, "BulkDataURI": f"{place}/{tag}"}
@@ -48,31 +82,83 @@ def header_json(path: Path) -> dict[str, Any]:
 def _pixel_data(dataset: FileDataset) -> tuple[str, str]:
     """Return which of the three pixel data elements comes where reading has stopped."""
     if "BitsAllocated" not in dataset or int(dataset.BitsAllocated) <= 16:  # noqa: PLR2004
-        encapsulated = dataset.file_meta.TransferSyntaxUID.is_encapsulated
-        return "7FE00010", "OB" if encapsulated else "OW"
+        is_native = dataset.file_meta.TransferSyntaxUID in _NATIVE
+        return "7FE00010", "OW" if is_native else "OB"
     if int(dataset.BitsAllocated) == 64:  # noqa: PLR2004
         return "7FE00009", "OD"
     return ("7FE00008", "OF") if "PixelRepresentation" not in dataset else ("7FE00010", "OW")
 
 
-def _as_json(dataset: Dataset, place: str) -> dict[str, Any]:
+def _as_json(dataset: Dataset, place: str, file: BinaryIO) -> dict[str, Any]:
+    read: str | Sequence[str] = dataset.original_character_set
+    encodings = [read] if isinstance(read, str) else list(read)
     found: dict[str, Any] = {}
-    for tag in sorted(dataset.keys()):
+    for tag in sorted(dataset.keys(), key=int):
+        if not tag & _GROUP_LENGTH or tag in _PIXELS or tag == _PADDING:
+            continue
+        name = f"{tag:08X}"
         # A private or unknown value may be anything; what does not fit its VR is left out.
         with suppress(Exception):
-            element = dataset[tag]
-            name = f"{element.tag:08X}"
-            found[name] = _element(element, f"{place}/{name}")
+            found[name] = _element(dataset, tag, encodings, f"{place}/{name}", file)
+    if "00080005" in found:
+        found["00080005"] = _UTF_8
     return found
 
 
-def _element(element: DataElement, place: str) -> dict[str, Any]:
+def _element(
+    dataset: Dataset, tag: BaseTag, encodings: list[str], place: str, file: BinaryIO
+) -> dict[str, Any]:
+    raw: Any = dataset.get_item(tag)  # its type names the read element only
+    if not isinstance(raw, RawDataElement) or tag in _LOOKUP:
+        return _of_pydicom(dataset[tag], place, file)
+    vr = _vr(dataset, raw)
+    if vr in BINARY and raw.length > LONGEST_BYTES:
+        return {"vr": vr, "BulkDataURI": place}
+    value = _value(raw, file)
+    if vr == "SQ":
+        items = read_sequence(
+            BytesIO(value), raw.is_implicit_VR, raw.is_little_endian, len(value), encodings
+        )
+        return _items(items, place, file)
+    try:
+        return element_json(vr, value, encodings, "<" if raw.is_little_endian else ">")
+    except (KeyError, StructError):
+        # A VR that depends on others, or none at all, or a length that fits none.
+        return _of_pydicom(dataset[tag], place, file)
+
+
+def _value(raw: RawDataElement, file: BinaryIO) -> bytes:
+    """Return the bytes of an element, also of one that was too long to be read at once."""
+    if raw.value is not None or not raw.length:
+        return raw.value or b""
+    file.seek(raw.value_tell)
+    return file.read(raw.length)
+
+
+def _vr(dataset: Dataset, raw: RawDataElement) -> str:
+    """Return the VR of an element; where the file does not know it, that of PS3.6."""
+    if raw.VR is not None and (raw.VR != "UN" or raw.length >= _LONGEST_KNOWN_UN):
+        return raw.VR
+    if not raw.tag.is_private:
+        return listed_vr(raw.tag, "")
+    block = raw.tag.elem >> 8
+    creator = dataset.get_item((raw.tag.group, block)) if block else None
+    if creator is None or not creator.value:
+        return listed_vr(raw.tag, "")
+    said = creator.value
+    known = said.decode("latin-1").strip(" \0") if isinstance(said, bytes) else str(said)
+    return listed_vr(raw.tag, known)
+
+
+def _items(items: Sequence[Dataset], place: str, file: BinaryIO) -> dict[str, Any]:
+    values = [_as_json(item, f"{place}/{number}", file) for number, item in enumerate(items, 1)]
+    return {"vr": "SQ", "Value": values} if values else {"vr": "SQ"}
+
+
+def _of_pydicom(element: DataElement, place: str, file: BinaryIO) -> dict[str, Any]:
     if element.VR == "SQ":
-        items = [
-            _as_json(item, f"{place}/{number}") for number, item in enumerate(element.value, 1)
-        ]
-        return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-    if element.VR in _BULK and len(element.value or b"") > LONGEST_BYTES:
+        return _items(element.value, place, file)
+    if element.VR in BINARY and len(element.value or b"") > LONGEST_BYTES:
         return {"vr": element.VR, "BulkDataURI": place}
     # Longer values have been dealt with, so nobody has to be asked where they are.
     made: dict[str, Any] = element.to_json_dict(None, LONGEST_BYTES * 1024)

@@ -5,6 +5,8 @@ from dicom_ai_node.store.ledger_arrivals import Arrivals
 from dicom_ai_node.store.ledger_deliveries import ResultsUnderWay
 from dicom_ai_node.store.ledger_forget import Forgetting
 from dicom_ai_node.store.ledger_jobs import JobsAtWork
+from dicom_ai_node.store.ledger_notices import Telling
+from dicom_ai_node.store.ledger_numbers import Counting
 from dicom_ai_node.store.ledger_patients import SamePatient
 from dicom_ai_node.store.ledger_people import People
 from dicom_ai_node.store.ledger_series import SeriesInWaiting
@@ -19,6 +21,8 @@ class SqlLedger(
     LooksAlike,
     SamePatient,
     People,
+    Telling,
+    Counting,
     Forgetting,
 ):
     """Everything that the ports of the domain ask of a ledger, one transaction per method.

@@ -12,12 +12,14 @@ from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
+from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.workitem_forget import bury_old
 
 _UNDONE = tuple(
     stage.value
     for stage in Stage
-    if stage not in {Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED}
+    if stage not in {Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED, Stage.CANCELLED}
 )
 """Stages in which a job has work to do, objects to deliver or a person to wait for."""
 
@@ -35,18 +37,19 @@ class Forgetting:
 
         Only studies with no open series, no job that still has work to do or needs a person, and
         no open delivery. Tombstones of our own UIDs stay, so that a late return is recognised.
-        Closed quarantine entries go too.
+        Closed quarantine entries go too, and of workitems stays that they were.
         """
 
         def work(connection: Connection) -> Forgotten:
-            studies = connection.scalars(_forgettable(older_than).limit(limit)).all()
+            studies = connection.scalars(forgettable(older_than).limit(limit)).all()
             uids = _lock(connection, studies, older_than)
             freed = _Freed(connection)
             freed.note_closed_quarantine()
             freed.note(studies=uids)
-            return Forgotten(
-                studies=len(uids), instances=freed.remove(uids), blobs=freed.without_reader()
-            )
+            instances = freed.remove(uids)
+            bury_old(connection, uids, older_than)
+            forget_commitments(connection, older_than)
+            return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 
         return self._database.transact(work)
 
@@ -56,7 +59,8 @@ class Forgetting:
             return sorted(without_reader(connection, set(digests)))
 
 
-def _forgettable(older_than: datetime) -> Select[Any]:
+def forgettable(older_than: datetime) -> Select[Any]:
+    """Return the query for the studies that may go, oldest first."""
     table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
     undone = jobs.c.stage.in_(_UNDONE)
     its_own = select(jobs.c.study_instance_uid).where(undone)

@@ -14,7 +14,7 @@ from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.rows import event_of, job_event, job_of, load_jobs, moved, write_events
 
-_STOPPED = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED})
+_STOPPED = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED, Stage.CANCELLED})
 _CLAIMABLE = frozenset({Stage.READY, Stage.INFERRED})
 
 
@@ -65,10 +65,10 @@ class People:
     def retry(self, job: Job, now: datetime) -> None:
         """Put a job that has stopped back to work, or end the pause of one that waits.
 
-        Of a parked, rejected or quarantined job, results that are committed are sent again; else
-        it starts from its inputs, because whatever an attempt has left behind may be the reason
-        why it stopped. A job that waits for its next attempt, or whose deliveries do, is due at
-        once: a person who has mended the cause need not sit out the pause.
+        Of a job that has stopped, results that are committed are sent again; else it starts from
+        its inputs, because whatever an attempt has left behind may be the reason why. A job that
+        waits for its next attempt, or whose deliveries do, is due at once: a person who has
+        mended the cause need not sit out the pause.
 
         Raises
         ------
@@ -91,6 +91,16 @@ class People:
 
         self._database.transact(work)
 
+    def cancel(self, job: Job, why: str, now: datetime) -> None:
+        """End a job, if nothing of it is on its way; what a worker still makes of it is dropped.
+
+        Raises
+        ------
+        IllegalMove
+            If its results are on their way, or if it has ended.
+        """
+        self._database.transact(lambda connection: cancel_job(connection, job.key, why, now))
+
     def quarantined(self) -> Sequence[Quarantined]:
         """Return the open quarantine entries, newest first."""
         table = tables.quarantine
@@ -111,7 +121,32 @@ class People:
         each state; `quarantine.open`.
         """
         with self._database.reading() as connection:
-            return _counts(connection)
+            return counts_of(connection)
+
+
+def cancel_job(connection: Connection, key: JobKey, why: str, now: datetime) -> None:
+    """End a job in a transaction that somebody else has begun; raise `IllegalMove` if it cannot."""
+    table = tables.jobs
+    row = connection.execute(
+        select(table).where(table.c.key == key).with_for_update(key_share=True)
+    ).first()
+    if row is None:
+        raise IllegalMove("there is no such job any more")
+    check_move(Stage(row.stage), Stage.CANCELLED)
+    connection.execute(
+        update(table)
+        .where(table.c.key == key)
+        .values(
+            stage=Stage.CANCELLED.value,
+            fence=row.fence + 1,
+            note=why,
+            who=None,
+            due_at=None,
+            lease_until=None,
+            progress=0.0,
+        )
+    )
+    write_events(connection, [job_event(key, moved(Stage.CANCELLED, now, why))])
 
 
 def _set_going(connection: Connection, row: Row[Any]) -> Stage:
@@ -160,7 +195,8 @@ def _hurried(connection: Connection, row: Row[Any], now: datetime) -> bool:
     return connection.execute(waiting.values(due_at=None, attempts=0)).rowcount > 0
 
 
-def _counts(connection: Connection) -> dict[str, int]:
+def counts_of(connection: Connection) -> dict[str, int]:
+    """Return how many there are of what, see `People.counts`."""
     series, jobs, sent = tables.series, tables.jobs, tables.deliveries
     counts = dict.fromkeys(
         [

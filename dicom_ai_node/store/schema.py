@@ -60,13 +60,30 @@ def has_ledger(url: str) -> bool:
     OutOfResources
         If the database does not answer.
     """
+    return _revision(url) is not None
+
+
+def is_current(url: str) -> bool:
+    """Return whether a ledger with all tables of this version lives at `url`.
+
+    Raises
+    ------
+    ConfigError
+        If the URL names no database that the ledger can live in, or it may not be opened.
+    OutOfResources
+        If the database does not answer.
+    """
+    return _revision(url) == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _revision(url: str) -> str | None:
     parsed = database_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
-        return False
+        return None
     database = open_database(url)
     try:
         with database.reading() as connection:
-            return MigrationContext.configure(connection).get_current_revision() is not None
+            return MigrationContext.configure(connection).get_current_revision()
     finally:
         database.close()
 

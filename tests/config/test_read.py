@@ -71,6 +71,8 @@ OLD_TO_NEW = [
     ("accept_from: [PACS]", "accept_from: [PACS, 12]", 1, "receive.accept_from #2: must be an AE title in quotes, or {ae_title: ..., address: ...}"),
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, adress: 10.1.2.3}]", 1, "receive.accept_from #1.adress: is not known here; did you mean address?"),
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, address: 10.1.2}]", 1, "receive.accept_from #1.address: 10.1.2 is not an IP address or a network such as 10.1.2.0/24"),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, may: [read]}]", 1, "receive.accept_from #1.may #1: must be 'store' or 'query', not 'read'"),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: '*', may: [query]}]", 1, 'receive.accept_from #1: whoever may query needs an ae_title other than "*", or an address'),
     ("accept_from: [PACS]", "accept_from: [PACS], port: 70000", 1, "receive.port: must be at most 65535, not 70000"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: 0", 1, "receive.port: must be at least 1, not 0"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: http", 1, "receive.port: must be a whole number, not http"),
@@ -325,7 +327,7 @@ def test_the_schema_describes_every_key() -> None:
     schema = NodeConfig.json_schema()
     assert list(schema["properties"]) == [
         "receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations",
-        "serve",
+        "serve", "watch",
     ]  # fmt: skip
     route = schema["$defs"]["RouteEntry"]
     assert {"when", "if", "inputs", "with"} <= route["properties"].keys()
@@ -347,7 +349,7 @@ YAML = st.recursive(
 @settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-@given(section=st.sampled_from(["receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations", "serve"]), content=YAML)  # fmt: skip
+@given(section=st.sampled_from(["receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations", "serve", "watch"]), content=YAML)  # fmt: skip
 def test_whatever_stands_in_the_file_the_answer_is_a_sentence(
     tmp_path: Path, section: str, content: object
 ) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node.config import NodeConfig, destinations, routes, serve_token
-from dicom_ai_node.config.sections import Secret, Serve, Similar
+from dicom_ai_node.config.sections import Secret, Similar
+from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.config.translate import revision
 from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, WebPeer
 from dicom_ai_node.domain.errors import ConfigError

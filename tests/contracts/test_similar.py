@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import Connection, event, text
+from sqlalchemy import inspect as schema_of
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.similar import Similar
@@ -104,10 +105,19 @@ def test_pgvector_looks_by_itself(
     assert all(("<#>" in each) == is_theirs for each in asked)
 
 
+EARLY = {
+    *("series", "instances", "embeddings", "series_patients", "waits", "jobs", "job_inputs"),
+    *("results", "deliveries", "own_uids", "quarantine", "events", "alembic_version"),
+}
+"""The tables of schema 0004."""
+
+
 def _without_archive(connection: Connection) -> None:
-    """Undo schema 0005."""
-    for table in ("held_headers", "held_instances", "held_series", "held_studies"):
-        connection.execute(text(f"DROP TABLE {table}"))
+    """Undo schema 0005 and all that came later."""
+    known = schema_of(connection).get_sorted_table_and_fkc_names()
+    for table in reversed([name for name, _ in known if name]):
+        if table not in EARLY:
+            connection.execute(text(f"DROP TABLE {table}"))
     for table in ("instances", "results"):
         connection.execute(text(f"DROP INDEX ix_{table}_not_indexed"))
         connection.execute(text(f"ALTER TABLE {table} DROP COLUMN is_indexed"))

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from dicom_ai_node.domain.uids import AETitle
-from dicom_ai_node.receive.peers import ANYONE, AllowedPeer, is_allowed
+from dicom_ai_node.receive.peers import ANYONE, AllowedPeer, granted
 from tests.receive.conftest import Start
 from tests.receive.rawpeer import RawPeer, request
 
@@ -32,7 +32,7 @@ def test_a_peer_is_known_by_name_and_address(
     peers: list[AllowedPeer], calling: str, address: str, allowed: bool
 ) -> None:
     """An entry covers a name, and where it has a network only that."""
-    assert is_allowed(peers, calling, address) is allowed
+    assert bool(granted(peers, calling, address)) is allowed
 
 
 @pytest.mark.parametrize(

@@ -139,20 +139,24 @@ def encoding(ledger: SqlLedger, now: datetime = NOON) -> Job:
 
 
 def delivering(
-    ledger: SqlLedger, *destinations: str, uid: str = "1.2.1", now: datetime = NOON
+    ledger: SqlLedger, *destinations: str, uid: str = "1.2.1", now: datetime = NOON, **job: object
 ) -> Job:
     """Bring a job so far that its results are on their way; return it as it was encoding."""
-    listed(ledger, uid=uid, now=now)
+    listed(ledger, uid=uid, now=now, **job)
     held = encoding(ledger, now)
     assert ledger.commit_results(held, results_of(held), destinations, now)
     return held
 
 
 def delivered(
-    ledger: SqlLedger, uid: str = "1.2.1", now: datetime = NOON, destination: str = "pacs"
+    ledger: SqlLedger,
+    uid: str = "1.2.1",
+    now: datetime = NOON,
+    destination: str = "pacs",
+    **job: object,
 ) -> Job:
     """Bring a job to its end."""
-    held = delivering(ledger, destination, uid=uid, now=now)
+    held = delivering(ledger, destination, uid=uid, now=now, **job)
     for delivery in ledger.claim_deliveries(destination, now, LEASE):
         assert ledger.delivered(delivery, now)
     return held

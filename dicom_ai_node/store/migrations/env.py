@@ -2,9 +2,5 @@
 
 from alembic import context
 
-from dicom_ai_node.store import archive_tables, tables
-
-assert archive_tables.held_studies.metadata is tables.metadata  # noqa: S101 - all of them
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=tables.metadata, transactional_ddl=True)
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
 context.run_migrations()

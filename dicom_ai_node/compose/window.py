@@ -1,0 +1,74 @@
+"""What those who ask by HTTP need, and what an operator should know of it. Brings no FastAPI."""
+
+import ssl
+from collections.abc import Iterator
+from datetime import timedelta
+
+from dicom_ai_node import config as configuration
+from dicom_ai_node.compose.ground import now
+from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.serve import tls as certificates
+from dicom_ai_node.store.accounts import SqlAccounts
+from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.schema import is_current
+
+WARN_BEFORE = timedelta(days=30)
+"""How long before a certificate expires the operator hears of it."""
+SHORTEST_TOKEN = 16
+
+
+def accounts(config: NodeConfig) -> SqlAccounts:
+    """Return who may log in."""
+    return SqlAccounts(open_database(config.store.database_url))
+
+
+def tls(config: NodeConfig) -> ssl.SSLContext | None:
+    """Return what speaks TLS; `None` if the node itself does not.
+
+    Raises
+    ------
+    ConfigError
+        If the certificate or its key cannot be used.
+    """
+    if config.serve is None or config.serve.tls is None:
+        return None
+    return certificates.tls_context(config.serve.tls.certificate, config.serve.tls.key)
+
+
+def advice(config: NodeConfig) -> list[str]:
+    """Return what an operator should do about `serve`, one sentence each; nothing of it is wrong.
+
+    Raises
+    ------
+    ConfigError
+        If a file is not where the configuration says.
+    """
+    return list(_advice(config))
+
+
+def _advice(config: NodeConfig) -> Iterator[str]:
+    serve = config.serve
+    if serve is None:
+        return
+    token = configuration.serve_token(config)
+    if serve.login == "users" and token is None and serve.oidc is None and not _has_people(config):
+        yield "serve: nobody can log in yet; run `dicom-ai-node users add NAME --role admin`"
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        yield f"serve.token: less than {SHORTEST_TOKEN} characters can be guessed; make it longer"
+    if serve.tls is not None:
+        end = certificates.expires_at(serve.tls.certificate)
+        if end - now() < WARN_BEFORE:
+            past = "has expired" if end < now() else "expires"
+            yield f"serve.tls: the certificate {past} on {end:%Y-%m-%d}; put a new one in its place"
+
+
+def _has_people(config: NodeConfig) -> bool:
+    """Return whether anybody has an account or a token; make nothing."""
+    if not is_current(config.store.database_url):
+        return False
+    database = open_database(config.store.database_url)
+    try:
+        known = SqlAccounts(database)
+        return bool(known.accounts() or known.tokens())
+    finally:
+        database.close()

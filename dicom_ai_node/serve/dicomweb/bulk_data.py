@@ -1,0 +1,101 @@
+"""WADO-RS bulk data: the bytes behind a `BulkDataURI` of the metadata, PS3.18 10.4.1.1.5."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.responses import Response
+
+from dicom_ai_node.domain.archive import Held
+from dicom_ai_node.domain.showing import Darkroom, Value
+from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.dicomweb.accept import Offer, chosen
+from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known, streamed
+from dicom_ai_node.serve.dicomweb.elements import (
+    EXPLICIT_BIG,
+    UNDEFINED,
+    Unreadable,
+    found_at,
+    opened,
+)
+from dicom_ai_node.serve.dicomweb.frame_routes import OCTETS, FrameSource, frame_offers
+from dicom_ai_node.serve.dicomweb.frames import FrameIndex
+from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, tag_of
+from dicom_ai_node.serve.dicomweb.multipart import Message, Part
+from dicom_ai_node.serve.dicomweb.objects import open_file
+from dicom_ai_node.serve.dicomweb.sending import FilePart, Piece, size_of
+
+_OFFERS = (
+    Offer(media_type=OCTETS, is_multipart=True, is_for_anybody=False),
+    Offer(media_type=OCTETS),
+)
+_ELEMENT = "[0-9A-Fa-f]{8}"
+ElementPath = Annotated[str, Path(pattern=rf"^{_ELEMENT}(/[0-9]{{1,9}}/{_ELEMENT}){{0,32}}$")]
+_PIXELS = "7FE00010"
+
+
+def bulk_data_router(shelf: Shelf, index: FrameIndex, darkroom: Darkroom) -> APIRouter:
+    """Return the routes of bulk data."""
+    router = APIRouter(prefix="/dicom-web", dependencies=[needs(Role.VIEWER)])
+    source = FrameSource(shelf, index, darkroom)
+
+    @router.api_route(
+        "/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path:path}",
+        methods=["GET", "HEAD"],
+    )
+    def bulk_data(
+        request: Request, study: Uid, series: Uid, instance: Uid, path: ElementPath
+    ) -> Response:
+        """Return the value of one element; a part of it if that is asked for."""
+        held = shelf.one(study, series, instance)
+        if path.upper() == _PIXELS and source.frames(held).is_encapsulated:
+            return _encapsulated(request, source, held)
+        offer = chosen(request, _OFFERS)
+        tag = tag_of([held], path.upper(), offer)
+        had = known(request, tag)
+        if had is not None:
+            return had
+        pieces = _value(shelf, darkroom, held, path.split("/"))
+        if not offer.is_multipart:
+            return in_one_piece(request, pieces, OCTETS, tag)
+        message, part = Message(OCTETS, tag), Part(OCTETS, pieces)
+        size = message.size_bytes([part], [size_of(pieces)])
+        return streamed(message.pieces([part]), message.content_type, tag, size)
+
+    return router
+
+
+def _encapsulated(request: Request, source: FrameSource, held: Held) -> Response:
+    """Return compressed pixel data: a part for each frame, one frame also alone."""
+    frames = source.frames(held)
+    offer = chosen(request, frame_offers(frames, is_one=frames.last == 1))
+    tag = tag_of([held], _PIXELS, offer)
+    had = known(request, tag)
+    if had is not None:
+        return had
+    if not offer.is_multipart:
+        return streamed(source.pieces(held, frames, 1, offer), offer.content_type, tag)
+    message = Message(offer.media_type, tag)
+    parts = (
+        Part(offer.content_type, source.pieces(held, frames, number, offer))
+        for number in range(1, frames.last + 1)
+    )
+    return streamed(message.pieces(parts), message.content_type, tag)
+
+
+def _value(shelf: Shelf, darkroom: Darkroom, held: Held, path: Sequence[str]) -> list[Piece]:
+    file = shelf.path(held.sha256)
+    if held.transfer_syntax_uid == EXPLICIT_BIG:
+        with open_file(file) as opened_file:
+            made = darkroom.make(Value(tuple(path)), opened_file)
+        return [FilePart(made.file, 0, made.size_bytes)]
+    try:
+        with opened(file) as part10:
+            found = found_at(part10, path)
+    except FileNotFoundError as gone:
+        raise HTTPException(404, "this is here no more") from gone
+    except Unreadable as fault:
+        raise HTTPException(404, f"there is no such element: {fault}") from fault
+    if found is None or found[0].vr == b"SQ" or found[0].length == UNDEFINED:
+        raise HTTPException(404, "there is no such element")
+    return [FilePart(file, found[0].at, found[0].length)]

@@ -1,0 +1,67 @@
+"""Behind a proxy: who asked it, how, and under which name; believed of the proxies we know only."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss")}
+
+
+class Forwarded:
+    """Puts what a proxy says about a request in the place of what is seen of the proxy (ASGI).
+
+    X-Forwarded-For is read from its end, where our own proxies have written: what stands before
+    the first address that is none of them, whoever asked may have made up.
+    """
+
+    def __init__(self, app: ASGIApp, proxies: Sequence[str]) -> None:
+        self._app = app
+        self._proxies = [ip_network(one, strict=False) for one in proxies]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] in {"http", "websocket"}:
+            client = scope.get("client")
+            if client is not None and _is_among(client[0], self._proxies):
+                self._believe(scope)
+            headers = MutableHeaders(scope=scope)
+            for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"):
+                del headers[name]
+        await self._app(scope, receive, send)
+
+    def _believe(self, scope: Scope) -> None:
+        said = Headers(scope=scope)
+        scheme = _last(said.getlist("X-Forwarded-Proto")).lower()
+        if scheme in _SCHEMES:
+            scope["scheme"] = _SCHEMES[scheme][scope["type"] == "websocket"]
+        client = self._client(said.getlist("X-Forwarded-For"))
+        if client:
+            scope["client"] = (client, 0)
+        host = _last(said.getlist("X-Forwarded-Host"))
+        if host:
+            MutableHeaders(scope=scope)["Host"] = host
+
+    def _client(self, said: Sequence[str]) -> str:
+        addresses = [one.strip() for line in said for one in line.split(",")]
+        for address in reversed(addresses):
+            if not _is_among(address, self._proxies):
+                return address if _is_address(address) else ""
+        return ""
+
+
+def _last(said: Sequence[str]) -> str:
+    return said[-1].rpartition(",")[2].strip() if said else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    return _is_address(address) and any(ip_address(address) in one for one in networks)

@@ -1,0 +1,258 @@
+"""The worklist in SQL: what others create and do, beside what the node does."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from dicom_ai_node.domain.archive import Archive, Header, Key
+from dicom_ai_node.domain.errors import IllegalMove
+from dicom_ai_node.domain.json_model import code_item, data_set, merged, text, values
+from dicom_ai_node.domain.matching import header_test
+from dicom_ai_node.domain.workitem import (
+    ALREADY_CANCELED,
+    FILTERED_WORKLIST,
+    WORKLIST,
+    StepRefused,
+    StepState,
+    Why,
+    after_change,
+    check_update,
+    way,
+)
+from dicom_ai_node.domain.workitem_events import (
+    about_update,
+    assigned,
+    cancel_requested,
+    state_report,
+)
+from dicom_ai_node.domain.workitem_of_job import Station
+from dicom_ai_node.domain.workitem_rules import created, ended, updated
+from dicom_ai_node.domain.worklist import Report, Search
+from dicom_ai_node.store import workitem_watch as watch
+from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.ledger_people import cancel_job
+from dicom_ai_node.store.workitem_jobs import AT_ONCE, Following
+from dicom_ai_node.store.workitem_rows import check_others, found, lock_of, row_of, write
+from dicom_ai_node.store.workitem_tables import channels, reports, subscriptions, workitems
+
+LONGEST_CATCHING_UP = 20
+"""So many batches of jobs are entered before a question is answered from what is there by then."""
+_PAGE = 50
+_COLUMNS = {
+    "00741000": workitems.c.state,
+    "0020000D": workitems.c.study_instance_uid,
+    "00080018": workitems.c.uid,
+}
+"""Keys that the database itself compares; the others are compared one workitem at a time."""
+
+
+class SqlWorklist:
+    """The workitems; implements `domain.worklist.Worklist`."""
+
+    def __init__(self, database: Database, archive: Archive, station: Station) -> None:
+        self._database = database
+        self._jobs = Following(database, archive, station)
+
+    def catch_up(self) -> None:
+        """Let workitems follow their jobs."""
+        for _ in range(LONGEST_CATCHING_UP):
+            if self._jobs.catch_up() < AT_ONCE:
+                return
+
+    def create(self, uid: str, said: Header, now: datetime) -> bool:
+        """Enter a workitem of somebody else; return whether what was said had to be completed."""
+        self.catch_up()
+        made, is_completed = created(said, uid, now)
+
+        def work(connection: Connection) -> bool:
+            if connection.scalar(select(workitems.c.number).where(workitems.c.uid == uid)):
+                raise StepRefused(Why.THERE_ALREADY)
+            connection.execute(insert(workitems).values(**row_of(uid, made, now)))
+            for_whom = assigned(uid, made)
+            said = [state_report(uid, made), *([for_whom] if for_whom else [])]
+            watch.enter(connection, uid, made, said)
+            return is_completed
+
+        return self._database.transact(work)
+
+    def workitem(self, uid: str) -> Header:
+        """Return a workitem, without its Transaction UID."""
+        self.catch_up()
+        with self._database.reading() as connection:
+            return self._jobs.complete(connection, found(connection, uid))
+
+    def search(self, search: Search) -> Iterator[Header]:
+        """Yield what matches, without Transaction UIDs, in the order in which they were entered."""
+        self.catch_up()
+        test = header_test(search.keys, is_fuzzy=search.is_fuzzy)
+        matching = self._matching(search.keys, test)
+        yield from islice(matching, search.offset, search.offset + search.limit)
+
+    def update(self, uid: str, changes: Header, transaction_uid: str, now: datetime) -> None:
+        """Set attributes; raise `StepRefused` if they cannot be set, not now or not by this one."""
+        self.catch_up()
+
+        def work(connection: Connection) -> None:
+            row = found(connection, uid, to_change=True)
+            check_others(row)
+            lock = lock_of(row)
+            check_update(lock, transaction_uid)
+            made = updated(row.data_set, changes, lock.state, now)
+            write(connection, uid, now, data_set=made)
+            watch.tell(connection, uid, about_update(uid, row.data_set, made))
+
+        self._database.transact(work)
+
+    def change_state(self, uid: str, to: StepState, transaction_uid: str, now: datetime) -> str:
+        """Claim, complete or cancel a workitem; return a warning, empty if there is none."""
+        self.catch_up()
+
+        def work(connection: Connection) -> str:
+            row = found(connection, uid, to_change=True)
+            check_others(row)
+            lock, warning = after_change(lock_of(row), to, transaction_uid)
+            if not warning:
+                made = ended(row.data_set, to, now)
+                write(
+                    connection, uid, now,
+                    data_set=made, state=lock.state.value, transaction_uid=lock.transaction_uid,
+                )  # fmt: skip
+                watch.tell(connection, uid, [state_report(uid, made)])
+            return warning
+
+        return self._database.transact(work)
+
+    def request_cancel(self, uid: str, request: Header, requesting_ae: str, now: datetime) -> str:
+        """Ask the performer to stop; return a warning, empty if there is none."""
+        self.catch_up()
+
+        def work(connection: Connection) -> str:
+            row = found(connection, uid, to_change=True)
+            match StepState(row.state):
+                case StepState.CANCELED:
+                    return ALREADY_CANCELED
+                case StepState.COMPLETED:
+                    raise StepRefused(Why.COMPLETED)
+                case state:
+                    asked = cancel_requested(uid, request, requesting_ae)
+                    watch.tell(connection, uid, [asked])
+                    self._cancel(connection, row, state, request, now)
+                    return ""
+
+        return self._database.transact(work)
+
+    def subscribe(
+        self, aetitle: str, resource: str, keys: Sequence[Key], *, has_lock: bool
+    ) -> None:
+        """Let `aetitle` hear of a workitem, of all, or of all that match."""
+        self.catch_up()
+
+        def work(connection: Connection) -> None:
+            if resource in {WORKLIST, FILTERED_WORKLIST}:
+                watch.subscribe_to_many(
+                    connection, (aetitle, resource), keys, self._jobs.complete, has_lock=has_lock
+                )
+                return
+            row = found(connection, resource)
+            watch.subscribe_to_one(connection, aetitle, row, row.data_set, has_lock=has_lock)
+
+        self._database.transact(work)
+
+    def unsubscribe(self, aetitle: str, resource: str) -> None:
+        """Let it hear no more; raise `StepRefused` if it does not."""
+        self._database.transact(lambda it: watch.unsubscribe(it, aetitle, resource))
+
+    def suspend(self, aetitle: str, resource: str) -> None:
+        """Let it hear of no new workitems, but still of those that it hears of."""
+        self._database.transact(lambda it: watch.suspend(it, aetitle, resource))
+
+    def open_channel(self, aetitle: str) -> str:
+        """Return the name of a new channel for the reports to `aetitle`; it ends the one before."""
+        channel = token_hex(8)
+        self._database.transact(lambda it: watch.open_channel(it, aetitle, channel))
+        return channel
+
+    def reports(self, aetitle: str, channel: str, most: int) -> Sequence[Report] | None:
+        """Return the oldest reports that were not told yet; `None` if another channel is open."""
+        self.catch_up()
+        query = (
+            select(reports)
+            .where(reports.c.aetitle == aetitle)
+            .order_by(reports.c.number)
+            .limit(most)
+        )
+        with self._database.reading() as connection:
+            newest = select(channels.c.channel).where(channels.c.aetitle == aetitle)
+            if connection.scalar(newest) != channel:
+                return None
+            return [Report(number=row.number, said=row.said) for row in connection.execute(query)]
+
+    def told(self, aetitle: str, reports_told: Sequence[Report]) -> None:
+        """Forget reports that have been told."""
+        numbers = [one.number for one in reports_told]
+        gone = delete(reports).where(reports.c.aetitle == aetitle, reports.c.number.in_(numbers))
+        self._database.transact(lambda connection: connection.execute(gone))
+
+    def _matching(self, keys: Sequence[Key], test: Callable[[Header], bool]) -> Iterator[Header]:
+        query = select(workitems).where(~workitems.c.is_gone).order_by(workitems.c.number)
+        for key in keys:
+            column = _COLUMNS.get(key.path[0])
+            if column is not None and key.value:
+                query = query.where(column.in_(key.value.split("\\")))
+        last = 0
+        # Page by page, so that a slow reader keeps neither memory nor a transaction.
+        while True:
+            with self._database.reading() as connection:
+                page = query.where(workitems.c.number > last).limit(_PAGE)
+                rows = connection.execute(page).all()
+                whole = [self._jobs.complete(connection, row) for row in rows]
+            yield from filter(test, whole)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1].number
+
+    def _cancel(
+        self,
+        connection: Connection,
+        row: Row[Any],
+        state: StepState,
+        request: Header,
+        now: datetime,
+    ) -> None:
+        if row.follows is not None:
+            try:
+                # The note of a job names no patient; what the asker says of it may.
+                cancel_job(connection, row.follows, "asked for over the worklist", now)
+            except IllegalMove as no:
+                raise StepRefused(Why.GOES_ON, str(no)) from no
+            self._jobs.follow(connection, row)
+        elif state is StepState.SCHEDULED:
+            _cancel_at_once(connection, row, request, now)
+        elif not _is_heard(connection, row.uid):
+            raise StepRefused(Why.UNREACHABLE, "nobody has subscribed to hear of it")
+
+
+def _cancel_at_once(connection: Connection, row: Row[Any], request: Header, now: datetime) -> None:
+    """End what nobody has claimed; it is IN PROGRESS for a moment, as the standard has it."""
+    codes = values(request, "ProcedureStepDiscontinuationReasonCodeSequence")
+    unspecified = [code_item("110513", "DCM", "Discontinued for unspecified reason")]
+    progress = data_set(
+        ReasonForCancellation=text(request, "ReasonForCancellation"),
+        ProcedureStepDiscontinuationReasonCodeSequence=codes or unspecified,
+    )
+    made = merged(row.data_set, data_set(ProcedureStepProgressInformationSequence=[progress]))
+    said = []
+    for state in way(StepState.SCHEDULED, StepState.CANCELED):
+        made = ended(made, state, now)
+        said.append(state_report(row.uid, made))
+    write(connection, row.uid, now, data_set=made, state=StepState.CANCELED.value)
+    watch.tell(connection, row.uid, said)
+
+
+def _is_heard(connection: Connection, uid: str) -> bool:
+    query = select(subscriptions.c.aetitle).where(subscriptions.c.workitem == uid).limit(1)
+    return connection.scalar(query) is not None
