@@ -21,6 +21,7 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.doors import OpenDoor
@@ -29,6 +30,7 @@ from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.login import AccountsDoor, Stay
 from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
+from dicom_ai_node.serve.openapi import openapi_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.refusals import forbidden, unknown
@@ -135,6 +137,8 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    yield openapi_router()
+    yield capabilities_router()
     archive = compose.archive(config)
     yield search_router(archive)
     yield from retrieve_routers(archive, compose.blobs(config).path, compose.darkroom(config))
