@@ -30,7 +30,8 @@ def test_a_right_configuration_is_said_to_be_right(run: Run, config: Path) -> No
     unguarded = "routes.tissue: its model has no guard, so nobody judges its inputs\n"
     said = f"{unguarded}{config}: 1 route, all right\n"
     assert (ended.status, ended.out, ended.err) == (0, said, "")
-    assert run("check", config, "--json").json == {"routes": ["tissue"], "unguarded": ["tissue"]}
+    found = run("check", config, "--json").json
+    assert found == {"routes": ["tissue"], "unguarded": ["tissue"], "advice": []}
     assert [path.name for path in config.parent.iterdir()] == ["ae_config.yaml"]
 
 
@@ -242,13 +243,26 @@ def test_the_help_fits_a_line_each(run: Run) -> None:
     ended = run("--help")
     assert ended.status == 0
     lines = ended.out.partition("Commands:\n")[2].splitlines()
-    assert len(lines) == 12
+    assert len(lines) == 14
     assert [line for line in lines if line.rstrip().endswith("...")] == []
 
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "check", "explain", "status", "jobs", "job", "quarantine", "models", "retry", "send"],
+    [
+        "serve",
+        "check",
+        "explain",
+        "status",
+        "jobs",
+        "job",
+        "quarantine",
+        "models",
+        "retry",
+        "send",
+        "users",
+        "tokens",
+    ],
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     """And shows its options."""
@@ -267,4 +281,5 @@ def test_the_program_can_be_run_as_a_module(config: Path) -> None:
         )  # fmt: skip
         said[ended.returncode] = ended.stdout
     assert said.keys() == {0, 78}
-    assert json.loads(said[0]) == {"routes": ["tissue"], "unguarded": ["tissue"]}
+    found = {"routes": ["tissue"], "unguarded": ["tissue"], "advice": []}
+    assert json.loads(said[0]) == found
