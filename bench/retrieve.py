@@ -53,7 +53,8 @@ def stored(folder: Path, files: Sequence[Path]) -> int:
         receive: {{ae_title: AI_NODE, accept_from: [BENCH]}}
         store: {{folder: ./node}}
         routes:
-          - {{name: tissue, when: {{}}, run: segment, model: ct_tissue, write: segmentation, to: []}}
+          - {{name: tissue, when: {{}}, run: segment, model: ct_tissue, write: segmentation,
+             to: []}}
         serve: {{port: {port}, login: none}}
         """)
     )
@@ -159,7 +160,7 @@ def main() -> None:
             "--serve",
             str(folder / "ae_config.yaml"),
         ]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as node:
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as node:  # noqa: S603 - itself
             _wait(f"http://127.0.0.1:{port}/health/live")
             ours = measured(port, made)
             if node.stdin:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import structlog
+from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -51,6 +52,11 @@ class Pieces(Response):
     ----------
     size_bytes
         `None` if nobody knows before they are made.
+
+    Raises
+    ------
+    HTTPException
+        404, if the first of them has been removed in this moment.
     """
 
     def __init__(
@@ -65,7 +71,10 @@ class Pieces(Response):
         self.media_type = media_type
         self.background = None
         self._groups = groups(pieces)
-        self._first, self._second = next(self._groups, []), next(self._groups, None)
+        try:
+            self._first, self._second = next(self._groups, []), next(self._groups, None)
+        except FileNotFoundError as gone:
+            raise HTTPException(404, "this is here no more") from gone
         if size_bytes is None and self._second is None:
             size_bytes = sum(map(len, self._first))
         length = {} if size_bytes is None else {"Content-Length": str(size_bytes)}
