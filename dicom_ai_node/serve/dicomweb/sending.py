@@ -19,6 +19,9 @@ log = structlog.get_logger()
 CHUNK_BYTES = 1 << 20
 """So much is read and sent at once; of one answer never more than two of these are in memory."""
 
+READ_BYTES = 1 << 19
+"""So much is read by one call: what fits into a cache of the processor is sent from there."""
+
 LARGE_BYTES = 1 << 16
 """What is at least as long is not copied."""
 
@@ -173,7 +176,7 @@ def _parts(pieces: Iterable[Piece]) -> Iterator[bytes]:
 def _read(number: int, part: FilePart) -> Iterator[bytes]:
     at, end = part.start, part.start + part.length
     while at < end:
-        some = os.pread(number, min(CHUNK_BYTES, end - at), at)
+        some = os.pread(number, min(READ_BYTES, end - at), at)
         if not some:
             raise OSError("a file is shorter than it was")
         at += len(some)
