@@ -17,6 +17,7 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.serve.darkroom import MOST_WAITING, ChildProcesses
+from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
@@ -117,6 +118,11 @@ def blobs(config: NodeConfig) -> FolderBlobs:
 def archive(config: NodeConfig) -> SqlArchive:
     """Return what is held, for those who look for it."""
     return SqlArchive(open_database(config.store.database_url), blobs(config))
+
+
+def viewer(config: NodeConfig) -> Viewer:
+    """Return the viewer that is served, installed or not."""
+    return Viewer(config.store.folder / "viewer")
 
 
 def darkroom(config: NodeConfig, waiting: int = MOST_WAITING) -> ChildProcesses:

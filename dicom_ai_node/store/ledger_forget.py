@@ -14,7 +14,7 @@ from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
-from dicom_ai_node.store.workitem_forget import bury_of_studies, bury_old
+from dicom_ai_node.store.workitem_forget import bury_old
 
 _UNDONE = tuple(
     stage.value
@@ -41,14 +41,13 @@ class Forgetting:
         """
 
         def work(connection: Connection) -> Forgotten:
-            studies = connection.scalars(_forgettable(older_than).limit(limit)).all()
+            studies = connection.scalars(forgettable(older_than).limit(limit)).all()
             uids = _lock(connection, studies, older_than)
             freed = _Freed(connection)
             freed.note_closed_quarantine()
             freed.note(studies=uids)
             instances = freed.remove(uids)
-            bury_of_studies(connection, uids)
-            bury_old(connection, older_than)
+            bury_old(connection, uids, older_than)
             forget_commitments(connection, older_than)
             return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 
@@ -60,7 +59,8 @@ class Forgetting:
             return sorted(without_reader(connection, set(digests)))
 
 
-def _forgettable(older_than: datetime) -> Select[Any]:
+def forgettable(older_than: datetime) -> Select[Any]:
+    """Return the query for the studies that may go, oldest first."""
     table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
     undone = jobs.c.stage.in_(_UNDONE)
     its_own = select(jobs.c.study_instance_uid).where(undone)
