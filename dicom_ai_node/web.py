@@ -21,6 +21,7 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.deadlines import Patient
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
@@ -39,6 +40,8 @@ from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
 
+MOST_CONNECTIONS = 512
+"""With more than that open, whoever asks hears 503."""
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
 
@@ -167,6 +170,9 @@ class WebServer(threading.Thread):
                 access_log=False,
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
+                http=Patient,
+                ws="none",
+                limit_concurrency=MOST_CONNECTIONS,
                 proxy_headers=False,  # `Forwarded` reads them
                 lifespan="off",
                 timeout_graceful_shutdown=GRACE_SECONDS,
