@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from dicom_ai_node import compose
+from dicom_ai_node.compose.console import console_desk
 from dicom_ai_node.config import NodeConfig, serve_token
 from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.domain.accounts import GIVEN, Role
@@ -21,8 +22,15 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.console import console_routers
 from dicom_ai_node.serve.deadlines import Patient
+from dicom_ai_node.serve.dicomweb.commitment import commitment_router
+from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
+from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
+from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
+from dicom_ai_node.serve.dicomweb.workitems import workitems_router
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.forwarded import Forwarded
 from dicom_ai_node.serve.health import health_router
@@ -31,11 +39,13 @@ from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
+from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
 from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
+from dicom_ai_node.serve.viewer.router import viewer_router
 from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
@@ -44,6 +54,9 @@ MOST_CONNECTIONS = 512
 """With more than that open, whoever asks hears 503."""
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
+
+MOST_SOCKET_BYTES = 64 * 1024
+"""Of one message over a WebSocket: whoever listens for reports has little to say."""
 
 
 def guarded(config: NodeConfig) -> ASGIApp:
@@ -137,12 +150,22 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield from retrieve_routers(
-        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
-    )
+    archive, path = compose.archive(config), compose.blobs(config).path
+    darkroom = compose.darkroom(config)
+    yield search_router(archive)
+    yield from retrieve_routers(archive, path, darkroom)
+    yield pictures_router(archive, path, darkroom)
+    yield viewer_router(compose.viewer(config))
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
+    yield delete_router(compose.deletion(config))
+    worklist = compose.worklist(config)
+    yield workitems_router(worklist, compose.now)
+    yield watching_router(worklist)
+    yield channel_router(worklist)
+    yield commitment_router(compose.commitments(config), compose.now)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
+    yield from console_routers(console_desk(config))
 
 
 class WebServer(threading.Thread):
@@ -170,11 +193,13 @@ class WebServer(threading.Thread):
                 access_log=False,
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
-                http=Patient,
-                ws="none",
-                limit_concurrency=MOST_CONNECTIONS,
                 proxy_headers=False,  # `Forwarded` reads them
+                http=Patient,
+                limit_concurrency=MOST_CONNECTIONS,
+                loop="uvloop",
                 lifespan="off",
+                ws="websockets-sansio",
+                ws_max_size=MOST_SOCKET_BYTES,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
@@ -182,6 +207,7 @@ class WebServer(threading.Thread):
             log.warning("serve_advice", reason=advice)
         try:
             self._socket = listening_socket(host, port)
+            impatient(self._socket, STALLED_SECONDS)
         except OSError as error:
             raise ConfigError(f"serve: cannot listen on {host}:{port}: {error.strerror}") from error
 
@@ -203,3 +229,11 @@ def _section(config: NodeConfig) -> Serve:
     if config.serve is None:
         raise ConfigError("there is no section `serve`")
     return config.serve
+
+
+def impatient(listening: socket.socket, seconds: float) -> None:
+    """Let the kernel end connections whose other side takes nothing for so long.
+
+    An answer notices that, too, but what it has handed over by then would wait for ever.
+    """
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -11,17 +12,26 @@ from textwrap import dedent
 import httpx
 import pytest
 from cryptography import x509
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pynetdicom import AE
 
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.config.serving import Tls
 from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.web import WebServer
 from tests.certificates import certificate
 from tests.peers.tls_proxy import TlsProxy
 from tests.peers.tools import free_port
+from tests.phantoms import ct
+from tests.receive.webdesk import TYPE, body, part10
+
+JANE = {"PatientName": "Doe^Jane", "PatientID": "J", "AccessionNumber": "J1"}
+"""Not who the phantoms are: the archive is an index of names, and nothing else may know theirs."""
 
 
 def _config(folder: Path, *, similar: str = "similar: {model: image_encoder}") -> NodeConfig:
@@ -179,3 +189,67 @@ def test_behind_a_proxy_with_tls_it_knows_its_name(settings: NodeConfig, tmp_pat
     assert page.status_code == 200
     assert "192.0.2.77" in page.text
     assert past_the_proxy.headers["Set-Cookie"].startswith("dicom_ai_node_session=")
+
+
+def _stored(address: str, *datasets: Dataset) -> httpx.Response:
+    """Store data sets by STOW-RS, as somebody with the token."""
+    return httpx.post(
+        f"{address}/dicom-web/studies",
+        content=body(*map(part10, datasets)),
+        headers={"Content-Type": TYPE, "Authorization": "Bearer secret"},
+    )
+
+
+def test_an_instance_is_the_same_by_either_way(settings: NodeConfig, address: str) -> None:
+    """Sent by C-STORE and by STOW-RS it is one instance; with other pixels it is a conflict."""
+    image, other = ct(slices=2, rows=16, columns=16, **JANE)
+    listener = compose.listener(settings)
+    listening = listening_socket("127.0.0.1", 0)
+    thread = threading.Thread(target=listener.serve, args=(listening,))
+    thread.start()
+    ae = AE("CT1")
+    ae.add_requested_context(image.SOPClassUID, image.file_meta.TransferSyntaxUID)
+    association = ae.associate("127.0.0.1", listening.getsockname()[1], ae_title="AI_NODE")
+    assert association.send_c_store(image).Status == 0x0000
+    association.release()
+    assert _stored(address, image).status_code == 200
+    ledger = compose.ledger(settings)
+    assert (ledger.counts()["instances"], ledger.counts()["quarantine.open"]) == (1, 0)
+    image.PixelData = other.PixelData
+    answer = _stored(address, image)
+    assert (answer.status_code, "00081196" in answer.text) == (202, True)
+    assert (ledger.counts()["instances"], ledger.counts()["quarantine.open"]) == (1, 1)
+    (one,) = compose.archive(settings).held(image.StudyInstanceUID)
+    assert dcmread(compose.blobs(settings).path(one.sha256)).PixelData != image.PixelData
+    listener.close(0)
+    thread.join(10)
+    listening.close()
+
+
+def test_a_series_that_comes_by_http_is_released_at_the_end_of_its_request(
+    settings: NodeConfig, address: str
+) -> None:
+    """It need not wait for silence; who sent it is the name of the token."""
+    image = ct(slices=1, rows=16, columns=16, **JANE)[0]
+    assert _stored(address, image).status_code == 200
+    (series,) = compose.ledger(settings).study(image.StudyInstanceUID).series
+    assert (series.is_released, series.calling_ae_title) == (True, "token")
+
+
+def test_what_was_stored_can_be_deleted_when_nobody_needs_it(
+    settings: NodeConfig, address: str
+) -> None:
+    """Not while it arrives; afterwards it is gone and may come again."""
+    image = ct(slices=1, rows=16, columns=16, **JANE)[0]
+    _stored(address, image)
+    place = f"{address}/dicom-web/studies/{image.StudyInstanceUID}"
+    token = {"Authorization": "Bearer secret"}
+    assert httpx.delete(place).status_code == 401
+    assert httpx.delete(place, headers=token).status_code == 409
+    ledger = compose.ledger(settings)
+    (series,) = ledger.study(image.StudyInstanceUID).series
+    ledger.complete(series, "told so", [], [], compose.now())
+    assert httpx.delete(place, headers=token).status_code == 204
+    assert httpx.delete(place, headers=token).status_code == 404
+    assert _stored(address, image).status_code == 200
+    assert ledger.counts()["instances"] == 1

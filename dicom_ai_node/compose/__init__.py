@@ -19,6 +19,7 @@ from dicom_ai_node.compose.ground import (
     blobs,
     catalog,
     darkroom,
+    deletion,
     ledger,
     model_folders,
     models,
@@ -29,9 +30,11 @@ from dicom_ai_node.compose.ground import (
     prepare_database,
     settings,
     similar_model,
+    viewer,
 )
 from dicom_ai_node.compose.watching import notifier, teller
 from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
     "SHIPPED_MODELS",
@@ -40,7 +43,9 @@ __all__ = [
     "archive",
     "blobs",
     "catalog",
+    "commitments",
     "darkroom",
+    "deletion",
     "depot",
     "dispatch",
     "inbox",
@@ -64,5 +69,7 @@ __all__ = [
     "similar_model",
     "teller",
     "tls",
+    "viewer",
     "work",
+    "worklist",
 ]

@@ -12,8 +12,9 @@ from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
+from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
-from dicom_ai_node.store.workitem_forget import bury_of_studies, bury_old
+from dicom_ai_node.store.workitem_forget import bury_old
 
 _UNDONE = tuple(
     stage.value
@@ -40,14 +41,14 @@ class Forgetting:
         """
 
         def work(connection: Connection) -> Forgotten:
-            studies = connection.scalars(_forgettable(older_than).limit(limit)).all()
+            studies = connection.scalars(forgettable(older_than).limit(limit)).all()
             uids = _lock(connection, studies, older_than)
             freed = _Freed(connection)
             freed.note_closed_quarantine()
             freed.note(studies=uids)
             instances = freed.remove(uids)
-            bury_of_studies(connection, uids)
-            bury_old(connection, older_than)
+            bury_old(connection, uids, older_than)
+            forget_commitments(connection, older_than)
             return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 
         return self._database.transact(work)
@@ -55,10 +56,11 @@ class Forgetting:
     def unread(self, digests: Iterable[Sha256]) -> Sequence[Sha256]:
         """Return those of `digests` that no row names: files that a crash has left behind."""
         with self._database.reading() as connection:
-            return sorted(_without_reader(connection, set(digests)))
+            return sorted(without_reader(connection, set(digests)))
 
 
-def _forgettable(older_than: datetime) -> Select[Any]:
+def forgettable(older_than: datetime) -> Select[Any]:
+    """Return the query for the studies that may go, oldest first."""
     table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
     undone = jobs.c.stage.in_(_UNDONE)
     its_own = select(jobs.c.study_instance_uid).where(undone)
@@ -139,11 +141,12 @@ class _Freed:
         return gone.rowcount
 
     def without_reader(self) -> tuple[Sha256, ...]:
-        free = _without_reader(self._connection, {Sha256(each) for each in self._digests})
+        free = without_reader(self._connection, {Sha256(each) for each in self._digests})
         return tuple(sorted(free))
 
 
-def _without_reader(connection: Connection, digests: set[Sha256]) -> set[Sha256]:
+def without_reader(connection: Connection, digests: set[Sha256]) -> set[Sha256]:
+    """Return those of `digests` that no row names any more."""
     free = set(digests)
     readers = (tables.instances, tables.job_inputs, tables.results, tables.quarantine)
     for some in _batched(sorted(digests)):

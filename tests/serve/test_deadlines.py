@@ -104,6 +104,18 @@ def test_headers_that_trickle_are_not_waited_for(port: int) -> None:
         assert time.monotonic() - began < 4
 
 
+def test_headers_without_an_end_are_not_read(port: int) -> None:
+    """Nothing of a stranger fills the memory."""
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.settimeout(5)
+        line.sendall(b"GET /slow HTTP/1.1\r\nHost: node\r\nA: " + b"x" * 60_000 + b"\r\n\r\n")
+        assert line.recv(1000).endswith(b'"here"'), "long is not endless"
+        line.sendall(b"GET /slow HTTP/1.1\r\nHost: node\r\nA: ")
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                line.sendall(PIECE.replace(b"\0", b"x"))
+
+
 def test_who_takes_nothing_gets_no_more(port: int) -> None:
     """An answer that nobody reads does not wait for ever."""
     with closing(socket.socket()) as line:

@@ -1,4 +1,4 @@
-"""The worklist: jobs as workitems, workitems of others, subscriptions. It is filled when asked."""
+"""The worklist, filled when it is asked, its subscriptions, and answers about commitment."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,6 +39,13 @@ def upgrade() -> None:
         sa.Column("said", sa.JSON(), nullable=False),
     )
     op.create_index("ix_workitem_reports_aetitle", "workitem_reports", ["aetitle"])
+    op.create_table(
+        "commitments",
+        sa.Column("transaction_uid", sa.Text(), primary_key=True),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answer", sa.JSON(), nullable=False),
+    )
+    op.create_index("ix_commitments_answered_at", "commitments", ["answered_at"])
 
 
 def _workitems() -> None:

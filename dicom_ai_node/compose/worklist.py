@@ -1,0 +1,23 @@
+"""The worklist and storage commitment, as the process that answers HTTP uses them."""
+
+from dicom_ai_node.compose.ground import archive, blobs
+from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.domain.workitem_of_job import Station
+from dicom_ai_node.store.archive import SqlArchive
+from dicom_ai_node.store.commitments import SqlCommitments
+from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.workitems import SqlWorklist
+
+
+def worklist(config: NodeConfig) -> SqlWorklist:
+    """Return the workitems of the node and of others."""
+    station = Station(
+        ae_title=config.receive.ae_title, kinds={route.name: route.run for route in config.routes}
+    )
+    return SqlWorklist(open_database(config.store.database_url), archive(config), station)
+
+
+def commitments(config: NodeConfig) -> SqlCommitments:
+    """Return what answers requests for storage commitment."""
+    database = open_database(config.store.database_url)
+    return SqlCommitments(database, SqlArchive(database, blobs(config)), blobs(config))

@@ -1,0 +1,49 @@
+"""Storage commitment over HTTP, PS3.18 13: the answer comes at once, and can be asked for again."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+
+from dicom_ai_node.domain.archive import Header
+from dicom_ai_node.domain.commitment import Commitments, asked_for
+from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.dicomweb.workitem_wire import (
+    JSON,
+    PREFIX,
+    StepRoute,
+    check_accepts_json,
+    data_set_in,
+    encoded,
+    uid_of,
+)
+
+
+def commitment_router(commitments: Commitments, now: Callable[[], datetime]) -> APIRouter:
+    """Return the routes of storage commitment; whoever may store may ask."""
+    router = APIRouter(
+        prefix=f"{PREFIX}/commitment-requests",
+        dependencies=[needs(Role.SENDER)],
+        route_class=StepRoute,
+    )
+
+    @router.post("/{transaction_uid}")
+    def commit(
+        request: Request, transaction_uid: str, said: Annotated[Header, Depends(data_set_in)]
+    ) -> Response:
+        """Say of each instance whether it is kept."""
+        check_accepts_json(request)
+        answer = commitments.commit(uid_of(transaction_uid), asked_for(said), now())
+        return Response(encoded(answer), media_type=JSON)
+
+    @router.get("/{transaction_uid}")
+    def result(request: Request, transaction_uid: str) -> Response:
+        """Say again what was said: for whoever has lost the answer."""
+        check_accepts_json(request)
+        answer = commitments.answer(uid_of(transaction_uid))
+        if answer is None:
+            raise HTTPException(404, "there was no request with this Transaction UID")
+        return Response(encoded(answer), media_type=JSON)
+
+    return router
