@@ -22,7 +22,9 @@ from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
+from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
 from dicom_ai_node.serve.dicomweb.workitems import workitems_router
 from dicom_ai_node.serve.doors import OpenDoor
@@ -33,8 +35,9 @@ from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
+from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
-from dicom_ai_node.serve.shield import Rules, Shield
+from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
@@ -52,7 +55,7 @@ MOST_SOCKET_BYTES = 64 * 1024
 def guarded(config: NodeConfig) -> ASGIApp:
     """Return what a server runs: the application, with what stands before every route of it."""
     serve = _section(config)
-    return Forwarded(Shield(served(config), rules(config)), serve.behind_proxy)
+    return Forwarded(Shield(served(config), names(config)), serve.behind_proxy)
 
 
 def served(config: NodeConfig) -> FastAPI:
@@ -110,13 +113,13 @@ def provider(config: NodeConfig) -> Provider | None:
     return JwtProvider(issuer, Jwks(oidc.jwks_url or oidc.jwks_file or ""), compose.now)
 
 
-def rules(config: NodeConfig) -> Rules:
-    """Return what is different from node to node for what stands before every route."""
+def names(config: NodeConfig) -> frozenset[str]:
+    """Return what the node is called in URLs: as configured, by the machine, in its certificate."""
     serve = _section(config)
     own = {*serve.names, socket.gethostname().lower(), socket.getfqdn().lower()}
     if serve.tls is not None:
         own |= certificates.names(serve.tls.certificate)
-    return Rules(names=frozenset(own))
+    return frozenset(own)
 
 
 def wings(config: NodeConfig) -> Iterator[APIRouter]:
@@ -139,16 +142,18 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         )
 
     yield health_router(troubles)
+    yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    archive, path = compose.archive(config), compose.blobs(config).path
+    darkroom = compose.darkroom(config)
+    yield from retrieve_routers(archive, path, darkroom)
+    yield pictures_router(archive, path, darkroom)
+    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
+    yield delete_router(compose.deletion(config))
     worklist = compose.worklist(config)
     yield workitems_router(worklist, compose.now)
     yield watching_router(worklist)
     yield channel_router(worklist)
     yield commitment_router(compose.commitments(config), compose.now)
-    yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield from retrieve_routers(
-        compose.archive(config), compose.blobs(config).path, compose.darkroom(config)
-    )
-    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
 
@@ -167,9 +172,9 @@ class WebServer(threading.Thread):
         serve = _section(config)
         host, port = serve.host, serve.port
         context = compose.tls(config)
-        self._renewal: Renewal | None = None
+        self.renewal: Renewal | None = None
         if context is not None and serve.tls is not None:
-            self._renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
+            self.renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -179,6 +184,8 @@ class WebServer(threading.Thread):
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
                 proxy_headers=False,  # `Forwarded` reads them
+                http="httptools",
+                loop="uvloop",
                 lifespan="off",
                 ws="websockets-sansio",
                 ws_max_size=MOST_SOCKET_BYTES,
@@ -189,19 +196,20 @@ class WebServer(threading.Thread):
             log.warning("serve_advice", reason=advice)
         try:
             self._socket = listening_socket(host, port)
+            impatient(self._socket, STALLED_SECONDS)
         except OSError as error:
             raise ConfigError(f"serve: cannot listen on {host}:{port}: {error.strerror}") from error
 
     def run(self) -> None:
         """Answer."""
-        if self._renewal is not None:
-            self._renewal.start()
+        if self.renewal is not None:
+            self.renewal.start()
         self._server.run(sockets=[self._socket])
 
     def close(self) -> None:
         """Finish what has begun."""
-        if self._renewal is not None:
-            self._renewal.close()
+        if self.renewal is not None:
+            self.renewal.close()
         self._server.should_exit = True
         self.join(2 * GRACE_SECONDS)
 
@@ -210,3 +218,11 @@ def _section(config: NodeConfig) -> Serve:
     if config.serve is None:
         raise ConfigError("there is no section `serve`")
     return config.serve
+
+
+def impatient(listening: socket.socket, seconds: float) -> None:
+    """Let the kernel end connections whose other side takes nothing for so long.
+
+    An answer notices that, too, but what it has handed over by then would wait for ever.
+    """
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))

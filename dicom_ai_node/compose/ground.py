@@ -21,6 +21,7 @@ from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.ledger_delete import SqlDeletion
 from dicom_ai_node.store.patients import Patients
 from dicom_ai_node.store.schema import migrate
 from dicom_ai_node.workers import darkroom as in_darkroom
@@ -122,3 +123,8 @@ def darkroom(config: NodeConfig) -> ChildProcesses:
     """Return what makes pictures of pixel data, in processes of its own."""
     size = max(1, min(MOST_DARKROOMS, (os.cpu_count() or 1) // 2))
     return ChildProcesses(in_darkroom, config.store.folder / "spool", size=size)
+
+
+def deletion(config: NodeConfig) -> SqlDeletion:
+    """Return what takes away what is held."""
+    return SqlDeletion(open_database(config.store.database_url), blobs(config), now)

@@ -1,6 +1,6 @@
 """The same object in another transfer syntax, for a destination that takes no other."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,23 +13,6 @@ from dicom_ai_node.domain.errors import PeerRejected
 
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 """What everything can be turned into."""
-
-
-@contextmanager
-def in_one_of(parcel: Parcel, transfer_syntax_uids: Collection[str]) -> Iterator[Path]:
-    """Give the file as it lies where that is among these transfer syntaxes, or else plain.
-
-    Raises
-    ------
-    PeerRejected
-        If the pixel data cannot be decoded here, or none of them is plain.
-    """
-    for syntax in (parcel.transfer_syntax_uid, *PLAIN):
-        if syntax in transfer_syntax_uids:
-            with in_syntax(parcel, syntax) as path:
-                yield path
-            return
-    raise PeerRejected("the destination takes no transfer syntax in which this can be given")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
@@ -40,7 +40,9 @@ class DimseSender:
     connect_seconds
         For the connection and, once more, for the answer to the association request.
     dimse_seconds
-        For the answer to one C-STORE, on top of the time that its bytes need.
+        For the answer to one C-STORE, beside the time for its bytes.
+    given_in
+        Gives an object in another transfer syntax.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class DimseSender:
         *,
         connect_seconds: float = 10.0,
         dimse_seconds: float = 120.0,
+        given_in: Callable[[Parcel, UID], AbstractContextManager[Path]] = in_syntax,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._peer = peer
         self._dimse_seconds = dimse_seconds
+        self._given_in = given_in
         self._clock = clock
         self._known: dict[str, tuple[float, bool]] = {}
         self._ae = AE(peer.calling_ae_title)
@@ -64,7 +68,7 @@ class DimseSender:
     def send(self, objects: Sequence[Path]) -> list[Entry]:
         """Send Part 10 files in order and return one entry per object.
 
-        The bytes are those of the file, unless the peer takes the SOP class only uncompressed.
+        The bytes are those of the file, unless the peer takes them only uncompressed.
         """
         return each(objects, lambda parcels: list(self._deliver(parcels)))
 
@@ -180,7 +184,7 @@ class DimseSender:
             raise judge_contexts([parcel.sop_class_uid.name], name)
         asked = {} if originator is None else _asked_by(originator)
         try:
-            with in_syntax(parcel, syntax) as path, _FILES_AS_THEY_LIE:
+            with self._given_in(parcel, syntax) as path, _FILES_AS_THEY_LIE:
                 size_bytes = path.stat().st_size
                 association.dimse_timeout = (
                     self._dimse_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
@@ -227,8 +231,7 @@ def batches(parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:
 def contexts_for(parcels: Sequence[Parcel]) -> list[PresentationContext]:
     """Return one context per SOP class and transfer syntax, so that the peer takes each or not.
 
-    In one context with several transfer syntaxes the peer would choose, and might choose one
-    that costs a conversion although it takes the file as it lies.
+    Of several in one context it might choose one that costs a conversion without need.
     """
     return [build_context(sop_class, syntax) for sop_class, syntax in _pairs(parcels)]
 
@@ -271,10 +274,7 @@ def _why_not(association: Association, name: str) -> NodeError:
 
 
 class _FilesAsTheyLie:
-    """While anyone is inside, pynetdicom sends files without reading them as data sets.
-
-    Its switch is one per process, so it is counted, and put back when the last one leaves.
-    """
+    """While anyone is inside, pynetdicom does not read what it sends; its switch is for all."""
 
     def __init__(self) -> None:
         self._lock = Lock()

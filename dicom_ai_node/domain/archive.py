@@ -126,3 +126,26 @@ class Archive(Protocol):
 
     def instances(self, sop_instance_uids: Sequence[SOPInstanceUID]) -> Sequence[Held]:
         """Return those of these instances that are here, wherever they belong."""
+
+
+class Deletion(Protocol):
+    """Takes away what is held, because a person says so. What was ours stays known as ours."""
+
+    def delete(
+        self,
+        study: StudyInstanceUID,
+        series: SeriesInstanceUID | None = None,
+        instance: SOPInstanceUID | None = None,
+    ) -> int:
+        """Delete a study, one of its series or one of its instances; return how many objects.
+
+        Of a study everything goes, its jobs and their results too. Results of other studies, and
+        of other series of the study, stay. 0 if it is not here.
+
+        Raises
+        ------
+        StillNeeded
+            If it is arriving, or a job that needs it, or makes it, has not ended.
+        OutOfResources
+            If the database cannot answer now.
+        """

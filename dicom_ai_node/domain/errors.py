@@ -11,6 +11,7 @@ NodeError
 ├── Rejected           by its code: the series is stored, but this model cannot use it
 ├── TryAgain           nobody yet: the node repeats the leg by itself
 │   ├── OutOfResources
+│   ├── StillNeeded
 │   └── PeerUnavailable
 └── NeedsAttention     a person: the job is parked until someone looks
     ├── IllegalMove
@@ -127,6 +128,12 @@ class OutOfResources(TryAgain):
     """No room on the disk, in the ledger or on the GPU right now."""
 
     dimse_status = 0xA700  # Refused: out of resources, PS3.4 B.2.3
+
+
+class StillNeeded(TryAgain):
+    """What somebody wants to delete is arriving, or is being worked on."""
+
+    http_status = 409
 
 
 class PeerUnavailable(TryAgain):

@@ -23,14 +23,15 @@ class Asked:
         The encoded data set as it came.
     is_relational
         Whether the unique keys of the levels above may be left out, PS3.4 C.4.1.2.2.
-    is_fuzzy
-        Whether names of persons also match by the beginnings of their parts.
+    joins_date_and_time, is_fuzzy
+        As in `domain.archive.Query`.
     """
 
     root: Root
     identifier: bytes
     transfer_syntax_uid: str
     is_relational: bool = False
+    joins_date_and_time: bool = False
     is_fuzzy: bool = False
 
 

@@ -9,15 +9,12 @@ from typing import BinaryIO, Protocol, TypeAlias
 
 from dicom_ai_node.domain.errors import NodeError
 
-NATIVE = frozenset({
-    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2",
-})  # fmt: skip
-DECODABLE = NATIVE | {
-    "1.2.840.10008.1.2.5",
+DECODABLE = frozenset({
+    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.5",
     *(f"1.2.840.10008.1.2.4.{number}" for number in (
         50, 51, 57, 70, 80, 81, 90, 91, 201, 202, 203,
     )),
-}  # fmt: skip
+})  # fmt: skip
 """Transfer syntaxes that a darkroom makes Explicit VR Little Endian of."""
 
 
@@ -35,7 +32,9 @@ class NoSuchFrame(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class Uncompressed:
-    """The whole object as a Part 10 file in Explicit VR Little Endian."""
+    """The whole object as a Part 10 file in Explicit or Implicit VR Little Endian."""
+
+    is_implicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,16 @@ class Report:
     """A structured report as a page of HTML."""
 
 
-Order: TypeAlias = Uncompressed | NativeFrame | Value | Picture | Report
+@dataclass(frozen=True, slots=True)
+class Overlaid:
+    """One frame, from 1, as PNG with the segments of the other files on it."""
+
+    frame: int
+    window: Window | None = None
+    viewport: Viewport | None = None
+
+
+Order: TypeAlias = Uncompressed | NativeFrame | Value | Picture | Report | Overlaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,8 @@ class Print:
 class Darkroom(Protocol):
     """Makes what is ordered, within limits of memory and of time."""
 
-    def make(self, order: Order, file: BinaryIO) -> Print:
-        """Make it of a Part 10 file and return it.
+    def make(self, order: Order, *files: BinaryIO) -> Print:
+        """Make it of a Part 10 file, or of several, and return it.
 
         Raises
         ------

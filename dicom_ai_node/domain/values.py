@@ -1,5 +1,6 @@
 """One value of a matching key against the values of an element, PS3.4 C.2.2.2, for each VR."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -137,8 +138,8 @@ def number(text: object) -> int | float:
     plain = str(text).strip()
     if _INTEGER.fullmatch(plain):
         return int(plain)
-    if _NUMBER.fullmatch(plain):
-        return float(plain)
+    if _NUMBER.fullmatch(plain) and math.isfinite(found := float(plain)):
+        return found
     raise ValueError("a number has digits, no wildcards and no range")
 
 

@@ -9,6 +9,8 @@ import os
 import pickle
 import resource
 import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import BinaryIO
 
 from dicom_ai_node.domain.errors import Rejected
@@ -17,13 +19,15 @@ from dicom_ai_node.domain.showing import (
     NoSuchFrame,
     NotShowable,
     Order,
+    Overlaid,
     Picture,
     Report,
     Uncompressed,
     Value,
 )
 from dicom_ai_node.infer.native import write_frame, write_uncompressed, write_value
-from dicom_ai_node.infer.rendered import write_picture
+from dicom_ai_node.infer.rendered import write_overlaid, write_picture
+from dicom_ai_node.infer.report_page import write_page
 from dicom_ai_node.infer.slot import die_with, fall_silent
 
 MEMORY_BYTES = 4 << 30
@@ -31,6 +35,7 @@ MEMORY_BYTES = 4 << 30
 MOST_MADE_BYTES = 16 << 30
 """A file that a child writes is not longer."""
 LONGEST_ORDER_BYTES = 1 << 16
+MOST_FILES = 32
 
 
 def run(orders: socket.socket, parent: int) -> None:
@@ -41,21 +46,24 @@ def run(orders: socket.socket, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_MADE_BYTES, MOST_MADE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
-        message, files, _, _ = socket.recv_fds(orders, LONGEST_ORDER_BYTES, 2)
+        message, numbers, _, _ = socket.recv_fds(orders, LONGEST_ORDER_BYTES, MOST_FILES)
         if not message:
             return
         # From the node itself, which is trusted; what goes back is not, and is JSON.
         order = pickle.loads(message)  # noqa: S301
-        with os.fdopen(files[0], "rb") as source, os.fdopen(files[1], "wb") as made:
-            answer = _answer(order, source, made)
+        with ExitStack() as opened:
+            sources = [opened.enter_context(os.fdopen(one, "rb")) for one in numbers[:-1]]
+            made = opened.enter_context(os.fdopen(numbers[-1], "wb"))
+            answer = _answer(order, sources, made)
         orders.send(json.dumps(answer).encode())
 
 
-def _answer(order: Order, source: BinaryIO, made: BinaryIO) -> dict[str, object]:
+def _answer(order: Order, sources: Sequence[BinaryIO], made: BinaryIO) -> dict[str, object]:
     # The place in an open file is shared with whoever else has it.
-    source.seek(0)
+    for source in sources:
+        source.seek(0)
     try:
-        return _made(order, source, made)
+        return _made(order, sources, made)
     except NoSuchFrame as no:
         return {"no": "frame", "why": str(no)}
     except NotShowable as no:
@@ -68,10 +76,11 @@ def _answer(order: Order, source: BinaryIO, made: BinaryIO) -> dict[str, object]
         return {"no": "picture", "why": f"it cannot be read: {type(fault).__name__}"}
 
 
-def _made(order: Order, source: BinaryIO, made: BinaryIO) -> dict[str, object]:
+def _made(order: Order, sources: Sequence[BinaryIO], made: BinaryIO) -> dict[str, object]:
+    source = sources[0]
     match order:
-        case Uncompressed():
-            write_uncompressed(source, made)
+        case Uncompressed(is_implicit):
+            write_uncompressed(source, made, is_implicit=is_implicit)
         case NativeFrame(number):
             write_frame(source, number, made)
         case Value(path):
@@ -79,6 +88,8 @@ def _made(order: Order, source: BinaryIO, made: BinaryIO) -> dict[str, object]:
         case Picture():
             write_picture(source, order, made)
         case Report():
-            raise NotShowable("reports are not shown yet")
+            write_page(source, made)
+        case Overlaid():
+            write_overlaid(source, sources[1:], order, made)
     made.flush()
     return {}

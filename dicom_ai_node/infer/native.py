@@ -12,7 +12,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import as_pixel_options
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
@@ -41,11 +44,7 @@ class Stored:
         self.syntax = self.header.file_meta.TransferSyntaxUID
         self.file = file
         self.keyword, self.vr, self.length = "", "OW", 0
-        if self.syntax == DeflatedExplicitVRLittleEndian:
-            file.seek(0)
-            self.header = dcmread(file)  # all of it has to be inflated anyway
-        else:
-            self._read_element()
+        self._read_element()
         self.at = file.tell()
 
     def _read_element(self) -> None:
@@ -103,8 +102,6 @@ class Stored:
             raise Rejected(RejectCode.PIX_CORRUPT, "a frame cannot be decoded") from fault
 
     def _source(self) -> tuple[Any, dict[str, Any]]:
-        if self.syntax == DeflatedExplicitVRLittleEndian:
-            return self.header, {}
         if not self.keyword:
             raise Rejected(RejectCode.PIX_CORRUPT, "there is no pixel data")
         options = as_pixel_options(self.header, pixel_keyword=self.keyword, pixel_vr=self.vr)
@@ -151,9 +148,10 @@ def _frame_bytes(stored: Stored, values: NDArray[Any], properties: dict[str, Any
     return wide.tobytes()
 
 
-def write_uncompressed(file: BinaryIO, made: BinaryIO) -> None:
-    """Write the object in Explicit VR Little Endian, frame by frame; its UID stays, PS3.4 B.4.1.3.
+def write_uncompressed(file: BinaryIO, made: BinaryIO, *, is_implicit: bool = False) -> None:
+    """Write the object uncompressed, frame by frame; its UID stays, PS3.4 B.4.1.3.
 
+    In Explicit VR Little Endian, or for those who know no other in Implicit VR Little Endian.
     What stands behind the pixel data, padding or a signature over other bytes, is left out.
     """
     stored = Stored(file)
@@ -168,11 +166,13 @@ def write_uncompressed(file: BinaryIO, made: BinaryIO) -> None:
         length = len(_frame_bytes(stored, *first)) * stored.count
     else:
         length = stored.length
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.save_as(made, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    ds.file_meta.TransferSyntaxUID = (
+        ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+    )
+    ds.save_as(made, implicit_vr=is_implicit, little_endian=True, enforce_file_format=True)
     if not stored.keyword:
         return
-    _write_head(made, stored, length)
+    made.write(_head(stored, length, is_implicit=is_implicit))
     if frames is None:
         _copy(stored, made)
         return
@@ -201,13 +201,16 @@ def _describe(ds: Dataset, values: NDArray[Any], properties: dict[str, Any]) -> 
             delattr(ds, keyword)
 
 
-def _write_head(made: BinaryIO, stored: Stored, length: int) -> None:
+def _head(stored: Stored, length: int, *, is_implicit: bool) -> bytes:
+    """Return what goes before the pixels: the header of their element."""
     if length > _LONGEST_VALUE:
         raise NotShowable("decoded it would be longer than an element can be")
-    ds = stored.header
+    ds, padded = stored.header, length + length % 2
     tag = {"FloatPixelData": 8, "DoubleFloatPixelData": 9}.get(stored.keyword, 0x10)
+    if is_implicit:
+        return struct.pack("<HHL", 0x7FE0, tag, padded)
     vr = {8: b"OF", 9: b"OD"}.get(tag, b"OB" if int(ds.get("BitsAllocated", 16)) == 8 else b"OW")  # noqa: PLR2004
-    made.write(struct.pack("<HH2sHL", 0x7FE0, tag, vr, 0, length + length % 2))
+    return struct.pack("<HH2sHL", 0x7FE0, tag, vr, 0, padded)
 
 
 def _copy(stored: Stored, made: BinaryIO) -> None:

@@ -1,6 +1,6 @@
 """Frames as pictures for a person: PNG, JPEG, and GIF for what moves. PS3.18 8.3.5.1, PS3.4 N.2."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -11,11 +11,12 @@ from pydicom.pixels.processing import apply_color_lut
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
-from dicom_ai_node.domain.showing import NotShowable, Picture, Viewport, Window
+from dicom_ai_node.domain.showing import NotShowable, Overlaid, Picture, Viewport, Window
 from dicom_ai_node.infer.colour import FULL_SCALE
 from dicom_ai_node.infer.display import PERCENTILES, SOFT_TISSUE_HU
 from dicom_ai_node.infer.native import Stored
 from dicom_ai_node.infer.planes import Plane
+from dicom_ai_node.infer.seen_segments import alone, is_segmentation, over
 from dicom_ai_node.infer.units import looked_up, padding, rescaled
 from dicom_ai_node.infer.xray import windowed
 
@@ -42,8 +43,7 @@ def write_picture(file: BinaryIO, order: Picture, made: BinaryIO) -> None:
         raise NotShowable("this has no picture")
     numbers = order.frames or tuple(range(1, stored.count + 1))
     if order.media_type != "image/gif":
-        image = _framed(shown(stored, numbers[0], order.window), order.viewport)
-        _save(image, order, made)
+        save(_framed(shown(stored, numbers[0], order.window), order.viewport), order, made)
         return
     step = -(-len(numbers) // MOST_MOVING)
     images = (
@@ -57,8 +57,26 @@ def write_picture(file: BinaryIO, order: Picture, made: BinaryIO) -> None:
     )  # fmt: skip
 
 
+def write_overlaid(
+    file: BinaryIO, segmentations: Sequence[BinaryIO], order: Overlaid, made: BinaryIO
+) -> None:
+    """Write a frame with what segmentations say of it, as PNG."""
+    stored = Stored(file)
+    if "Rows" not in stored.header or is_segmentation(stored.header):
+        raise NotShowable("this is no image")
+    picture = shown(stored, order.frame, order.window)
+    for segmentation in segmentations:
+        picture = over(picture, stored.header, order.frame, segmentation)
+    _framed(picture, order.viewport).save(made, "PNG", compress_level=1)
+
+
 def shown(stored: Stored, number: int, window: Window | None) -> NDArray[np.uint8]:
-    """Return frame `number`, from 1, as it is seen: (rows, columns) or (rows, columns, 3)."""
+    """Return frame `number`, from 1, as it is seen: (rows, columns), or with colours behind.
+
+    Those of a segmentation are four, the last of which says how much of them there is.
+    """
+    if is_segmentation(stored.header):
+        return alone(stored, number)
     values, properties = stored.decoded(number)
     header = stored.header
     match str(properties["photometric_interpretation"]):
@@ -177,8 +195,11 @@ def _part(image: Image.Image, source: tuple[float, float, float, float]) -> Imag
     return part.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if height < 0 else part
 
 
-def _save(image: Image.Image, order: Picture, made: BinaryIO) -> None:
+def save(image: Image.Image, order: Picture, made: BinaryIO) -> None:
+    """Write a picture in the format that is ordered."""
     if order.media_type == "image/jpeg":
+        if image.mode == "RGBA":  # over black
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
         image.convert("RGB" if image.mode != "L" else "L").save(made, "JPEG", quality=order.quality)
     else:
         image.save(made, _FORMATS[order.media_type], compress_level=1)
@@ -206,4 +227,4 @@ def _by_rate(header: Dataset) -> Iterator[float]:
             yield 1000.0 / rate
 
 
-__all__ = ["shown", "write_picture"]
+__all__ = ["save", "shown", "write_overlaid", "write_picture"]

@@ -105,6 +105,7 @@ class Enquiries:
             identifier=identifier,
             transfer_syntax_uid=transfer_syntax_uid,
             is_relational=sop_class_uid in self._accepted.user.relational,
+            joins_date_and_time=sop_class_uid in self._accepted.user.date_and_time,
             is_fuzzy=sop_class_uid in self._accepted.user.fuzzy,
         )
         if field == C_FIND_RQ:

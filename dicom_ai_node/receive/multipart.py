@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from dicom_ai_node.domain.errors import NotUnderstood, Refused
 
-LONGEST_BOUNDARY = 70
+LONGEST_BOUNDARY = 200
+"""RFC 2046 allows 70; Orthanc sends 73."""
 LONGEST_HEADERS_BYTES = 16 << 10
 LONGEST_PREAMBLE_BYTES = 64 << 10
 """Text before the first boundary, which nobody looks at."""
@@ -22,7 +23,7 @@ MOST_PARTS = 100_000
 
 _CRLF = b"\r\n"
 _END_OF_HEADERS = b"\r\n\r\n"
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]*[0-9A-Za-z'()+_,\-./:=?]")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -73,7 +74,7 @@ class Multipart:
     """
 
     def __init__(self, boundary: str, most_parts: int = MOST_PARTS) -> None:
-        if _BOUNDARY.fullmatch(boundary) is None:
+        if len(boundary) > LONGEST_BOUNDARY or _BOUNDARY.fullmatch(boundary) is None:
             raise NotUnderstood("the boundary in Content-Type is missing or cannot be one")
         self._delimiter = b"\r\n--" + boundary.encode("ascii")
         self._most_parts = most_parts

@@ -16,8 +16,7 @@ _MAXIMUM_LENGTH, _ROLE_SELECTION, _EXTENDED = 0x51, 0x54, 0x56
 SHORTEST_PDU_BYTES = 128
 """Nobody means less, and to somebody who says so an image would be a million PDUs."""
 
-_RELATIONAL, _FUZZY = 0, 2
-_KNOWN_BYTES = (_RELATIONAL, _FUZZY)
+_RELATIONAL, _DATE_AND_TIME, _FUZZY = _KNOWN_BYTES = range(3)
 """Places in the application information of C-FIND, PS3.4 C.5.1.1; C-MOVE has the first only."""
 
 
@@ -59,6 +58,11 @@ class UserInformation:
     def relational(self) -> frozenset[str]:
         """The classes with relational queries or retrieval."""
         return self.wants(_RELATIONAL)
+
+    @property
+    def date_and_time(self) -> frozenset[str]:
+        """The classes with a range of dates and one of times as one span."""
+        return self.wants(_DATE_AND_TIME)
 
     @property
     def fuzzy(self) -> frozenset[str]:

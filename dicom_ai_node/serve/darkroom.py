@@ -4,14 +4,13 @@ A child gets open files and nothing else: it needs no path and no network. Its a
 it dies, or takes too long, the next order gets a new one.
 """
 
-import array
 import json
 import os
 import pickle
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from queue import Empty, LifoQueue
 from threading import BoundedSemaphore
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import structlog
 
@@ -77,13 +76,13 @@ class ChildProcesses:
         # that lives as long as this starts them all.
         self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="darkroom")
 
-    def make(self, order: Order, file: BinaryIO) -> Print:
-        """Make what is ordered of a Part 10 file and return it."""
+    def make(self, order: Order, *files: BinaryIO) -> Print:
+        """Make what is ordered of Part 10 files and return it."""
         if not self._places.acquire(blocking=False):
             raise OutOfResources("too many images are being decoded")
         try:
             with self._child() as child:
-                return self._made(child, order, file)
+                return self._made(child, order, files)
         finally:
             self._places.release()
 
@@ -125,23 +124,23 @@ class ChildProcesses:
         theirs.close()
         return _Child(process, ours)
 
-    def _made(self, child: _Child, order: Order, file: BinaryIO) -> Print:
+    def _made(self, child: _Child, order: Order, files: Sequence[BinaryIO]) -> Print:
         made: BinaryIO = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it is given away
         try:
-            _check(self._answer(child, order, file, made))
+            _check(self._answer(child, order, [*files, made]))
+            made.seek(0)  # the child has moved on in the same open file
             return Print(made, os.fstat(made.fileno()).st_size)
         except BaseException:
             made.close()
             raise
 
     def _answer(
-        self, child: _Child, order: Order, file: BinaryIO, made: BinaryIO
-    ) -> dict[str, Any]:
-        fds = array.array("i", [file.fileno(), made.fileno()])
+        self, child: _Child, order: Order, files: Sequence[BinaryIO]
+    ) -> Mapping[str, object]:
         began = time.monotonic()
         try:
             child.socket.settimeout(self._seconds)
-            socket.send_fds(child.socket, [pickle.dumps(order)], fds)
+            socket.send_fds(child.socket, [pickle.dumps(order)], [file.fileno() for file in files])
             answer = json.loads(child.socket.recv(LONGEST_ANSWER_BYTES))
             if isinstance(answer, dict):
                 return answer

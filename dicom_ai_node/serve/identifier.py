@@ -6,13 +6,19 @@ from enum import IntEnum
 from io import BytesIO
 from typing import Any
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
+from pydicom.charset import (
+    STAND_ALONE_ENCODINGS,
+    convert_encodings,
+    decode_bytes,
+    default_encoding,
+    python_encoding,
+)
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
+from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
@@ -20,10 +26,8 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS, format_number_as_ds
 
 from dicom_ai_node.domain.archive import Header, Key
 from dicom_ai_node.domain.errors import NotAnswerable, NotUnderstood
+from dicom_ai_node.domain.levels import DEEPEST
 from dicom_ai_node.domain.query_retrieve import Asked, Root
-
-DEEPEST = 8
-"""Sequences within sequences of keys; real queries have two."""
 
 MOST_KEYS = 500
 _UNIVERSAL = frozenset({"", "*"})
@@ -66,6 +70,8 @@ class Identifier:
         What has to match.
     character_sets
         Specific Character Set (0008,0005) of the question.
+    is_complete
+        Whether every key is looked at: those in private elements are not.
     """
 
     asked: Asked
@@ -74,6 +80,7 @@ class Identifier:
     keys: tuple[Key, ...]
     lists: Mapping[At, tuple[str, ...]]
     character_sets: tuple[str, ...]
+    is_complete: bool
 
 
 def identifier_of(asked: Asked) -> Identifier:
@@ -107,6 +114,7 @@ def identifier_of(asked: Asked) -> Identifier:
         keys=keys,
         lists={at: values for at, values in lists.items() if values},
         character_sets=character_sets,
+        is_complete=not any(tag.is_private for tag in dataset.keys()),  # noqa: SIM118
     )
 
 
@@ -156,12 +164,16 @@ def value_of(header: Header, keyword: str) -> str:
 
 
 def _decoded(asked: Asked) -> Dataset:
+    # Not `read_dataset`, which has its own opinion of character sets; see `_encodings`.
     syntax = UID(asked.transfer_syntax_uid)
-    return read_dataset(BytesIO(asked.identifier), syntax.is_implicit_VR, syntax.is_little_endian)
+    elements = data_element_generator(
+        BytesIO(asked.identifier), syntax.is_implicit_VR, syntax.is_little_endian
+    )
+    return Dataset({element.tag: element for element in elements})
 
 
 def _keys(dataset: Dataset, path: tuple[str, ...], encodings: list[str]) -> Iterator[Key]:
-    if len(path) > DEEPEST or len(dataset) > MOST_KEYS:
+    if len(path) >= DEEPEST or len(dataset) > MOST_KEYS:
         raise NotUnderstood("the identifier has too many keys, or nests too deep")
     for tag in dataset.keys():  # noqa: SIM118
         if tag.is_private or tag.element == 0 or keyword_for_tag(tag) in _OF_THE_ANSWER:
@@ -206,8 +218,11 @@ def _text(dataset: Dataset, tag: int, encodings: list[str]) -> str:
 
 
 def _encodings(dataset: Dataset) -> list[str]:
-    """Return the codecs of the texts; unknown character sets are read as Latin 1."""
-    terms = _text_of(dataset, "SpecificCharacterSet").split("\\")
+    """Return the codecs of the texts; what says a character set that nobody knows is Latin 1."""
+    first, *others = _text_of(dataset, "SpecificCharacterSet").split("\\")
+    terms = [first]
+    if first not in STAND_ALONE_ENCODINGS:
+        terms += [term for term in others if term not in STAND_ALONE_ENCODINGS]
     if not all(term in python_encoding for term in terms):
         return [default_encoding]
     return convert_encodings(terms)
@@ -241,17 +256,24 @@ def _whole(item: Header) -> Dataset:
 
 
 def _element(tag: int, vr: str, values: Sequence[Any]) -> DataElement:
-    """Return an element with the values of the DICOM JSON model, PS3.18 F.2.3."""
-    match vr:
-        case "PN":
-            said: list[Any] = [_name(one or {}) for one in values]
-        case "DS":
-            said = [one if one is None else _decimal(one) for one in values]
-        case "AT":
-            said = [int(one, 16) for one in values]
-        case _:
-            said = list(values)
-    return DataElement(tag, vr, said if len(said) != 1 else said[0], validation_mode=IGNORE)
+    """Return an element with the values of the DICOM JSON model, PS3.18 F.2.3.
+
+    It is empty if they are none of its VR.
+    """
+    try:
+        match vr:
+            case "PN":
+                said: list[Any] = [_name(one or {}) for one in values]
+            case "DS":
+                said = [one if one is None else _decimal(one) for one in values]
+            case "AT":
+                said = [int(one, 16) for one in values]
+            case _:
+                said = list(values)
+        value = said if len(said) != 1 else said[0]
+        return DataElement(tag, vr, value, validation_mode=IGNORE)
+    except (ValueError, TypeError, OverflowError):
+        return DataElement(tag, vr, None)
 
 
 def _name(groups: Mapping[str, str]) -> str:

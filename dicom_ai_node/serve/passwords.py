@@ -42,8 +42,9 @@ class Passwords:
         """Return whether this is the password; it takes as long where there is none."""
         if len(password) > LONGEST:
             return False
+        kept = self._of_nobody if password_hash is None else password_hash
         try:
-            self._hasher.verify(password_hash or self._of_nobody, _plain(password))
+            self._hasher.verify(kept, _plain(password))
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None

@@ -1,5 +1,6 @@
 """What the archive answers to C-FIND, and what it gives to C-MOVE and C-GET; PS3.4 Annex C."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -8,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.archive import Archive, Header, Held, Key, Level, Query
 from dicom_ai_node.domain.errors import NotAnswerable
+from dicom_ai_node.domain.levels import COMPUTED, INSTANCE, SERIES, STUDY
 from dicom_ai_node.domain.query_retrieve import Asked, Match, Root
 from dicom_ai_node.domain.uids import (
     AETitle,
@@ -34,6 +36,9 @@ MOST_FAILURES = 900
 """UIDs that fit into one element with a length of two bytes."""
 
 _LEVELS = {At.STUDY: Level.STUDY, At.SERIES: Level.SERIES, At.IMAGE: Level.IMAGE}
+_TOLD = STUDY | SERIES | INSTANCE | COMPUTED.keys() | {"00080005", "00080052", "00080054"}
+"""What is told of an instance without a look at its whole header."""
+
 _PATIENT_ID = "00100020"
 _PATIENT_GROUP = "0010"
 _COUNTED = {
@@ -96,24 +101,35 @@ class QueryRetrieve:
         return encoded(dataset, syntax)
 
     def _found(self, question: Identifier) -> Iterator[Header]:
-        query = Query(
-            level=_LEVELS[question.at], keys=question.keys, is_fuzzy=question.asked.is_fuzzy
-        )
-        return self._pages(query)
+        query = _query(question, _LEVELS[question.at], question.keys)
+        for page in self._pages(query):
+            yield from self._whole(page) if _needs_whole(question) else page
 
-    def _pages(self, query: Query) -> Iterator[Header]:
+    def _pages(self, query: Query) -> Iterator[Sequence[Header]]:
         for offset in count(0, PAGE):
             page = self._archive.search(replace(query, limit=PAGE, offset=offset))
-            yield from page
+            yield page
             if len(page) < PAGE:
                 return
+
+    def _each(self, query: Query) -> Iterator[Header]:
+        for page in self._pages(query):
+            yield from page
+
+    def _whole(self, page: Sequence[Header]) -> Iterator[Header]:
+        """Yield the headers of instances with all that their files say."""
+        uids = [SOPInstanceUID(value_of(header, "SOPInstanceUID")) for header in page]
+        held = self._archive.instances(uids)
+        wholes = zip(held, self._archive.headers(held), strict=True)
+        whole = {one.sop_instance_uid: json.loads(said) for one, said in wholes}
+        for uid, header in zip(uids, page, strict=True):
+            yield {**whole.get(uid, {}), **header}
 
     def _patients(self, question: Identifier) -> Iterator[Header]:
         """Yield one header per patient, from that of the first study that is found of him."""
         seen: set[str] = set()
         keys = tuple(key for key in question.keys if key.path[0].startswith(_PATIENT_GROUP))
-        query = Query(level=Level.STUDY, keys=keys, is_fuzzy=question.asked.is_fuzzy)
-        for study in self._pages(query):
+        for study in self._each(_query(question, Level.STUDY, keys)):
             patient = value_of(study, "PatientID")
             if patient in seen:
                 continue
@@ -127,7 +143,7 @@ class QueryRetrieve:
         """Return how many studies, series and instances there are of a patient."""
         query = Query(level=Level.STUDY, keys=(Key(path=(_PATIENT_ID,), value=patient),))
         sums = dict.fromkeys(_COUNTED, 0)
-        for study in self._pages(query):
+        for study in self._each(query):
             if value_of(study, "PatientID") == patient:
                 for tag, keyword in _COUNTED.items():
                     sums[tag] += int(value_of(study, keyword) or 0) if keyword else 1
@@ -144,7 +160,7 @@ class QueryRetrieve:
         dataset.SpecificCharacterSet = fitting(question.character_sets, texts(said))
         return Match(
             identifier=encoded(dataset, question.asked.transfer_syntax_uid),
-            is_complete=all(key.path[0] in header for key in question.keys),
+            is_complete=question.is_complete,
         )
 
     def _studies(self, question: Identifier) -> Sequence[StudyInstanceUID]:
@@ -167,7 +183,7 @@ class QueryRetrieve:
         )
         found = (
             header
-            for header in self._pages(query)
+            for header in self._each(query)
             if not patients or value_of(header, "PatientID") in patients
         )
         return list(
@@ -185,6 +201,21 @@ class QueryRetrieve:
             for held in self._archive.held(study, one):
                 if not instances or held.sop_instance_uid in instances:
                     yield held
+
+
+def _query(question: Identifier, level: Level, keys: tuple[Key, ...]) -> Query:
+    return Query(
+        level=level,
+        keys=keys,
+        is_fuzzy=question.asked.is_fuzzy,
+        joins_date_and_time=question.asked.joins_date_and_time,
+    )
+
+
+def _needs_whole(question: Identifier) -> bool:
+    """Return whether instances are asked for more than is told of each."""
+    tags = {f"{tag:08X}" for tag in question.dataset.keys()}  # noqa: SIM118 - see `answer`
+    return question.at is At.IMAGE and not tags <= _TOLD
 
 
 def _check_hierarchy(question: Identifier) -> None:

@@ -4,8 +4,7 @@ Pure ASGI: it looks at headers only and touches no body that streams through.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -23,16 +22,15 @@ CONSOLE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none';"
     " form-action 'self'; frame-ancestors 'self'"
 )
-"""No script and no style but those in files of ours; nothing from elsewhere."""
-VIEWER_POLICY = (
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval' blob:; worker-src 'self' blob:;"
-    " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
-    " connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self';"
-    " frame-ancestors 'self'"
-)
-"""OHIF decodes images with WebAssembly in workers, and writes styles into its page."""
+"""No script and no style but those in files of ours; nothing from elsewhere.
+
+An answer that brings another policy keeps it: the viewer needs WebAssembly and workers.
+"""
 
 _ALWAYS: Mapping[str, str] = MappingProxyType({
+    "Content-Security-Policy": CONSOLE_POLICY,
+    # What shows patients stays in no cache; what does not says so itself.
+    "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     # Not no-referrer: browsers would send our own forms with `Origin: null`.
     "Referrer-Policy": "same-origin",
@@ -46,23 +44,18 @@ _STORED = re.compile(r"/dicom-web/studies(/[0-9.]+)?/?")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What is different from node to node, and from path to path."""
-
-    names: frozenset[str] = frozenset()  # of this node; `*.example.org` stands for one label more
-    policies: Mapping[str, str] = field(  # by the beginning of the path
-        default_factory=lambda: {"/viewer/": VIEWER_POLICY}
-    )
-    kept: Sequence[str] = ("/static/", "/viewer/")  # paths whose answers a browser may keep
-
-
 class Shield:
-    """Refuses what no route has to see, and says in every answer what a browser must not do."""
+    """Refuses what no route has to see, and says in every answer what a browser must not do.
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    Parameters
+    ----------
+    names
+        What this node is called in URLs; `*.example.org` stands for one label more.
+    """
+
+    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
         self._app = app
-        self._rules = rules
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -80,7 +73,7 @@ class Shield:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._protect(scope, MutableHeaders(scope=message))
+                _protect(scope, MutableHeaders(scope=message))
             await send(message)
 
         if refusal:
@@ -124,28 +117,22 @@ class Shield:
         name = form["name"].strip("[]").lower().rstrip(".")
         if name == "localhost" or _is_address(name):
             return True
-        return name in self._rules.names or f"*.{name.partition('.')[2]}" in self._rules.names
+        return name in self._names or f"*.{name.partition('.')[2]}" in self._names
 
-    def _protect(self, scope: Scope, headers: MutableHeaders) -> None:
-        path: str = scope["path"]
-        for name, value in _ALWAYS.items():
-            headers.setdefault(name, value)
-        policies = self._rules.policies.items()
-        ours = (policy for start, policy in policies if path.startswith(start))
-        headers.setdefault("Content-Security-Policy", next(ours, CONSOLE_POLICY))
-        if not path.startswith(tuple(self._rules.kept)):
-            headers.setdefault("Cache-Control", "no-store")
-        if scope["scheme"] == "https" and not _is_here(scope):
-            headers.setdefault("Strict-Transport-Security", f"max-age={YEAR_SECONDS}")
+
+def _protect(scope: Scope, headers: MutableHeaders) -> None:
+    for name, value in _ALWAYS.items():
+        headers.setdefault(name, value)
+    if scope["scheme"] == "https" and not _is_here(scope):
+        headers.setdefault("Strict-Transport-Security", f"max-age={YEAR_SECONDS}")
 
 
 def _is_own_page(headers: Headers, host: str) -> bool:
     """Return whether a page of ours, or no page at all, sends something.
 
-    A cookie, or a password that the browser remembers, would go along with what any page sends.
+    A cookie, a password that the browser remembers, or a token that a proxy adds would go along
+    with what any page sends.
     """
-    if headers.get("Authorization", "").lower().startswith("bearer "):
-        return True  # no browser adds one by itself
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in {"same-origin", "none"}

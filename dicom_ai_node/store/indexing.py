@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_ai_node.domain.levels import of_instance, of_series, of_study
 from dicom_ai_node.domain.names import folded
+from dicom_ai_node.domain.spans import date_span
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import archive_tables as held
 from dicom_ai_node.store import tables
@@ -89,7 +90,8 @@ def _rows(new: _New, path: Path) -> _Rows | None:
             "patient_id": text(header, "00100020"),
             "patient_name": folded(header.get("00100010", {})),
             "accession_number": text(header, "00080050"),
-            "study_date": text(header, "00080020"),
+            "study_date": day(header, "00080020"),
+            "is_odd": has_several(header, "00100020", "00100010", "00080050", "00080020"),
             "header": study,
         },
         held.held_series: {
@@ -97,6 +99,7 @@ def _rows(new: _New, path: Path) -> _Rows | None:
             "study_instance_uid": text(header, "0020000D"),
             "modality": text(header, "00080060"),
             "series_number": number(header, "00200011"),
+            "is_odd": has_several(header, "00080060", "00200011"),
             "header": series,
         },
         held.held_instances: {
@@ -108,6 +111,7 @@ def _rows(new: _New, path: Path) -> _Rows | None:
             "instance_number": number(header, "00200013"),
             "sha256": new.sha256,
             "size_bytes": size_bytes,
+            "is_odd": has_several(header, "00200013"),
             "header": instance,
         },
         held.held_headers: {
@@ -120,7 +124,20 @@ def _rows(new: _New, path: Path) -> _Rows | None:
 def text(header: Mapping[str, Any], tag: str) -> str:
     """Return the first value of an element as text, empty if there is none."""
     values = header.get(tag, {}).get("Value") or [""]
-    return str(values[0] if values[0] is not None else "")
+    return str(values[0] if values[0] is not None else "").strip(" \0")
+
+
+def day(header: Mapping[str, Any], tag: str) -> str:
+    """Return the first value of an element as YYYYMMDD, empty if it is no date."""
+    try:
+        return date_span(text(header, tag)).low or ""
+    except ValueError:
+        return ""
+
+
+def has_several(header: Mapping[str, Any], *tags: str) -> bool:
+    """Return whether one of these elements has several values, of which a column has the first."""
+    return any(len(header.get(tag, {}).get("Value", ())) > 1 for tag in tags)
 
 
 def number(header: Mapping[str, Any], tag: str) -> int:

@@ -56,7 +56,7 @@ class Forgetting:
     def unread(self, digests: Iterable[Sha256]) -> Sequence[Sha256]:
         """Return those of `digests` that no row names: files that a crash has left behind."""
         with self._database.reading() as connection:
-            return sorted(_without_reader(connection, set(digests)))
+            return sorted(without_reader(connection, set(digests)))
 
 
 def _forgettable(older_than: datetime) -> Select[Any]:
@@ -140,11 +140,12 @@ class _Freed:
         return gone.rowcount
 
     def without_reader(self) -> tuple[Sha256, ...]:
-        free = _without_reader(self._connection, {Sha256(each) for each in self._digests})
+        free = without_reader(self._connection, {Sha256(each) for each in self._digests})
         return tuple(sorted(free))
 
 
-def _without_reader(connection: Connection, digests: set[Sha256]) -> set[Sha256]:
+def without_reader(connection: Connection, digests: set[Sha256]) -> set[Sha256]:
+    """Return those of `digests` that no row names any more."""
     free = set(digests)
     readers = (tables.instances, tables.job_inputs, tables.results, tables.quarantine)
     for some in _batched(sorted(digests)):

@@ -30,14 +30,15 @@ def request(
     calling: bytes = b"CT1",
     application: bytes = b"1.2.840.10008.3.1.1.1",
     version: int = 1,
+    user: bytes = b"",
 ) -> bytes:
-    """Return an A-ASSOCIATE-RQ PDU."""
+    """Return an A-ASSOCIATE-RQ PDU; `user` are further items of the user information."""
     body = struct.pack(">HH", version, 0) + called.ljust(16) + calling.ljust(16) + bytes(32)
     body += item(0x10, application)
     for number, abstract, transfer in contexts:
         proposal = bytes((number, 0, 0, 0)) + item(0x30, abstract.encode())
         body += item(0x20, proposal + b"".join(item(0x40, uid.encode()) for uid in transfer))
-    body += item(0x50, item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3"))
+    body += item(0x50, item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3") + user)
     return struct.pack(">BxL", 1, len(body)) + body
 
 
@@ -54,6 +55,34 @@ def command(
     body += element(0x110, b"\1\0") + element(0x700, b"\0\0")
     body += element(0x800, struct.pack("<H", data))
     body += element(0x1000, instance or INSTANCE.encode() + b"\0")
+    return element(0, struct.pack("<L", len(body))) + body
+
+
+def elements_of(encoded: bytes) -> dict[int, bytes]:
+    """Return the elements of a command set."""
+    elements, at = {}, 0
+    while at < len(encoded):
+        _, number, length = struct.unpack_from("<HHL", encoded, at)
+        elements[number] = encoded[at + 8 : at + 8 + length]
+        at += 8 + length
+    return elements
+
+
+def query(field: int, sop_class: str, message_id: int = 7, destination: str = "") -> bytes:
+    """Return the command set of a C-FIND-RQ, C-GET-RQ or C-MOVE-RQ."""
+    uid = sop_class.encode()
+    body = element(2, uid + b"\0" * (len(uid) % 2)) + element(0x100, struct.pack("<H", field))
+    body += element(0x110, struct.pack("<H", message_id))
+    if destination:
+        body += element(0x600, destination.encode().ljust(16))
+    body += element(0x700, b"\0\0") + element(0x800, b"\1\0")
+    return element(0, struct.pack("<L", len(body))) + body
+
+
+def cancel(message_id: int = 7) -> bytes:
+    """Return the command set of a C-CANCEL-RQ."""
+    body = element(0x100, b"\xff\x0f") + element(0x120, struct.pack("<H", message_id))
+    body += element(0x800, b"\1\1")
     return element(0, struct.pack("<L", len(body))) + body
 
 
@@ -136,12 +165,23 @@ class RawPeer:
         """Return the elements of the command set that comes next."""
         kind, body = self.pdu()
         assert kind == 4, kind
-        elements, at = {}, 6
-        while at < len(body):
-            _, number, length = struct.unpack_from("<HHL", body, at)
-            elements[number] = body[at + 8 : at + 8 + length]
-            at += 8 + length
-        return elements
+        return elements_of(body[6:])
+
+    def message(self) -> tuple[dict[int, bytes], bytes]:
+        """Return the command set and the data set of the message that comes next."""
+        parts = {True: b"", False: b""}
+        ended: set[bool] = set()
+        wanted = {True}
+        while ended != wanted:
+            kind, body = self.pdu()
+            assert kind == 4, kind
+            control = body[5]
+            parts[bool(control & 1)] += body[6:]
+            if control & 2:
+                ended.add(bool(control & 1))
+            if ended == {True} and elements_of(parts[True])[0x800] != b"\1\1":
+                wanted = {True, False}
+        return elements_of(parts[True]), parts[False]
 
     def status(self) -> int:
         """Return the status of the response that comes next."""

@@ -233,7 +233,7 @@ def test_who_agrees_on_relational_queries_may_leave_out_levels(node: Holding) ->
     with asking(node, relational=[FIND]) as (association, _):
         assert len(found(association, asked)) == 2
         [agreed] = association.acceptor.sop_class_extended.items()
-    assert agreed == (FIND, b"\1\0\1")
+    assert agreed == (FIND, b"\1\1\1")
 
 
 def test_a_scanner_may_not_read_what_others_have_sent(node: Holding) -> None:

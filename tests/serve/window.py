@@ -18,6 +18,7 @@ from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.darkroom import ChildProcesses
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.doors import OpenDoor
+from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
@@ -52,15 +53,17 @@ class Window:
 
     def __init__(self, folder: Path, seconds: float = 60.0, waiting: int = 16) -> None:
         self.blobs = FolderBlobs(folder / "store")
-        self._database = open_database(f"sqlite:///{folder}/node.db")
+        # Not `node.db`: an index of patients has to know their names.
+        self._database = open_database(f"sqlite:///{folder}/held.db")
         migrate(self._database)
         self.ledger = SqlLedger(self._database)
         self.archive = SqlArchive(self._database, self.blobs)
         self.darkroom = ChildProcesses(
             darkroom, folder / "store" / "spool", size=1, seconds=seconds, waiting=waiting
         )
-        routers = retrieve_routers(self.archive, self.blobs.path, self.darkroom)
-        self.app = application(OpenDoor(), list(routers))
+        stands_on = self.archive, self.blobs.path, self.darkroom
+        routers = [*retrieve_routers(*stands_on), pictures_router(*stands_on)]
+        self.app = application(OpenDoor(), routers)
 
     def close(self) -> None:
         """End it."""

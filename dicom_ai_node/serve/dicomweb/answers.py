@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
@@ -40,12 +41,22 @@ def in_one_piece(
     """Return an answer of which a part may be asked for, RFC 9110 14."""
     size = size_of(pieces)
     headers = {**headers_for(tag), "Accept-Ranges": "bytes"}
-    span = _span(request, size, tag)
+    try:
+        span = _span(request, size, tag)
+    except HTTPException:
+        _let_go(pieces)
+        raise
     if span is None:
         return Pieces(pieces, content_type, size, headers)
     first, last = span
     headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     return Pieces(_cut(pieces, first, last + 1), content_type, last + 1 - first, headers, 206)
+
+
+def _let_go(pieces: Sequence[Piece]) -> None:
+    for piece in pieces:
+        if isinstance(piece, FilePart) and not isinstance(piece.file, Path):
+            piece.file.close()
 
 
 def _span(request: Request, size: int, tag: str) -> tuple[int, int] | None:

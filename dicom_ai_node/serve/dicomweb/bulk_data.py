@@ -12,7 +12,6 @@ from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.accept import Offer, chosen
 from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known, streamed
 from dicom_ai_node.serve.dicomweb.elements import (
-    DEFLATED,
     EXPLICIT_BIG,
     UNDEFINED,
     Unreadable,
@@ -86,7 +85,7 @@ def _encapsulated(request: Request, source: FrameSource, held: Held) -> Response
 
 def _value(shelf: Shelf, darkroom: Darkroom, held: Held, path: Sequence[str]) -> list[Piece]:
     file = shelf.path(held.sha256)
-    if held.transfer_syntax_uid in (DEFLATED, EXPLICIT_BIG):
+    if held.transfer_syntax_uid == EXPLICIT_BIG:
         with open_file(file) as opened_file:
             made = darkroom.make(Value(tuple(path)), opened_file)
         return [FilePart(made.file, 0, made.size_bytes)]

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -204,6 +203,6 @@ def _after_item(data: mmap.mmap, item: Element, encoding: Encoding, depth: int) 
 
 
 __all__ = [
-    "DEFLATED", "EXPLICIT_BIG", "IMPLICIT_LITTLE", "UNDEFINED", "Element", "Encoding", "Part10",
+    "EXPLICIT_BIG", "IMPLICIT_LITTLE", "UNDEFINED", "Element", "Encoding", "Part10",
     "Unreadable", "elements", "found_at", "items", "opened",
 ]  # fmt: skip

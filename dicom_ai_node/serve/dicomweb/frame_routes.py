@@ -67,8 +67,7 @@ class FrameSource:
             return
         with open_file(self._shelf.path(held.sha256)) as file:
             made = self._darkroom.make(NativeFrame(number), file)
-        with made.file:
-            yield FilePart(made.file, 0, made.size_bytes)
+        yield FilePart(made.file, 0, made.size_bytes)
 
 
 def frame_offers(frames: Frames, *, is_one: bool) -> list[Offer]:
@@ -119,8 +118,7 @@ def frames_router(shelf: Shelf, index: FrameIndex, darkroom: Darkroom) -> APIRou
         held = shelf.one(study, series, instance)
         found = source.frames(held)
         wanted = [int(number) for number in numbers.split(",")]
-        # How many there are in a deflated file, only who inflates it knows.
-        if 0 in wanted or (found.count and max(wanted) > found.last):
+        if not 1 <= min(wanted) <= max(wanted) <= found.last:
             raise HTTPException(404, f"there are {found.last} frames, from 1")
         offer = chosen(request, frame_offers(found, is_one=len(wanted) == 1))
         tag = tag_of([held], offer, wanted, root_of(request))

@@ -14,7 +14,6 @@ from threading import Lock
 
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.serve.dicomweb.elements import (
-    DEFLATED,
     EXPLICIT_BIG,
     UNDEFINED,
     Element,
@@ -50,9 +49,8 @@ class Frames:
     ----------
     bits
         Of one frame where it lies as it is; may be no multiple of 8.
-    offsets
-        Of encapsulated frames: for each its first and its last fragment's end, as (start, end)
-        of what encloses them, item headers included; empty for native ones.
+    starts, ends
+        Of encapsulated frames: where the first item of each begins, and where its last ends.
     """
 
     transfer_syntax_uid: str
@@ -66,7 +64,7 @@ class Frames:
     @property
     def is_plain(self) -> bool:
         """Return whether the bytes of frames may be sent as they lie."""
-        return not self.is_encapsulated and self.transfer_syntax_uid not in (EXPLICIT_BIG, DEFLATED)
+        return not self.is_encapsulated and self.transfer_syntax_uid != EXPLICIT_BIG
 
     @property
     def is_video(self) -> bool:
@@ -122,8 +120,6 @@ def frames_of(path: Path) -> Frames:
         If it has no pixel data, or its frames cannot be told apart.
     """
     with opened(path) as part10:
-        if part10.transfer_syntax_uid == DEFLATED:
-            return _deflated()
         facts: dict[int, bytes] = {}
         tables: dict[int, Element] = {}
         for found in part10.elements():
@@ -163,13 +159,6 @@ def frame_in_bits(frames: Frames, number: int, path: Path) -> bytes:
         packed = int.from_bytes(file.read(end - begin), "little")
     mask = (1 << frames.bits) - 1
     return (packed >> first % 8 & mask).to_bytes(-(-frames.bits // 8), "little")
-
-
-def _deflated() -> Frames:
-    return Frames(
-        transfer_syntax_uid=DEFLATED, count=0, at=0, bits=0, is_encapsulated=False, starts=(),
-        ends=(),
-    )  # fmt: skip
 
 
 def _frames(

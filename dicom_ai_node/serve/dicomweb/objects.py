@@ -120,8 +120,7 @@ class Objects:
             return
         with open_file(path) as file:
             made = self._darkroom.make(Uncompressed(), file)
-        with made.file:
-            yield FilePart(made.file, 0, made.size_bytes)
+        yield FilePart(made.file, 0, made.size_bytes)
 
 
 def open_file(path: Path) -> BinaryIO:

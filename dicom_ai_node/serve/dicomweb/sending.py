@@ -24,7 +24,7 @@ STALLED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """So many bytes of a file."""
+    """So many bytes of a file; one that is open is closed when they have been read."""
 
     file: Path | BinaryIO
     start: int
@@ -140,7 +140,8 @@ def _parts(pieces: Iterable[Piece]) -> Iterator[bytes]:
             with piece.file.open("rb", buffering=0) as file:
                 yield from _read(file.fileno(), piece)
         else:
-            yield from _read(piece.file.fileno(), piece)
+            with piece.file:
+                yield from _read(piece.file.fileno(), piece)
 
 
 def _read(number: int, part: FilePart) -> Iterator[bytes]:

@@ -33,10 +33,21 @@ def _studies() -> None:
         sa.Column("patient_name", sa.Text(), nullable=False),
         sa.Column("accession_number", sa.Text(), nullable=False),
         sa.Column("study_date", sa.Text(), nullable=False),
+        sa.Column("is_odd", sa.Boolean(), nullable=False),
         sa.Column("header", sa.JSON(), nullable=False),
     )
-    for column in ("patient_id", "patient_name", "accession_number", "study_date"):
+    for column in ("patient_id", "accession_number"):
         op.create_index(f"ix_held_studies_{column}", "held_studies", [column])
+    op.create_index(
+        "ix_held_studies_study_date", "held_studies", ["study_date", "study_instance_uid"]
+    )
+    op.create_index(
+        "ix_held_studies_odd",
+        "held_studies",
+        ["study_instance_uid"],
+        sqlite_where=sa.text("is_odd"),
+        postgresql_where=sa.text("is_odd"),
+    )
 
 
 def _series() -> None:
@@ -46,13 +57,18 @@ def _series() -> None:
         sa.Column("study_instance_uid", sa.Text(), nullable=False),
         sa.Column("modality", sa.Text(), nullable=False),
         sa.Column("series_number", sa.Integer(), nullable=False),
+        sa.Column("is_odd", sa.Boolean(), nullable=False),
         sa.Column("header", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
             ["study_instance_uid"], ["held_studies.study_instance_uid"], ondelete="CASCADE"
         ),
     )
-    for column in ("study_instance_uid", "modality"):
-        op.create_index(f"ix_held_series_{column}", "held_series", [column])
+    op.create_index(
+        "ix_held_series_study",
+        "held_series",
+        ["study_instance_uid", "series_number", "series_instance_uid", "modality"],
+    )
+    op.create_index("ix_held_series_modality", "held_series", ["modality", "study_instance_uid"])
 
 
 def _instances() -> None:
@@ -66,15 +82,16 @@ def _instances() -> None:
         sa.Column("instance_number", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("is_odd", sa.Boolean(), nullable=False),
         sa.Column("header", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
             ["series_instance_uid"], ["held_series.series_instance_uid"], ondelete="CASCADE"
         ),
     )
     for name, columns in (
-        ("study_instance_uid", ["study_instance_uid"]),
+        ("study", ["study_instance_uid", "sop_class_uid"]),
         ("sha256", ["sha256"]),
-        ("series", ["series_instance_uid", "instance_number"]),
+        ("series", ["series_instance_uid", "instance_number", "sop_instance_uid"]),
     ):
         op.create_index(f"ix_held_instances_{name}", "held_instances", columns)
     op.create_table(
