@@ -26,6 +26,7 @@ from dicom_ai_node.serve.console import console_routers
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
 from dicom_ai_node.serve.dicomweb.workitems import workitems_router
@@ -146,11 +147,12 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
-    yield viewer_router(compose.viewer(config))
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
+    yield search_router(archive)
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
+    yield viewer_router(compose.viewer(config))
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     yield delete_router(compose.deletion(config))
     worklist = compose.worklist(config)

@@ -19,7 +19,7 @@ from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.domain.uids import JobKey, SOPClassUID, SOPInstanceUID, derive_uid
 from dicom_ai_node.domain.workitem import UPS_PUSH, StepState
 
-OURS = "99DICOMAINODE"
+OURS = "99DAIN"
 """Coding scheme of what no standard has a code for: stations and routes of this node."""
 
 _STATES: Mapping[Stage, StepState] = MappingProxyType({

@@ -14,7 +14,7 @@ from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
-from dicom_ai_node.store.workitem_forget import bury_of_studies, bury_old
+from dicom_ai_node.store.workitem_forget import bury_old
 
 _UNDONE = tuple(
     stage.value
@@ -47,8 +47,7 @@ class Forgetting:
             freed.note_closed_quarantine()
             freed.note(studies=uids)
             instances = freed.remove(uids)
-            bury_of_studies(connection, uids)
-            bury_old(connection, older_than)
+            bury_old(connection, uids, older_than)
             forget_commitments(connection, older_than)
             return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 

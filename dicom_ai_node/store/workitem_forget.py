@@ -3,40 +3,43 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, update
 
 from dicom_ai_node.domain.workitem import FINAL
 from dicom_ai_node.store.tables import jobs
 from dicom_ai_node.store.workitem_tables import subscriptions, workitems
 
-_ENDED = workitems.c.state.in_([state.value for state in FINAL])
+_AT_ONCE = 500
+_HAS_ENDED = workitems.c.state.in_([state.value for state in FINAL])
+_IS_HELD = exists().where(subscriptions.c.workitem == workitems.c.uid, subscriptions.c.has_lock)
 
 
-def bury_of_studies(connection: Connection, studies: Sequence[str]) -> None:
-    """Leave of the workitems of forgotten studies that they were, unless somebody holds them.
+def bury_old(connection: Connection, studies: Sequence[str], older_than: datetime) -> None:
+    """Leave of what has ended that it was: of forgotten studies, and of what is old.
 
-    What nobody has ended yet stays: it may be that the study is still to come.
+    A deletion lock keeps it. What nobody has ended yet stays: its study may be still to come.
     """
-    _bury(connection, and_(workitems.c.study_instance_uid.in_(studies), _ENDED))
+    of_others = and_(~workitems.c.is_of_job, workitems.c.changed_at < older_than)
+    over = or_(workitems.c.study_instance_uid.in_(studies), of_others)
+    _bury(connection, and_(over, _HAS_ENDED, ~_IS_HELD))
+    bury_without_job(connection)
 
 
-def bury_old(connection: Connection, older_than: datetime) -> None:
-    """Leave of what others have ended before `older_than` that it was."""
-    _bury(connection, and_(~workitems.c.is_of_job, _ENDED, workitems.c.changed_at < older_than))
+def bury_without_job(connection: Connection) -> None:
+    """Leave of workitems whose jobs are gone that they were, unless somebody holds them.
 
-
-def bury_what_is_over(connection: Connection) -> None:
-    """Leave of what nobody holds any more, and whose job is forgotten, that it was."""
+    One that has not ended by then never will: nobody has looked since its job has, and no lock
+    keeps what cannot be told any more.
+    """
     is_there = exists().where(jobs.c.key == workitems.c.job)
-    _bury(connection, and_(workitems.c.job.is_not(None), ~is_there))
+    is_kept = and_(_HAS_ENDED, _IS_HELD)
+    _bury(connection, and_(workitems.c.job.is_not(None), ~is_there, ~is_kept))
 
 
 def _bury(connection: Connection, which: ColumnElement[bool]) -> None:
-    is_held = exists().where(subscriptions.c.workitem == workitems.c.uid, subscriptions.c.has_lock)
-    over = select(workitems.c.uid).where(which, ~workitems.c.is_gone, ~is_held)
-    uids = connection.scalars(over).all()
-    for start in range(0, len(uids), 500):
-        some = uids[start : start + 500]
+    uids = connection.scalars(select(workitems.c.uid).where(which, ~workitems.c.is_gone)).all()
+    for start in range(0, len(uids), _AT_ONCE):
+        some = uids[start : start + _AT_ONCE]
         connection.execute(
             update(workitems)
             .where(workitems.c.uid.in_(some))

@@ -10,7 +10,7 @@ from dicom_ai_node.domain.archive import Header, Key
 from dicom_ai_node.domain.matching import header_test
 from dicom_ai_node.domain.workitem import FILTERED_WORKLIST, WORKLIST, StepRefused, Why
 from dicom_ai_node.domain.workitem_events import state_report
-from dicom_ai_node.store.workitem_forget import bury_what_is_over
+from dicom_ai_node.store.workitem_forget import bury_without_job
 from dicom_ai_node.store.workitem_tables import (
     channels,
     reports,
@@ -91,25 +91,28 @@ def subscribe_to_many(
 
 def unsubscribe(connection: Connection, aetitle: str, resource: str) -> None:
     """Let somebody hear no more of a workitem, or of any; raise `StepRefused` if they do not."""
-    mine = subscriptions.c.aetitle == aetitle
+    removed = delete(subscriptions).where(subscriptions.c.aetitle == aetitle)
     if resource in {WORKLIST, FILTERED_WORKLIST}:
-        suspend(connection, aetitle, resource)
-        removed = delete(subscriptions).where(mine)
+        was_standing = _ends_standing(connection, aetitle, resource)
     else:
-        removed = delete(subscriptions).where(mine, subscriptions.c.workitem == resource)
-        if connection.execute(removed.returning(subscriptions.c.workitem)).first() is None:
-            raise StepRefused(Why.NO_SUBSCRIPTION)
-    connection.execute(removed)
-    bury_what_is_over(connection)
+        was_standing = False
+        removed = removed.where(subscriptions.c.workitem == resource)
+    if connection.execute(removed).rowcount == 0 and not was_standing:
+        raise StepRefused(Why.NO_SUBSCRIPTION)
+    bury_without_job(connection)
 
 
 def suspend(connection: Connection, aetitle: str, resource: str) -> None:
     """Let somebody hear of nothing new; raise `StepRefused` if they would not."""
     if resource not in {WORKLIST, FILTERED_WORKLIST}:
         raise StepRefused(Why.NOT_APPROPRIATE, "only a subscription to the worklist is suspended")
-    removed = delete(standing).where(standing.c.aetitle == aetitle, standing.c.resource == resource)
-    if connection.execute(removed).rowcount == 0:
+    if not _ends_standing(connection, aetitle, resource):
         raise StepRefused(Why.NO_SUBSCRIPTION)
+
+
+def _ends_standing(connection: Connection, aetitle: str, resource: str) -> bool:
+    removed = delete(standing).where(standing.c.aetitle == aetitle, standing.c.resource == resource)
+    return connection.execute(removed).rowcount > 0
 
 
 def open_channel(connection: Connection, aetitle: str, channel: str) -> None:

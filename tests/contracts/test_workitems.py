@@ -451,8 +451,8 @@ def test_a_subscription_can_be_suspended_and_ended(
     assert heard(worklist, "WATCH") == ["state IN PROGRESS", "progress"]
     assert refused(lambda: worklist.suspend("WATCH", WORKLIST)) is Why.NO_SUBSCRIPTION
     assert refused(lambda: worklist.suspend("WATCH", UID)) is Why.NOT_APPROPRIATE
-    worklist.subscribe("WATCH", WORKLIST, [], has_lock=False)
     worklist.unsubscribe("WATCH", WORKLIST)
+    assert refused(lambda: worklist.unsubscribe("WATCH", WORKLIST)) is Why.NO_SUBSCRIPTION
     worklist.request_cancel(of(job), {}, "RIS", NOON)
     worklist.create("1.2.3.2", order(), NOON)
     assert heard(worklist, "WATCH") == []
@@ -526,6 +526,17 @@ def test_a_deletion_lock_keeps_a_workitem(ledger: SqlLedger, worklist: SqlWorkli
     assert items(worklist.workitem(of(job)), "UnifiedProcedureStepPerformedProcedureSequence")
     worklist.unsubscribe("WATCH", of(job))
     assert refused(lambda: worklist.workitem(of(job))) is Why.GONE
+
+
+def test_nobody_waits_for_a_job_that_is_gone(ledger: SqlLedger, worklist: SqlWorklist) -> None:
+    """It had ended and was forgotten before anybody looked: no lock brings it back."""
+    job = listed(ledger)
+    worklist.subscribe("WATCH", of(job), [], has_lock=True)
+    held = encoding(ledger)
+    ledger.commit_results(held, results_of(held), [], NOON)
+    assert forgotten(ledger) == 1
+    assert refused(lambda: worklist.workitem(of(job))) is Why.GONE
+    assert heard(worklist, "WATCH") == ["state SCHEDULED"]
 
 
 def test_what_others_have_ended_is_forgotten_too(ledger: SqlLedger, worklist: SqlWorklist) -> None:
