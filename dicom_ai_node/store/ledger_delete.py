@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -35,8 +34,6 @@ from dicom_ai_node.store.ledger_forget import without_reader
 from dicom_ai_node.store.retention import ARRIVING
 from dicom_ai_node.store.rows import job_event, moved, write_events
 from dicom_ai_node.store.workitem_forget import bury_old
-
-log = structlog.get_logger()
 
 _AT_WORK = tuple(stage.value for stage in Stage if stage not in ENDED)
 _MIGHT_RUN_AGAIN = tuple(
@@ -77,9 +74,8 @@ class SqlDeletion:
             return _Deleting(connection, _Scope(study, series, instance), now).run()
 
         count, free = self._database.transact(work)
-        gone = [digest for digest in free if self._blobs.discard_aged(digest, now - ARRIVING)]
-        if count:
-            log.warning("deleted_by_a_person", objects=count, blobs=len(gone))
+        for digest in free:
+            self._blobs.discard_aged(digest, now - ARRIVING)
         return count
 
 

@@ -1,10 +1,13 @@
 """Deleting by DICOMweb. PS3.18 has none; this is how archives that have it do it."""
 
-from fastapi import APIRouter, HTTPException, Response
+import structlog
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from dicom_ai_node.domain.archive import Deletion
 from dicom_ai_node.domain.uids import SeriesInstanceUID, SOPInstanceUID, StudyInstanceUID, is_uid
 from dicom_ai_node.serve.access import Role, needs
+
+log = structlog.get_logger()
 
 NO_CONTENT = 204
 
@@ -14,27 +17,22 @@ def delete_router(deletion: Deletion) -> APIRouter:
     router = APIRouter(prefix="/dicom-web/studies", dependencies=[needs(Role.ADMIN)])
 
     @router.delete("/{study}")
-    def delete_study(study: str) -> Response:
+    def delete_study(study: str, request: Request) -> Response:
         """Delete a study, its jobs and their results."""
-        return _done(deletion.delete(StudyInstanceUID(_uid(study))))
+        return _done(request, deletion.delete(StudyInstanceUID(_uid(study))))
 
     @router.delete("/{study}/series/{series}")
-    def delete_series(study: str, series: str) -> Response:
+    def delete_series(study: str, series: str, request: Request) -> Response:
         """Delete one series of a study."""
-        return _done(
-            deletion.delete(StudyInstanceUID(_uid(study)), SeriesInstanceUID(_uid(series)))
-        )
+        of_study = StudyInstanceUID(_uid(study))
+        return _done(request, deletion.delete(of_study, SeriesInstanceUID(_uid(series))))
 
     @router.delete("/{study}/series/{series}/instances/{instance}")
-    def delete_instance(study: str, series: str, instance: str) -> Response:
+    def delete_instance(study: str, series: str, instance: str, request: Request) -> Response:
         """Delete one instance of a series."""
-        return _done(
-            deletion.delete(
-                StudyInstanceUID(_uid(study)),
-                SeriesInstanceUID(_uid(series)),
-                SOPInstanceUID(_uid(instance)),
-            )
-        )
+        of_study, of_series = StudyInstanceUID(_uid(study)), SeriesInstanceUID(_uid(series))
+        count = deletion.delete(of_study, of_series, SOPInstanceUID(_uid(instance)))
+        return _done(request, count)
 
     return router
 
@@ -45,7 +43,8 @@ def _uid(text: str) -> str:
     return text
 
 
-def _done(count: int) -> Response:
+def _done(request: Request, count: int) -> Response:
     if count == 0:
         raise HTTPException(404, "it is not here")
+    log.warning("deleted_by_a_person", peer=request.state.person.name, objects=count)
     return Response(status_code=NO_CONTENT)
