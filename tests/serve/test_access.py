@@ -33,6 +33,13 @@ ROUTES: Mapping[Role, Sequence[str]] = {
     ],
     Role.VIEWER: [
         "GET /metrics",
+        "GET /api/openapi.json",
+        "GET /dicom-web/",
+        "OPTIONS /dicom-web/",
+        *(f"GET /dicom-web/{what}" for what in ("studies", "series", "instances")),
+        f"GET {STUDY}/series",
+        f"GET {STUDY}/instances",
+        f"GET {SERIES}/instances",
         "GET /api/studies/{study_instance_uid}/similar",
         *(f"GET {STUDY}{what}" for what in ("", "/metadata", "/rendered", "/thumbnail")),
         *(f"GET {SERIES}{what}" for what in ("", "/metadata", "/rendered", "/thumbnail")),
