@@ -17,9 +17,11 @@ from dicom_ai_node.domain.uids import AETitle, derive_uid
 from dicom_ai_node.receive.header import instance_of
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.darkroom import ChildProcesses
+from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.doors import OpenDoor
+from dicom_ai_node.serve.openapi import openapi_router
 from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
@@ -65,7 +67,8 @@ class Window:
         )
         stands_on = self.archive, self.blobs.path, self.darkroom
         routers = [*retrieve_routers(*stands_on), pictures_router(*stands_on)]
-        self.app = application(OpenDoor(), [search_router(self.archive), *routers])
+        about = [openapi_router(), capabilities_router()]
+        self.app = application(OpenDoor(), [*about, search_router(self.archive), *routers])
 
     def close(self) -> None:
         """End it."""
