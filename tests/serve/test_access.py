@@ -61,6 +61,8 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         "GET /viewer/{page:path}",
         "GET /api/studies/{study}/series/{series}/instances/{instance}/frames/{frame}/picture",
         "GET /api/studies/{study}/series/{series}/instances/{instance}/segments",
+        "GET /api/openapi.json",
+        *(f"{method} /dicom-web/" for method in ("GET", "OPTIONS")),
         "GET /dicom-web/studies",
         *(f"GET {STUDY}/{what}" for what in ("series", "instances")),
         f"GET {SERIES}/instances",
