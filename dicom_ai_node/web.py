@@ -23,6 +23,8 @@ from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.console import console_routers
+from dicom_ai_node.serve.deadlines import Patient
+from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
@@ -36,6 +38,7 @@ from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.login import AccountsDoor, Stay
 from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
+from dicom_ai_node.serve.openapi import openapi_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.pictures import pictures_router
@@ -49,6 +52,8 @@ from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
 
+MOST_CONNECTIONS = 512
+"""With more than that open, whoever asks hears 503."""
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
 
@@ -147,6 +152,8 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    yield openapi_router()
+    yield capabilities_router()
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
     yield search_router(archive)
@@ -191,7 +198,8 @@ class WebServer(threading.Thread):
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
                 proxy_headers=False,  # `Forwarded` reads them
-                http="httptools",
+                http=Patient,
+                limit_concurrency=MOST_CONNECTIONS,
                 loop="uvloop",
                 lifespan="off",
                 ws="websockets-sansio",

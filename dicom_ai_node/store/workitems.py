@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from dicom_ai_node.domain.archive import Archive, Header, Key
 from dicom_ai_node.domain.errors import IllegalMove
+from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.json_model import code_item, data_set, merged, text, values
 from dicom_ai_node.domain.matching import header_test
 from dicom_ai_node.domain.workitem import (
@@ -30,6 +31,7 @@ from dicom_ai_node.domain.workitem_events import (
     state_report,
 )
 from dicom_ai_node.domain.workitem_of_job import Station
+from dicom_ai_node.domain.workitem_request import Planning, wanted
 from dicom_ai_node.domain.workitem_rules import created, ended, updated
 from dicom_ai_node.domain.worklist import Report, Search
 from dicom_ai_node.store import workitem_watch as watch
@@ -53,8 +55,16 @@ _COLUMNS = {
 class SqlWorklist:
     """The workitems; implements `domain.worklist.Worklist`."""
 
-    def __init__(self, database: Database, archive: Archive, station: Station) -> None:
+    def __init__(
+        self,
+        database: Database,
+        archive: Archive,
+        station: Station,
+        planning: Planning | None = None,
+    ) -> None:
         self._database = database
+        self._ae_title = station.ae_title
+        self._planning = planning
         self._jobs = Following(database, archive, station)
 
     def catch_up(self) -> None:
@@ -67,6 +77,7 @@ class SqlWorklist:
         """Enter a workitem of somebody else; return whether what was said had to be completed."""
         self.catch_up()
         made, is_completed = created(said, uid, now)
+        job = self._asked_for(made, now)
 
         def work(connection: Connection) -> bool:
             if connection.scalar(select(workitems.c.number).where(workitems.c.uid == uid)):
@@ -74,7 +85,9 @@ class SqlWorklist:
             connection.execute(insert(workitems).values(**row_of(uid, made, now)))
             for_whom = assigned(uid, made)
             said = [state_report(uid, made), *([for_whom] if for_whom else [])]
-            watch.enter(connection, uid, made, said)
+            watch.enter(connection, uid, lambda: made, said)
+            if job is not None:
+                self._jobs.start(connection, uid, job, now)
             return is_completed
 
         return self._database.transact(work)
@@ -95,6 +108,8 @@ class SqlWorklist:
     def update(self, uid: str, changes: Header, transaction_uid: str, now: datetime) -> None:
         """Set attributes; raise `StepRefused` if they cannot be set, not now or not by this one."""
         self.catch_up()
+        # Planning may have to read models, which is no thing to do while the database is locked.
+        job = self._asked_for_by(uid, changes, now)
 
         def work(connection: Connection) -> None:
             row = found(connection, uid, to_change=True)
@@ -104,6 +119,8 @@ class SqlWorklist:
             made = updated(row.data_set, changes, lock.state, now)
             write(connection, uid, now, data_set=made)
             watch.tell(connection, uid, about_update(uid, row.data_set, made))
+            if job is not None and wanted(made, self._ae_title) is not None:
+                self._jobs.start(connection, uid, job, now)
 
         self._database.transact(work)
 
@@ -196,6 +213,21 @@ class SqlWorklist:
         numbers = [one.number for one in reports_told]
         gone = delete(reports).where(reports.c.aetitle == aetitle, reports.c.number.in_(numbers))
         self._database.transact(lambda connection: connection.execute(gone))
+
+    def _asked_for(self, made: Header, now: datetime) -> Job | None:
+        """Return the job that a workitem asks this node for; `None` if it is for others."""
+        if self._planning is None:
+            return None
+        asked = wanted(made, self._ae_title)
+        return None if asked is None else self._planning(asked, now)
+
+    def _asked_for_by(self, uid: str, changes: Header, now: datetime) -> Job | None:
+        """Return the job that a workitem asks for once it is changed: when it becomes READY."""
+        with self._database.reading() as connection:
+            row = found(connection, uid)
+        if row.job is not None or row.state != StepState.SCHEDULED.value:
+            return None
+        return self._asked_for(updated(row.data_set, changes, StepState.SCHEDULED, now), now)
 
     def _matching(self, keys: Sequence[Key], test: Callable[[Header], bool]) -> Iterator[Header]:
         query = select(workitems).where(~workitems.c.is_gone).order_by(workitems.c.number)

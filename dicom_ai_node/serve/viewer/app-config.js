@@ -21,6 +21,8 @@ window.config = {
   investigationalUseDialog: { option: 'always' },
   maxNumberOfWebWorkers: 3,
   maxNumRequests: { interaction: 20, thumbnail: 4, prefetch: 6 },
+  // Also called when a slice is no longer waited for; without it that would be an error.
+  httpErrorHandler: error => console.warn('not loaded', error?.status ?? ''),
   defaultDataSourceName: 'node',
   dataSources: [
     {
