@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from dicom_ai_node import compose
+from dicom_ai_node.compose.console import console_desk
 from dicom_ai_node.config import NodeConfig, serve_token
 from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.domain.accounts import GIVEN, Role
@@ -21,9 +22,13 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.console import console_routers
+from dicom_ai_node.serve.deadlines import Patient
+from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.delete import delete_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.dicomweb.sending import STALLED_SECONDS
 from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watching_router
 from dicom_ai_node.serve.dicomweb.workitems import workitems_router
@@ -33,6 +38,7 @@ from dicom_ai_node.serve.health import health_router
 from dicom_ai_node.serve.login import AccountsDoor, Stay
 from dicom_ai_node.serve.login_pages import login_router
 from dicom_ai_node.serve.metrics import metrics_router
+from dicom_ai_node.serve.openapi import openapi_router
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.pictures import pictures_router
@@ -41,10 +47,13 @@ from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
+from dicom_ai_node.serve.viewer.router import viewer_router
 from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
 
+MOST_CONNECTIONS = 512
+"""With more than that open, whoever asks hears 503."""
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
 
@@ -143,10 +152,14 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
 
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
+    yield openapi_router()
+    yield capabilities_router()
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
+    yield search_router(archive)
     yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
+    yield viewer_router(compose.viewer(config))
     yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     yield delete_router(compose.deletion(config))
     worklist = compose.worklist(config)
@@ -156,6 +169,7 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     yield commitment_router(compose.commitments(config), compose.now)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
+    yield from console_routers(console_desk(config))
 
 
 class WebServer(threading.Thread):
@@ -184,7 +198,8 @@ class WebServer(threading.Thread):
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
                 proxy_headers=False,  # `Forwarded` reads them
-                http="httptools",
+                http=Patient,
+                limit_concurrency=MOST_CONNECTIONS,
                 loop="uvloop",
                 lifespan="off",
                 ws="websockets-sansio",

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pydicom.uid import UID
 
 from dicom_ai_node import compose
 from dicom_ai_node.cli import app
@@ -18,6 +19,14 @@ from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.vocabulary import FACTS
 from dicom_ai_node.encode import OUTPUTS
 from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.receive.contexts import (
+    PLAIN_SYNTAXES,
+    QUERY_RETRIEVE,
+    TRANSFER_SYNTAXES,
+    VERIFICATION,
+    storage_classes,
+)
+from dicom_ai_node.receive.meanings import MEANINGS
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -27,6 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "facts": _facts(),
         "rejections": _rejections(),
         "statuses": _statuses(),
+        "services": _services(),
         "command-line": _command_line(),
         "models": _models(),
         "objects": _objects(),
@@ -115,6 +125,14 @@ def _statuses() -> Iterator[str]:
     for kind in (errors.NotStorable, errors.NotUnderstood, errors.OutOfResources):
         said = (kind.__doc__ or "").split("\n")[0]
         yield f"| 0x{kind.dimse_status:04X} | {said} | {kind('').who} |"
+    yield "| 0x0124 | The peer is in `receive.accept_from` without `may: [store]`. | the operator |"
+    yield ""
+    yield "## What this node answers to a query"
+    yield ""
+    yield "| status | to | when | who acts |"
+    yield "|---|---|---|---|"
+    for it in MEANINGS:
+        yield f"| 0x{it.status:04X} | {it.commands} | {it.when} | {it.who} |"
     yield ""
     yield "## What the answer of a destination means"
     yield ""
@@ -130,6 +148,38 @@ def _statuses() -> Iterator[str]:
     yield "## What an HTTP status of a STOW-RS service means"
     yield ""
     yield from _verdicts(HTTP_STATUSES, "{}")
+
+
+def _services() -> Iterator[str]:
+    yield "# DIMSE services"
+    yield ""
+    yield "What the node provides on `receive.port`: one operation at a time per association, in"
+    yield "PDUs of at most `receive.max_pdu_bytes`. As a user it sends C-STORE to `destinations`,"
+    yield "with one context per SOP class and transfer syntax."
+    yield ""
+    yield "| SOP class | UID | role of the node | transfer syntaxes |"
+    yield "|---|---|---|---|"
+    plain = ", ".join(UID(uid).name for uid in PLAIN_SYNTAXES)
+    for uid in (VERIFICATION, *QUERY_RETRIEVE):
+        yield f"| {UID(uid).name} | {uid} | provider | {plain} |"
+    count = len(storage_classes())
+    both = "provider; user within a C-GET, by role selection"
+    yield f"| {count} storage classes, listed below | | {both} | listed below |"
+    yield ""
+    yield "By extended negotiation of the query/retrieve classes, relational queries and retrieval,"
+    yield "combined matching of date and time, and fuzzy matching of names are agreed upon, but"
+    yield "neither timezone adjustment nor conversion of multi-frame objects. Asynchronous"
+    yield "operations and user identities are not answered."
+    yield ""
+    yield "## Transfer syntaxes of stored objects, in the order of preference"
+    yield ""
+    for uid in TRANSFER_SYNTAXES:
+        yield f"- {UID(uid).name} ({uid})"
+    yield ""
+    yield "## Storage classes"
+    yield ""
+    for uid in sorted(storage_classes(), key=lambda uid: UID(uid).name):
+        yield f"- {UID(uid).name} ({uid})"
 
 
 def _verdicts(table: Any, form: str) -> Iterator[str]:  # noqa: ANN401 - a sequence of Verdict

@@ -25,6 +25,7 @@ from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.web import WebServer
 from tests.certificates import certificate
+from tests.journey.node import until
 from tests.peers.tls_proxy import TlsProxy
 from tests.peers.tools import free_port
 from tests.phantoms import ct
@@ -232,8 +233,12 @@ def test_a_series_that_comes_by_http_is_released_at_the_end_of_its_request(
     """It need not wait for silence; who sent it is the name of the token."""
     image = ct(slices=1, rows=16, columns=16, **JANE)[0]
     assert _stored(address, image).status_code == 200
-    (series,) = compose.ledger(settings).study(image.StudyInstanceUID).series
-    assert (series.is_released, series.calling_ae_title) == (True, "token")
+
+    def released() -> bool:
+        (series,) = compose.ledger(settings).study(image.StudyInstanceUID).series
+        return series.is_released and series.calling_ae_title == "token"
+
+    assert until(released, 10, "the series is released")
 
 
 def test_what_was_stored_can_be_deleted_when_nobody_needs_it(

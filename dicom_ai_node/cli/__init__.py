@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from dicom_ai_node.cli import act, demo, look, models, people, run
+from dicom_ai_node.cli import act, demo, look, models, people, run, viewer
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 
 EXIT_ATTENTION = 1
@@ -27,6 +27,7 @@ app.command()(look.job)
 app.command()(look.quarantine)
 app.command()(look.similar)
 app.add_typer(models.app, name="models")
+app.add_typer(viewer.app, name="viewer")
 app.add_typer(people.users, name="users")
 app.add_typer(people.tokens, name="tokens")
 app.command()(act.retry)

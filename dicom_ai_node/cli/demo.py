@@ -85,6 +85,7 @@ def demo(
     console.print(f"\npictures: {folder / 'pictures'}    DICOM objects: {folder / 'results'}")
     if keep:
         console.print(
+            f"console: http://127.0.0.1:{settings.serve.port if settings.serve else 0}/\n"
             f"{settings.receive.ae_title} listens on 127.0.0.1:{settings.receive.port}; "
             f"look around with `dicom-ai-node jobs -c {config}`; "
             f"stop it with `kill {node.pid}`"
@@ -98,11 +99,12 @@ def demo(
 
 def _configuration(folder: Path) -> Path:
     """Write the configuration of the demo, the shipped example on loopback, and return its path."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     config = folder / "ae_config.yaml"
-    said = DEMO.read_text(encoding="utf-8").replace("PORT", str(port))
+    said = DEMO.read_text(encoding="utf-8")
+    with socket.socket() as one, socket.socket() as other:  # both held, so that they differ
+        for name, probe in (("PORT", one), ("WINDOW", other)):
+            probe.bind(("127.0.0.1", 0))
+            said = said.replace(name, str(probe.getsockname()[1]))
     config.write_text(said, encoding="utf-8")
     return config
 

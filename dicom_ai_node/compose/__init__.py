@@ -30,6 +30,7 @@ from dicom_ai_node.compose.ground import (
     prepare_database,
     settings,
     similar_model,
+    viewer,
 )
 from dicom_ai_node.compose.watching import notifier, teller
 from dicom_ai_node.compose.window import accounts, advice, tls
@@ -68,6 +69,7 @@ __all__ = [
     "similar_model",
     "teller",
     "tls",
+    "viewer",
     "work",
     "worklist",
 ]

@@ -16,7 +16,8 @@ from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
-from dicom_ai_node.serve.darkroom import ChildProcesses
+from dicom_ai_node.serve.darkroom import MOST_WAITING, ChildProcesses
+from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
@@ -119,10 +120,15 @@ def archive(config: NodeConfig) -> SqlArchive:
     return SqlArchive(open_database(config.store.database_url), blobs(config))
 
 
-def darkroom(config: NodeConfig) -> ChildProcesses:
+def viewer(config: NodeConfig) -> Viewer:
+    """Return the viewer that is served, installed or not."""
+    return Viewer(config.store.folder / "viewer")
+
+
+def darkroom(config: NodeConfig, waiting: int = MOST_WAITING) -> ChildProcesses:
     """Return what makes pictures of pixel data, in processes of its own."""
     size = max(1, min(MOST_DARKROOMS, (os.cpu_count() or 1) // 2))
-    return ChildProcesses(in_darkroom, config.store.folder / "spool", size=size)
+    return ChildProcesses(in_darkroom, config.store.folder / "spool", size=size, waiting=waiting)
 
 
 def deletion(config: NodeConfig) -> SqlDeletion:

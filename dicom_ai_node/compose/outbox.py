@@ -17,20 +17,24 @@ from dicom_ai_node.domain.archive import Held
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import PeerRejected, UnknownDestination
 from dicom_ai_node.domain.query_retrieve import Originator
-from dicom_ai_node.domain.showing import Uncompressed
+from dicom_ai_node.domain.showing import Darkroom, Uncompressed
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.outbox import Outbox, Outcomes
 from dicom_ai_node.serve.query_retrieve import QueryRetrieve
+from dicom_ai_node.store.blobs import FolderBlobs
 
 
-def outbox(config: NodeConfig) -> Outbox:
-    """Return what queries and retrievals over DIMSE are answered from."""
-    answers = QueryRetrieve(archive(config), AETitle(config.receive.ae_title))
-    files, decoder, destinations = blobs(config), darkroom(config), _destinations(config)
+class _Files:
+    """What the archive holds, as files in the transfer syntax that somebody takes."""
 
-    def parcel(held: Held) -> Parcel:
+    def __init__(self, kept: FolderBlobs, darkroom: Darkroom) -> None:
+        self._kept = kept
+        self._darkroom = darkroom
+
+    def parcel(self, held: Held) -> Parcel:
+        """Return what a sender must know of an object."""
         return Parcel(
-            path=files.path(held.sha256),
+            path=self._kept.path(held.sha256),
             sop_class_uid=UID(held.sop_class_uid),
             sop_instance_uid=UID(held.sop_instance_uid),
             transfer_syntax_uid=UID(held.transfer_syntax_uid),
@@ -38,33 +42,45 @@ def outbox(config: NodeConfig) -> Outbox:
         )
 
     @contextmanager
-    def given_in(asked: Parcel, transfer_syntax_uid: UID) -> Iterator[Path]:
+    def given_in(self, asked: Parcel, transfer_syntax_uid: UID) -> Iterator[Path]:
+        """Give the file as it lies, or uncompressed by a process that may die of it."""
         if transfer_syntax_uid == asked.transfer_syntax_uid:
             yield asked.path
             return
         order = Uncompressed(is_implicit=transfer_syntax_uid.is_implicit_VR)
-        with asked.path.open("rb") as stored, decoder.make(order, stored).file as made:
+        with asked.path.open("rb") as stored, self._darkroom.make(order, stored).file as made:
             # A file without a name; whoever opens this gets a place in it of his own.
             yield Path(f"/proc/self/fd/{made.fileno()}")
 
-    def file(held: Held, transfer_syntax_uids: Collection[str]) -> AbstractContextManager[Path]:
+    def file(
+        self, held: Held, transfer_syntax_uids: Collection[str]
+    ) -> AbstractContextManager[Path]:
+        """Give an object as it lies where that is taken, or else uncompressed."""
         wanted = (held.transfer_syntax_uid, *PLAIN)
         syntax = next((uid for uid in wanted if uid in transfer_syntax_uids), None)
         if syntax is None:
             raise PeerRejected("it is taken in no transfer syntax in which it can be given")
-        return given_in(parcel(held), UID(syntax))
+        return self.given_in(self.parcel(held), UID(syntax))
+
+
+def outbox(config: NodeConfig) -> Outbox:
+    """Return what queries and retrievals over DIMSE are answered from."""
+    answers = QueryRetrieve(archive(config), AETitle(config.receive.ae_title))
+    # Whoever waits for a decoder is one of these: nobody is turned away for the others.
+    decoder = darkroom(config, waiting=config.receive.max_associations)
+    files, destinations = _Files(blobs(config), decoder), _destinations(config)
 
     def move(ae_title: AETitle, held: Sequence[Held], originator: Originator) -> Outcomes:
         if ae_title not in destinations:
             raise UnknownDestination("the move destination is none of `destinations`")
-        sender = DimseSender(destinations[ae_title], given_in=given_in)
-        return forward(sender, list(map(parcel, held)), originator)
+        sender = DimseSender(destinations[ae_title], given_in=files.given_in)
+        return forward(sender, list(map(files.parcel, held)), originator)
 
     return Outbox(
         find=answers.find,
         named=answers.named,
         failed=answers.failed,
-        file=file,
+        file=files.file,
         move=move,
         most_answers=config.receive.max_answers,
     )

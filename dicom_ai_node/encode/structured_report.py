@@ -61,6 +61,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
         title=codes.DCM.ImagingMeasurementReport,
         referenced_images=_library(origin),
     )[0]
+    _separate(content)
     for element in content:
         report.add(element)
     objects = _evidence(findings, origin)
@@ -76,6 +77,14 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     if origin.predecessors:
         report.PredecessorDocumentsSequence = by_study(origin.predecessors)
     return [report]
+
+
+def _separate(container: Dataset) -> None:
+    """Say that what it contains is no running text: viewers then write the name of each value."""
+    container.ContinuityOfContent = "SEPARATE"
+    for item in container.get("ContentSequence", ()):
+        if item.ValueType == "CONTAINER":
+            _separate(item)
 
 
 def _schemes(findings: Findings) -> set[str]:

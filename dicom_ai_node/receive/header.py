@@ -121,8 +121,7 @@ def instance_of(path: Path) -> Instance:
     """
     with path.open("rb") as file:
         digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-        with closing(_mapped(file.fileno())) as data:
-            transfer_syntax_uid, data_set_at = _meta(data)
+    transfer_syntax_uid, data_set_at = data_set_of(path)
     return header_of(path, data_set_at, transfer_syntax_uid).instance(digest)
 
 

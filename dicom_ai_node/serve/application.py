@@ -34,6 +34,10 @@ def application(access: Access, routers: Sequence[APIRouter]) -> FastAPI:
         if unguarded:
             raise RuntimeError(f"{unguarded} name no role")
         app.include_router(router)
+    # What this node serves, for pages that lead there: not every wing is everywhere.
+    app.state.paths = frozenset(
+        str(getattr(route, "path", "")) for router in routers for route in router.routes
+    )
     return app
 
 

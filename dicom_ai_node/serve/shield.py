@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY_BYTES = 1024**2
-"""Of everything but instances that are stored, which go to the disk piece by piece."""
+"""Of everything but instances to be stored or explained, which go to the disk piece by piece."""
 YEAR_SECONDS = 31_536_000
 
 CONSOLE_POLICY = (
@@ -40,7 +40,7 @@ _ALWAYS: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = "/health/"
-_STORED = re.compile(r"/dicom-web/studies(/[0-9.]+)?/?")
+_STORED = re.compile(r"/dicom-web/studies(/[0-9.]+)?/?|/routes/explain")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 
 

@@ -41,7 +41,7 @@ class Forgetting:
         """
 
         def work(connection: Connection) -> Forgotten:
-            studies = connection.scalars(_forgettable(older_than).limit(limit)).all()
+            studies = connection.scalars(forgettable(older_than).limit(limit)).all()
             uids = _lock(connection, studies, older_than)
             freed = _Freed(connection)
             freed.note_closed_quarantine()
@@ -59,7 +59,8 @@ class Forgetting:
             return sorted(without_reader(connection, set(digests)))
 
 
-def _forgettable(older_than: datetime) -> Select[Any]:
+def forgettable(older_than: datetime) -> Select[Any]:
+    """Return the query for the studies that may go, oldest first."""
     table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
     undone = jobs.c.stage.in_(_UNDONE)
     its_own = select(jobs.c.study_instance_uid).where(undone)

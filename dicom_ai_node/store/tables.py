@@ -29,7 +29,7 @@ series = Table(
     # What the first instance said; other instances store only what they say differently.
     Column("first_attributes", JSON, nullable=False),
     Column("attributes", JSON, nullable=False),
-    Column("first_received", Instant, nullable=False),
+    Column("first_received", Instant, nullable=False, index=True),
     Column("last_received", Instant, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("is_open", Boolean, nullable=False),
@@ -137,6 +137,7 @@ jobs = Table(
     Column("supersedes", Text),
     Column("progress", Float, nullable=False),
 )
+Index("ix_jobs_route", jobs.c.route, jobs.c.number)
 Index("ix_jobs_claim", jobs.c.stage, jobs.c.is_stat.desc(), jobs.c.urgent_at)
 
 job_inputs = Table(
@@ -189,6 +190,7 @@ deliveries = Table(
     Column("done_at", Instant),
 )
 Index("ix_deliveries_claim", deliveries.c.destination, deliveries.c.state)
+Index("ix_deliveries_done", deliveries.c.destination, deliveries.c.done_at)
 
 own_uids = Table(
     "own_uids",
@@ -224,3 +226,5 @@ events = Table(
         index=True,
     ),
 )
+Index("ix_events_at", events.c.at)
+Index("ix_events_what", events.c.what, events.c.number)

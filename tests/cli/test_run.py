@@ -243,13 +243,26 @@ def test_the_help_fits_a_line_each(run: Run) -> None:
     ended = run("--help")
     assert ended.status == 0
     lines = ended.out.partition("Commands:\n")[2].splitlines()
-    assert len(lines) == 12
+    assert len(lines) == 14
     assert [line for line in lines if line.rstrip().endswith("...")] == []
 
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "check", "explain", "status", "jobs", "job", "quarantine", "models", "retry", "send"],
+    [
+        "serve",
+        "check",
+        "explain",
+        "status",
+        "jobs",
+        "job",
+        "quarantine",
+        "models",
+        "retry",
+        "send",
+        "users",
+        "tokens",
+    ],
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     """And shows its options."""

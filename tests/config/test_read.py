@@ -71,6 +71,8 @@ OLD_TO_NEW = [
     ("accept_from: [PACS]", "accept_from: [PACS, 12]", 1, "receive.accept_from #2: must be an AE title in quotes, or {ae_title: ..., address: ...}"),
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, adress: 10.1.2.3}]", 1, "receive.accept_from #1.adress: is not known here; did you mean address?"),
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, address: 10.1.2}]", 1, "receive.accept_from #1.address: 10.1.2 is not an IP address or a network such as 10.1.2.0/24"),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, may: [read]}]", 1, "receive.accept_from #1.may #1: must be 'store' or 'query', not 'read'"),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: '*', may: [query]}]", 1, 'receive.accept_from #1: whoever may query needs an ae_title other than "*", or an address'),
     ("accept_from: [PACS]", "accept_from: [PACS], port: 70000", 1, "receive.port: must be at most 65535, not 70000"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: 0", 1, "receive.port: must be at least 1, not 0"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: http", 1, "receive.port: must be a whole number, not http"),

@@ -72,6 +72,18 @@ def test_volumes_are_measured_in_groups_that_refer_to_their_segment() -> None:
     assert mean.derivation == scenes.MEAN
 
 
+def test_values_stand_apart_from_each_other_in_every_container() -> None:
+    """So that a viewer writes "Volume: 1.7 cm3", not "1.7 cm3" in the middle of a line."""
+
+    def continuities(item: Dataset) -> list[str]:
+        below = [each for part in item.get("ContentSequence", ()) for each in continuities(part)]
+        return [*([item.ContinuityOfContent] if item.ValueType == "CONTAINER" else ()), *below]
+
+    found = continuities(_report(scenes.scene(phantoms.ct()), "segmentation"))
+    assert len(found) > 3
+    assert set(found) == {"SEPARATE"}
+
+
 def test_a_measurement_of_one_slice_names_its_slice() -> None:
     """Inside the group of a volume."""
     scene = scenes.scene(phantoms.ct())

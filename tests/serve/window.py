@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.data import get_testdata_file
 
@@ -16,8 +17,11 @@ from dicom_ai_node.domain.uids import AETitle, derive_uid
 from dicom_ai_node.receive.header import instance_of
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.darkroom import ChildProcesses
+from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.dicomweb.search import search_router
 from dicom_ai_node.serve.doors import OpenDoor
+from dicom_ai_node.serve.openapi import openapi_router
 from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
@@ -63,7 +67,8 @@ class Window:
         )
         stands_on = self.archive, self.blobs.path, self.darkroom
         routers = [*retrieve_routers(*stands_on), pictures_router(*stands_on)]
-        self.app = application(OpenDoor(), routers)
+        about = [openapi_router(), capabilities_router()]
+        self.app = application(OpenDoor(), [*about, search_router(self.archive), *routers])
 
     def close(self) -> None:
         """End it."""
@@ -89,13 +94,18 @@ class Window:
         return self.blobs.path(held.sha256).read_bytes()
 
     def ask(
-        self, path: str, accept: str = "*/*", method: str = "GET", **headers: str
+        self,
+        path: str,
+        accept: str = "*/*",
+        method: str = "GET",
+        app: FastAPI | None = None,
+        **headers: str,
     ) -> httpx.Response:
         """Ask once."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
 
         async def once() -> httpx.Response:
-            way = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            way = httpx.ASGITransport(app or self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=way, base_url="http://node:8042") as client:
                 asked = {"Accept": accept, "Accept-Encoding": "identity", **named}
                 return await client.request(method, path, headers=asked)

@@ -7,6 +7,7 @@ An `Offer` is a representation that we can give. What is asked for are media ran
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastapi import HTTPException, Request
 
@@ -83,7 +84,8 @@ class MediaRange:
         return fit + 3 * (wanted == offer.media_type) if fit else 0
 
     def _fit_of_syntax(self, offer: Offer, *, is_meant: bool) -> int:
-        match self.transfer_syntax_uid:
+        wanted = self.transfer_syntax_uid if offer.transfer_syntax_uid else ""
+        match wanted:
             case "":
                 return 1 if is_meant else 0
             case "*":
@@ -92,9 +94,17 @@ class MediaRange:
                 return 3 if named == offer.transfer_syntax_uid else 0
 
 
-def media_ranges(text: str) -> Iterator[MediaRange]:
-    """Yield the ranges of an Accept header; what is none is passed over."""
-    for one in _split(text[:LONGEST]):
+@lru_cache(maxsize=256)
+def media_ranges(text: str) -> tuple[MediaRange, ...]:
+    """Return the ranges of an Accept header; what is none is passed over.
+
+    Programs say the same with each of thousands of requests.
+    """
+    return tuple(_ranges(text))
+
+
+def _ranges(text: str) -> Iterator[MediaRange]:
+    for one in _split(text):
         found = _TYPE.match(one)
         if not found:
             continue
@@ -123,13 +133,13 @@ def chosen(request: Request, offers: Sequence[Offer]) -> Offer:
     return found
 
 
-def asked(request: Request) -> list[list[MediaRange]]:
+def asked(request: Request) -> Sequence[Sequence[MediaRange]]:
     """Return the ranges that count, those that count only if no other fits last."""
     # A plus sign in a query is a space to whoever forgets to escape it.
     queries = ",".join(request.query_params.getlist("accept")).strip()
-    by_query = list(media_ranges(re.sub(r"(?<=\w) (?=\w)", "+", queries)))
-    header = ",".join(request.headers.getlist("accept")).strip()
-    by_header = list(media_ranges(header)) if header else []
+    by_query = media_ranges(re.sub(r"(?<=\w) (?=\w)", "+", queries)[:LONGEST])
+    header = ",".join(request.headers.getlist("accept")).strip()[:LONGEST]
+    by_header = media_ranges(header)
     if not header and not queries:
         return [[MediaRange(_ANY, "", "", 1.0)]]
     return [by_query, by_header]

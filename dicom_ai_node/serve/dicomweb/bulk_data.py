@@ -26,8 +26,8 @@ from dicom_ai_node.serve.dicomweb.objects import open_file
 from dicom_ai_node.serve.dicomweb.sending import FilePart, Piece, size_of
 
 _OFFERS = (
-    Offer(media_type=OCTETS, is_multipart=True, is_for_anybody=False),
     Offer(media_type=OCTETS),
+    Offer(media_type=OCTETS, is_multipart=True),
 )
 _ELEMENT = "[0-9A-Fa-f]{8}"
 ElementPath = Annotated[str, Path(pattern=rf"^{_ELEMENT}(/[0-9]{{1,9}}/{_ELEMENT}){{0,32}}$")]

@@ -1,6 +1,7 @@
 """Whole objects on their way out: as they are stored, or in Explicit VR Little Endian."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +24,8 @@ from dicom_ai_node.serve.dicomweb.sending import FilePart, Piece
 DICOM, ZIP = "application/dicom", "application/zip"
 
 
-def offers(syntax: str, *, is_one: bool) -> list[Offer]:
+@lru_cache
+def offers(syntax: str, *, is_one: bool) -> tuple[Offer, ...]:
     """Return what can be made of an object that is stored in `syntax`."""
     found = []
     for media_type, is_multipart in ((DICOM, True), (ZIP, False), *([(DICOM, False)] * is_one)):
@@ -46,7 +48,7 @@ def offers(syntax: str, *, is_one: bool) -> list[Offer]:
                     is_multipart=is_multipart,
                 )
             )
-    return found
+    return tuple(found)
 
 
 class Choice:

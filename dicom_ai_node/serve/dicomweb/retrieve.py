@@ -47,8 +47,8 @@ def objects_router(shelf: Shelf, objects: Objects) -> APIRouter:
     """Return the routes of whole objects."""
     router = APIRouter(prefix="/dicom-web", dependencies=[needs(Role.VIEWER)])
 
-    def several(request: Request, held: Sequence[Held]) -> Response:
-        choice, root = Choice(request, held, is_one=False), root_of(request)
+    def several(request: Request, held: Sequence[Held], choice: Choice) -> Response:
+        root = root_of(request)
         tag = tag_of(held, choice, root)
         if choice.media_type == ZIP:
             return known(request, tag) or streamed(zipped(held, choice, objects), ZIP, tag)
@@ -57,12 +57,14 @@ def objects_router(shelf: Shelf, objects: Objects) -> APIRouter:
     @router.api_route("/studies/{study}", methods=READ)
     def study(request: Request, study: Uid) -> Response:
         """Return all objects of a study."""
-        return several(request, shelf.all(study))
+        held = shelf.all(study)
+        return several(request, held, Choice(request, held, is_one=False))
 
     @router.api_route("/studies/{study}/series/{series}", methods=READ)
     def series(request: Request, study: Uid, series: Uid) -> Response:
         """Return all objects of a series."""
-        return several(request, shelf.all(study, series))
+        held = shelf.all(study, series)
+        return several(request, held, Choice(request, held, is_one=False))
 
     @router.api_route("/studies/{study}/series/{series}/instances/{instance}", methods=READ)
     def instance(request: Request, study: Uid, series: Uid, instance: Uid) -> Response:
@@ -70,7 +72,7 @@ def objects_router(shelf: Shelf, objects: Objects) -> APIRouter:
         held = shelf.one(study, series, instance)
         choice = Choice(request, [held], is_one=True)
         if choice.media_type == ZIP or choice.is_multipart:
-            return several(request, [held])
+            return several(request, [held], choice)
         tag = tag_of([held], choice)
         if not choice.is_stored(held):
             content_type = choice.content_type(held)

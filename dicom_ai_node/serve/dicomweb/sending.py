@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import structlog
+from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,6 +18,12 @@ log = structlog.get_logger()
 
 CHUNK_BYTES = 1 << 20
 """So much is read and sent at once; of one answer never more than two of these are in memory."""
+
+READ_BYTES = 1 << 19
+"""So much is read by one call: what fits into a cache of the processor is sent from there."""
+
+LARGE_BYTES = 1 << 16
+"""What is at least as long is not copied."""
 
 STALLED_SECONDS = 60.0
 """Whoever takes nothing for so long gets nothing more."""
@@ -48,6 +55,11 @@ class Pieces(Response):
     ----------
     size_bytes
         `None` if nobody knows before they are made.
+
+    Raises
+    ------
+    HTTPException
+        404, if the first of them has been removed in this moment.
     """
 
     def __init__(
@@ -61,10 +73,15 @@ class Pieces(Response):
         self.status_code = status
         self.media_type = media_type
         self.background = None
+        self._groups = groups(pieces)
+        try:
+            self._first, self._second = next(self._groups, []), next(self._groups, None)
+        except FileNotFoundError as gone:
+            raise HTTPException(404, "this is here no more") from gone
+        if size_bytes is None and self._second is None:
+            size_bytes = sum(map(len, self._first))
         length = {} if size_bytes is None else {"Content-Length": str(size_bytes)}
         self.init_headers({**headers, **length, "Content-Type": media_type})
-        self._chunks = chunks(pieces)
-        self._first = next(self._chunks, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -74,34 +91,38 @@ class Pieces(Response):
             "headers": self.raw_headers,
         }
         await send(start)
+        if scope["method"] != "HEAD" and self._second is None:
+            await _sent(send, self._first, is_last=True)
+            return
         try:
             await self._body(scope, receive, send)
         finally:
-            await run_in_threadpool(self._chunks.close)
+            await run_in_threadpool(self._groups.close)
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await _sent(send, [b""], is_last=True)
             return
-        chunk, following = self._first, await run_in_threadpool(next, self._chunks, None)
-        gone: asyncio.Task[None] | None = None
+        group, following = self._first, self._second
+        gone = asyncio.create_task(_gone(receive))
         try:
             while following is not None:
-                gone = gone or asyncio.create_task(_gone(receive))
-                if gone.done() or not await _sent(send, chunk):
+                if gone.done() or not await _sent(send, group, is_last=False):
                     return
-                chunk, following = following, await run_in_threadpool(next, self._chunks, None)
-            await send({"type": "http.response.body", "body": chunk, "more_body": False})
+                group, following = following, await run_in_threadpool(next, self._groups, None)
+            await _sent(send, group, is_last=True)
         finally:
-            if gone is not None:
-                gone.cancel()
+            gone.cancel()
 
 
-async def _sent(send: Send, chunk: bytes) -> bool:
+async def _sent(send: Send, group: Sequence[bytes], *, is_last: bool) -> bool:
     """Return whether the other side has taken it in time."""
+    end = len(group) - 1 if is_last else len(group)
     with suppress(TimeoutError):
         async with asyncio.timeout(STALLED_SECONDS):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            for place, some in enumerate(group or [b""]):
+                more = place != max(end, 0)
+                await send({"type": "http.response.body", "body": some, "more_body": more})
         return True
     log.warning("reader_stalled", seconds=STALLED_SECONDS)
     return False
@@ -112,24 +133,32 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def chunks(pieces: Iterable[Piece]) -> Generator[bytes, None, None]:
-    """Yield the bytes of pieces, many small ones together and large ones in parts.
+def groups(pieces: Iterable[Piece]) -> Generator[list[bytes], None, None]:
+    """Yield the bytes of pieces, about `CHUNK_BYTES` at once.
+
+    Small ones are put together, large ones come as they were read: copying them would take longer
+    than sending them.
 
     Raises
     ------
     OSError
         If a file cannot be read, or is shorter than its part.
     """
-    parts: list[bytes] = []
+    group: list[bytes] = []
+    small: list[bytes] = []
     size = 0
     for part in _parts(pieces):
-        parts.append(part)
+        if len(part) >= LARGE_BYTES:
+            group += [b"".join(small), part] if small else [part]
+            small = []
+        else:
+            small.append(part)
         size += len(part)
         if size >= CHUNK_BYTES:
-            yield b"".join(parts)
-            parts, size = [], 0
-    if parts:
-        yield b"".join(parts)
+            yield [*group, b"".join(small)] if small else group
+            group, small, size = [], [], 0
+    if size:
+        yield [*group, b"".join(small)] if small else group
 
 
 def _parts(pieces: Iterable[Piece]) -> Iterator[bytes]:
@@ -147,7 +176,7 @@ def _parts(pieces: Iterable[Piece]) -> Iterator[bytes]:
 def _read(number: int, part: FilePart) -> Iterator[bytes]:
     at, end = part.start, part.start + part.length
     while at < end:
-        some = os.pread(number, min(CHUNK_BYTES, end - at), at)
+        some = os.pread(number, min(READ_BYTES, end - at), at)
         if not some:
             raise OSError("a file is shorter than it was")
         at += len(some)

@@ -5,7 +5,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from dicom_ai_node.domain.archive import Held
 from dicom_ai_node.serve.dicomweb.objects import Choice, Objects
-from dicom_ai_node.serve.dicomweb.sending import Piece, chunks
+from dicom_ai_node.serve.dicomweb.sending import Piece, groups
 
 
 class _Sink:
@@ -22,10 +22,10 @@ class _Sink:
     def flush(self) -> None:
         """Do nothing: what is here is there."""
 
-    def taken(self) -> bytes:
+    def taken(self) -> list[bytes]:
         """Give away what has been written since the last time."""
         parts, self._parts = self._parts, []
-        return b"".join(parts)
+        return parts
 
 
 def zipped(held: Sequence[Held], choice: Choice, objects: Objects) -> Iterator[Piece]:
@@ -38,7 +38,8 @@ def zipped(held: Sequence[Held], choice: Choice, objects: Objects) -> Iterator[P
             # Without a date of today: the same is the same again.
             entry = ZipInfo(f"SERIES{folder:03}/IMAGE{number:05}.dcm")
             with archive.open(entry, "w", force_zip64=True) as file:
-                for chunk in chunks(objects.pieces(one, choice)):
-                    file.write(chunk)
-                    yield sink.taken()
-    yield sink.taken()
+                for group in groups(objects.pieces(one, choice)):
+                    for some in group:
+                        file.write(some)
+                        yield from sink.taken()
+    yield from sink.taken()

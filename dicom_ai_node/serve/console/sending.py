@@ -1,0 +1,69 @@
+"""Destinations: how each does, what waits for it, and sending again what it has refused."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.errors import IllegalMove
+from dicom_ai_node.domain.overview import DestinationSeen
+from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.console.desk import Desk
+from dicom_ai_node.serve.console.page import Pages, from_here
+
+_NOT_THERE, _SEE_OTHER = 404, 303
+
+
+def add_destinations(router: APIRouter, desk: Desk, pages: Pages) -> None:
+    """Add the page of the destinations."""
+
+    @router.get("/destinations")
+    def destinations(request: Request) -> HTMLResponse:
+        """List the destinations."""
+        facts = {
+            "destinations": [
+                (name, address(one), desk.overview.destination(name))
+                for name, one in desk.destinations.items()
+            ],
+            "health": health,
+        }
+        return pages.show(request, "destinations", facts)
+
+    @router.post(
+        "/destinations/{name}/retry", dependencies=[needs(Role.OPERATOR), Depends(from_here)]
+    )
+    def retry(name: Annotated[str, Path(max_length=200)]) -> RedirectResponse:
+        """Send everything again that this destination has refused."""
+        if name not in desk.destinations:
+            raise HTTPException(_NOT_THERE, "missing.destination")
+        for key in desk.overview.parked_for(name):
+            job = desk.ledger.job(key)
+            if job is not None:
+                try:
+                    desk.ledger.retry(job, desk.now())
+                except IllegalMove:
+                    continue  # somebody else was faster
+        pages.state.forget()
+        return RedirectResponse("/destinations?told=parked_retried", _SEE_OTHER)
+
+
+def address(destination: Destination) -> tuple[str, str]:
+    """Return the kind of a destination and where it is; never its secret."""
+    match destination:
+        case DimsePeer():
+            where = f"{destination.ae_title} @ {destination.host}:{destination.port}"
+            return "DIMSE", where
+        case WebPeer():
+            return "DICOMweb", destination.url
+        case FolderPeer():
+            return "folder", str(destination.folder)
+
+
+def health(seen: DestinationSeen) -> str:
+    """Return how a destination does: refuses, waits, well, or silent as nothing was ever sent."""
+    if seen.states.get("parked"):
+        return "refuses"
+    if seen.last_trouble:
+        return "waits"
+    return "well" if seen.last_done is not None else "silent"
