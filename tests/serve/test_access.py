@@ -46,13 +46,6 @@ ROUTES: Mapping[Role, Sequence[str]] = {
     ],
     Role.VIEWER: [
         "GET /metrics",
-        "GET /api/openapi.json",
-        "GET /dicom-web/",
-        "OPTIONS /dicom-web/",
-        *(f"GET /dicom-web/{what}" for what in ("studies", "series", "instances")),
-        f"GET {STUDY}/series",
-        f"GET {STUDY}/instances",
-        f"GET {SERIES}/instances",
         "GET /",
         *(f"GET /{page}" for page in CONSOLE),
         "GET /jobs/{name}",
