@@ -11,6 +11,7 @@ import resource
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import BinaryIO
 
 from dicom_ai_node.domain.errors import Rejected
@@ -31,7 +32,8 @@ from dicom_ai_node.infer.report_page import write_page
 from dicom_ai_node.infer.slot import die_with, fall_silent
 
 MEMORY_BYTES = 4 << 30
-"""Address space of a child; a mosaic of 16,000 by 16,000 colour pixels fits."""
+"""So much address space may be taken beyond that of the libraries: a frame of 1 GiB, as it is
+decoded, as it is scaled, and as it is shown."""
 MOST_MADE_BYTES = 16 << 30
 """A file that a child writes is not longer."""
 LONGEST_ORDER_BYTES = 1 << 16
@@ -42,9 +44,7 @@ def run(orders: socket.socket, parent: int) -> None:
     """Do what is ordered, one after the other, until the socket ends or `parent` is gone."""
     die_with(parent)
     fall_silent()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_MADE_BYTES, MOST_MADE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit()
     while True:
         message, numbers, _, _ = socket.recv_fds(orders, LONGEST_ORDER_BYTES, MOST_FILES)
         if not message:
@@ -56,6 +56,16 @@ def run(orders: socket.socket, parent: int) -> None:
             made = opened.enter_context(os.fdopen(numbers[-1], "wb"))
             answer = _answer(order, sources, made)
         orders.send(json.dumps(answer).encode())
+
+
+def limit() -> None:
+    """Take from this process what it does not need; it cannot get it back."""
+    # What libraries reserve for their threads depends on how many processors the machine has.
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    memory_bytes = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_MADE_BYTES, MOST_MADE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _answer(order: Order, sources: Sequence[BinaryIO], made: BinaryIO) -> dict[str, object]:

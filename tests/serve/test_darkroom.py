@@ -23,6 +23,7 @@ from dicom_ai_node.domain.showing import (
     Uncompressed,
 )
 from dicom_ai_node.infer.codecs import decoder_for
+from dicom_ai_node.infer.darkroom import MEMORY_BYTES, limit
 from dicom_ai_node.serve.darkroom import ChildProcesses
 from dicom_ai_node.workers import darkroom
 from tests.serve.window import sample
@@ -57,6 +58,18 @@ def _slow(orders: socket.socket, _parent: int) -> None:
         for one in files:
             os.close(one)
         orders.send(b"{}")
+
+
+def _greedy(orders: socket.socket, _parent: int) -> None:
+    """Take more memory than it is allowed, and say what it got."""
+    limit()
+    _, files, _, _ = socket.recv_fds(orders, 1 << 16, 4)
+    got: list[bytearray] = []
+    try:
+        got.extend(bytearray(MEMORY_BYTES // 8) for _ in range(16))
+    except MemoryError:
+        os.write(files[-1], str(len(got)).encode())
+    orders.send(b"{}")
 
 
 Pool = Callable[..., ChildProcesses]
@@ -144,6 +157,11 @@ def test_an_image_of_the_size_of_a_town_is_not_decoded(pool: Pool) -> None:
     for order in (NativeFrame(1), Picture(media_type="image/png", frames=(1,)), Uncompressed()):
         with pytest.raises(NotShowable, match="PIX_TOO_LARGE"):
             made_by(children, order, _bytes(dataset))
+
+
+def test_a_child_gets_so_much_memory_and_no_more(pool: Pool) -> None:
+    """Whatever a codestream makes of it, the machine has memory left for the others."""
+    assert made_by(pool(_greedy), 0.0) in (b"6", b"7", b"8")
 
 
 def test_all_that_is_promised_is_decoded() -> None:

@@ -14,6 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from dicom_ai_node.domain.errors import NodeError
+
 log = structlog.get_logger()
 
 CHUNK_BYTES = 1 << 20
@@ -111,6 +113,9 @@ class Pieces(Response):
                     return
                 group, following = following, await run_in_threadpool(next, self._groups, None)
             await _sent(send, group, is_last=True)
+        except (NodeError, HTTPException, OSError) as trouble:
+            # The status has been sent; without its end nobody takes the answer for whole.
+            log.warning("answer_broken_off", what=type(trouble).__name__)
         finally:
             gone.cancel()
 
