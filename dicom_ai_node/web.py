@@ -125,7 +125,7 @@ def provider(config: NodeConfig) -> Provider | None:
 def names(config: NodeConfig) -> frozenset[str]:
     """Return what the node is called in URLs: as configured, by the machine, in its certificate."""
     serve = _section(config)
-    own = {*serve.names, socket.gethostname().lower(), socket.getfqdn().lower()}
+    own = {*serve.names, socket.gethostname().lower()}
     if serve.tls is not None:
         own |= certificates.names(serve.tls.certificate)
     return frozenset(own)

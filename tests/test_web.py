@@ -26,7 +26,7 @@ from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.passwords import Passwords
-from dicom_ai_node.web import WebServer, served
+from dicom_ai_node.web import WebServer, names, served
 from tests.certificates import certificate
 from tests.journey.node import until
 from tests.peers.tls_proxy import TlsProxy
@@ -284,3 +284,11 @@ def test_a_token_of_the_configured_provider_is_taken(settings: NodeConfig, tmp_p
     assert (status_for("radiology"), status_for("viewer")) == (200, 403)
     app = served(_with(settings, oidc=oidc.model_copy(update={"roles": None})))
     assert (status_for("radiology"), status_for("viewer")) == (403, 200)
+
+
+def test_it_knows_its_names(settings: NodeConfig, tmp_path: Path) -> None:
+    """Those of the configuration, of the machine and of its certificate, without asking a DNS."""
+    pair = certificate(tmp_path, "node.example.org")
+    tls = Tls(certificate=pair.certificate, key=pair.key)
+    known = _with(settings, tls=tls, names=("ai.example.org",))
+    assert names(known) == {"ai.example.org", "node.example.org", socket.gethostname().lower()}

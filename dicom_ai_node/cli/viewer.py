@@ -13,7 +13,7 @@ from dicom_ai_node.serve.viewer import release
 from dicom_ai_node.serve.viewer.changes import PATH
 
 app = typer.Typer(
-    help="Install, look at or remove the viewer (OHIF) that the node serves.",
+    help="Install, look at or remove the viewer (OHIF).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

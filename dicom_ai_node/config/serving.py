@@ -91,6 +91,10 @@ class Serve(Section):
 
     @model_validator(mode="after")
     def _is_safe(self) -> "Serve":
+        if self.login == "none" and self.behind_proxy:
+            raise ValueError(
+                "login: none and behind_proxy would let everybody in that the proxy does"
+            )
         if self.host in LOOPBACK:
             return self
         if self.login == "none":

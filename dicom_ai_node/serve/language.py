@@ -6,10 +6,13 @@ LANGUAGES = ("en", "zh")
 
 
 def language(request: Request) -> str:
-    """Return `?lang=`, else what the browser likes best of what we speak, else English."""
-    said = request.query_params.get("lang", "")
-    if said in LANGUAGES:
-        return said
+    """Return what the address says, or what was chosen in the console, or what the browser likes.
+
+    In this order: `?lang=`, the cookie `language`, `Accept-Language`; else it is English.
+    """
+    for said in (request.query_params.get("lang", ""), request.cookies.get("language", "")):
+        if said in LANGUAGES:
+            return said
     liked = [_liked(part) for part in request.headers.get("Accept-Language", "").split(",")]
     spoken = [(weight, name) for weight, name in liked if name in LANGUAGES and weight > 0]
     # Of those with the same weight the first one.

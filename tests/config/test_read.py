@@ -167,6 +167,7 @@ OLD_TO_NEW = [
     ("write: [segmentation]", "write: [key_objects]", 8, "routes.hippocampus.write #1: only `run: retrieve` makes key_objects"),
     ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),
     ("destinations:", "serve: {host: 0.0.0.0, login: none}\ndestinations:", 10, "serve: login: none is for loopback only, and 0.0.0.0 is not"),
+    ("destinations:", "serve: {login: none, behind_proxy: [127.0.0.1]}\ndestinations:", 10, "serve: login: none and behind_proxy would let everybody in that the proxy does"),
     ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),
     ("destinations:", "serve: {names: ['node:8042']}\ndestinations:", 10, "serve.names #1: node:8042 is no name of a host such as node.example.org, without a port"),
     ("destinations:", "serve: {behind_proxy: [proxy]}\ndestinations:", 10, "serve.behind_proxy #1: proxy is not an IP address or a network such as 10.1.2.0/24"),

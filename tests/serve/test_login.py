@@ -373,6 +373,8 @@ def test_the_page_speaks_as_the_browser_asks(
     """English or Chinese."""
     page = house.browser().get(f"/login{query}", headers={"Accept-Language": asked}).text
     assert f"<h1>{title}</h1>" in page
+    chosen = {"Accept-Language": asked, "Cookie": "language=zh"}
+    assert "<h1>登录</h1>" in house.browser().get("/login", headers=chosen).text
 
 
 def test_both_languages_say_the_same() -> None:
