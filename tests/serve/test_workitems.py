@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -14,6 +15,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import Request
+from pydicom.config import RAISE, settings
 from pydicom.dataset import Dataset
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -387,7 +389,9 @@ def test_anything_but_json_is_not_given(desk: Desk) -> None:
 # jobs
 
 
-def test_a_job_is_found_and_leads_to_its_images(desk: Desk) -> None:
+def test_a_job_is_found_and_leads_to_its_images(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The addresses of inputs and outputs are whole, and nobody else can claim it."""
     job = listed(desk.ledger, uid="1.2.30.1.1")
     (found,) = desk.ask(
@@ -399,6 +403,9 @@ def test_a_job_is_found_and_leads_to_its_images(desk: Desk) -> None:
     assert text(way, "RetrieveURL") == (
         f"http://127.0.0.1:{desk.port}/dicom-web/studies/1.2.30.1/series/1.2.30.1.1"
     )
+    # As DICOM it can be encoded, and no value is longer than its VR allows.
+    monkeypatch.setattr(settings, "_writing_validation_mode", RAISE)
+    Dataset.from_json(found).save_as(BytesIO(), implicit_vr=False, little_endian=True)
     claim = desk.to("IN PROGRESS", uid=of(job))
     assert (claim.status_code, warned(claim)) == (409, "The Workitem is performed by this node.")
     asked = desk.ask("POST", f"/workitems/{of(job)}/cancelrequest")
@@ -551,6 +558,16 @@ def test_a_crash_between_two_requests_loses_nothing(tmp_path: Path) -> None:
         assert desk.to("COMPLETED").status_code == 200
         with desk.listen("WATCH") as channel:
             assert kinds(told(channel, 3)) == ["1 SCHEDULED", "1 IN PROGRESS", "1 COMPLETED"]
+
+
+def test_the_service_says_that_it_has_a_worklist(desk: Desk) -> None:
+    """In its description, with what it takes and gives; PS3.18 8.9."""
+    told = desk.client.get("/dicom-web/", headers={"Accept": "application/json"}).json()
+    paths = {one["path"]: one["method"] for one in told["application"]["resources"]["resource"]}
+    assert {method["name"] for method in paths["workitems"]} == {"GET", "POST"}
+    (change,) = paths["workitems/{uid}/state"]
+    assert change["request"]["representation"] == [{"mediaType": "application/dicom+json"}]
+    assert "commitment-requests/{transaction_uid}" in paths
 
 
 # who may

@@ -10,8 +10,10 @@ from dicom_ai_node.domain.archive import Header
 from dicom_ai_node.domain.commitment import Commitments, asked_for
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.workitem_wire import (
+    GIVES_JSON,
     JSON,
     PREFIX,
+    TAKES_JSON,
     StepRoute,
     check_accepts_json,
     data_set_in,
@@ -28,7 +30,12 @@ def commitment_router(commitments: Commitments, now: Callable[[], datetime]) -> 
         route_class=StepRoute,
     )
 
-    @router.post("/{transaction_uid}")
+    @router.post(
+        "/{transaction_uid}",
+        response_class=Response,
+        responses=GIVES_JSON,
+        openapi_extra=TAKES_JSON,
+    )
     def commit(
         request: Request, transaction_uid: str, said: Annotated[Header, Depends(data_set_in)]
     ) -> Response:
@@ -37,7 +44,7 @@ def commitment_router(commitments: Commitments, now: Callable[[], datetime]) -> 
         answer = commitments.commit(uid_of(transaction_uid), asked_for(said), now())
         return Response(encoded(answer), media_type=JSON)
 
-    @router.get("/{transaction_uid}")
+    @router.get("/{transaction_uid}", response_class=Response, responses=GIVES_JSON)
     def result(request: Request, transaction_uid: str) -> Response:
         """Say again what was said: for whoever has lost the answer."""
         check_accepts_json(request)

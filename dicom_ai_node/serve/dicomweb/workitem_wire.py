@@ -22,6 +22,11 @@ DEEPEST = 16
 """A data set nested further is refused."""
 JSON = "application/dicom+json"
 
+GIVES_JSON: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {}}}}
+"""What a route answers, for the description of the service."""
+TAKES_JSON: dict[str, Any] = {"requestBody": {"content": {JSON: {"schema": {"type": "object"}}}}}
+"""What a route is sent, for the same."""
+
 _JSON_TYPES = frozenset({JSON, "application/json"})
 _ACCEPTABLE = re.compile(r"\*/\*|application/\*|application/(dicom\+)?json")
 _TAG = re.compile(r"[0-9A-F]{8}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -14,8 +14,10 @@ from dicom_ai_node.domain.workitem import StepRefused, StepState, Why
 from dicom_ai_node.domain.worklist import Search, Worklist
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.workitem_wire import (
+    GIVES_JSON,
     JSON,
     PREFIX,
+    TAKES_JSON,
     StepRoute,
     ae_title_of,
     as_array,
@@ -36,6 +38,12 @@ from dicom_ai_node.serve.dicomweb.workitem_wire import (
 MOST = 100
 """Workitems in one answer; the rest is asked for with `offset`."""
 _NO_KEYS = frozenset({"limit", "offset", "fuzzymatching", "includefield", "accept", "charset"})
+_CHANGES: dict[str, Any] = {
+    "dependencies": [needs(Role.OPERATOR)],
+    "response_class": Response,
+    "openapi_extra": TAKES_JSON,
+}
+"""What is said of every route that changes something."""
 
 Said = Annotated[Header, Depends(data_set_in)]
 SaidOrNothing = Annotated[Header, Depends(data_set_or_nothing)]
@@ -53,7 +61,7 @@ def workitems_router(worklist: Worklist, now: Callable[[], datetime]) -> APIRout
 
 
 def _add_reading(router: APIRouter, worklist: Worklist) -> None:
-    @router.get("")
+    @router.get("", response_class=Response, responses=GIVES_JSON)
     def search(request: Request) -> Response:
         """Return what matches, all of it with all of its attributes."""
         check_accepts_json(request)
@@ -70,7 +78,7 @@ def _add_reading(router: APIRouter, worklist: Worklist) -> None:
             return Response(status_code=204)
         return StreamingResponse(as_array(first, found), media_type=JSON)
 
-    @router.get("/{uid}")
+    @router.get("/{uid}", response_class=Response, responses=GIVES_JSON)
     def retrieve(request: Request, uid: str) -> Response:
         """Return one workitem."""
         check_accepts_json(request)
@@ -80,7 +88,7 @@ def _add_reading(router: APIRouter, worklist: Worklist) -> None:
 
 
 def _add_changing(router: APIRouter, worklist: Worklist, now: Callable[[], datetime]) -> None:
-    @router.post("", dependencies=[needs(Role.OPERATOR)])
+    @router.post("", **_CHANGES, status_code=201)
     def create(request: Request, said: Said) -> Response:
         """Enter a workitem, under the UID in the query or in the data set, or a new one."""
         at = now()
@@ -92,7 +100,7 @@ def _add_changing(router: APIRouter, worklist: Worklist, now: Callable[[], datet
             headers["Warning"] = warning(request, "The Workitem was created with modifications.")
         return Response(status_code=201, headers=headers)
 
-    @router.post("/{uid}", dependencies=[needs(Role.OPERATOR)])
+    @router.post("/{uid}", **_CHANGES)
     def update(request: Request, uid: str, said: Said) -> Response:
         """Set attributes; the Transaction UID stands in the query or in the data set."""
         given = uid_in_query(request, "transaction-uid", "transaction_uid", "TransactionUID")
@@ -103,8 +111,8 @@ def _add_changing(router: APIRouter, worklist: Worklist, now: Callable[[], datet
 
 def _add_states(router: APIRouter, worklist: Worklist, now: Callable[[], datetime]) -> None:
     # Some clients name themselves behind the resource; nothing but a request to cancel needs it.
-    @router.put("/{uid}/state", dependencies=[needs(Role.OPERATOR)])
-    @router.put("/{uid}/state/{requester}", dependencies=[needs(Role.OPERATOR)])
+    @router.put("/{uid}/state", **_CHANGES)
+    @router.put("/{uid}/state/{requester}", **_CHANGES)
     def change_state(request: Request, uid: str, said: Said) -> Response:
         """Claim, complete or give up a workitem."""
         transaction_uid = text(said, "TransactionUID")
@@ -113,8 +121,8 @@ def _add_states(router: APIRouter, worklist: Worklist, now: Callable[[], datetim
         words = worklist.change_state(uid_of(uid), _state_in(said), transaction_uid, now())
         return _done(request, uid, words)
 
-    @router.post("/{uid}/cancelrequest", dependencies=[needs(Role.OPERATOR)])
-    @router.post("/{uid}/cancelrequest/{requester}", dependencies=[needs(Role.OPERATOR)])
+    @router.post("/{uid}/cancelrequest", **_CHANGES, status_code=202)
+    @router.post("/{uid}/cancelrequest/{requester}", **_CHANGES, status_code=202)
     def request_cancel(
         request: Request, uid: str, said: SaidOrNothing, requester: str = ""
     ) -> Response:
