@@ -23,6 +23,7 @@ from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.console import console_routers
+from dicom_ai_node.serve.deadlines import Patient
 from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
 from dicom_ai_node.serve.dicomweb.delete import delete_router
@@ -51,6 +52,8 @@ from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
 
+MOST_CONNECTIONS = 512
+"""With more than that open, whoever asks hears 503."""
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
 
@@ -195,7 +198,8 @@ class WebServer(threading.Thread):
                 server_header=False,
                 ssl_context_factory=None if context is None else lambda *_: context,
                 proxy_headers=False,  # `Forwarded` reads them
-                http="httptools",
+                http=Patient,
+                limit_concurrency=MOST_CONNECTIONS,
                 loop="uvloop",
                 lifespan="off",
                 ws="websockets-sansio",

@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
@@ -28,14 +29,14 @@ from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer,
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.ports import Sender
-from dicom_ai_node.domain.study import Arrival, Series
+from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.executor import LocalProcesses
 from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
-from dicom_ai_node.receive.batch import Batcher
+from dicom_ai_node.receive.batch import Batcher, Releases
 from dicom_ai_node.receive.depot import Depot
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
@@ -67,13 +68,13 @@ def reception(config: NodeConfig) -> Reception:
 
 def inbox(config: NodeConfig, desk: Reception) -> Inbox:
     """Return where the instances go that reach one process, by whatever way."""
-    return _inbox(config, desk, Batcher(desk.record))
+    return _inbox(config, desk, Batcher(desk.record).submit)
 
 
-def _inbox(config: NodeConfig, desk: Reception, batcher: Batcher) -> Inbox:
+def _inbox(config: NodeConfig, desk: Reception, arrive: Callable[[Arrival], Received]) -> Inbox:
     return Inbox(
         room=desk.room,
-        arrive=batcher.submit,
+        arrive=arrive,
         released=desk.released,
         refused=desk.refused,
         own_device_uids=catalog(config).device_uids(),
@@ -85,7 +86,7 @@ def depot(config: NodeConfig, desk: Reception) -> Depot:
     batcher = Batcher(desk.record)
     return Depot(
         blobs=desk.blobs,
-        inbox=_inbox(config, desk, batcher),
+        inbox=replace(_inbox(config, desk, batcher.submit), released=Releases(desk.released)),
         called=AETitle(config.receive.ae_title),
         record=batcher.submit_all,
         limits=guest_limits(config),

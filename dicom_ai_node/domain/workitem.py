@@ -41,6 +41,7 @@ class Why(Enum):
     THERE_ALREADY = (0x0111, 409, "The Workitem exists already.")
     FORBIDDEN = (0x0124, 403, "The subscription was refused.")
     OURS = (0x0124, 409, "The Workitem is performed by this node.")
+    CANNOT_PERFORM = (0x0110, 409, "This node cannot perform the Workitem.")
     MAY_NOT_CHANGE = (0xC300, 409, _INCONSISTENT)
     MAY_NOT_UPDATE = (0xC300, 400, _INCONSISTENT)
     NO_TRANSACTION = (0xC301, 400, "The Transaction UID is missing.")

@@ -7,10 +7,10 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -21,6 +21,7 @@ from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.showing import NoSuchFrame, NotShowable
 from dicom_ai_node.infer.codecs import codestream_size, decoder_for
+from dicom_ai_node.infer.pixels import lowered
 from dicom_ai_node.infer.planes import frame_count
 
 LARGEST_FRAME_BYTES: Final = 1 << 30
@@ -94,7 +95,13 @@ class Stored:
             self._check_size()
             source, options = self._source()
             if decoder.is_encapsulated:
-                self._check_codestreams(range(self.count) if indices is None else indices)
+                self._check_codestreams(indices)
+            elif (lift := self._lift()) > 0:
+                frames = decoder.iter_array(
+                    source, indices=indices, correct_unused_bits=False, **options
+                )
+                yield from ((lowered(one, self.header, lift), about) for one, about in frames)
+                return
             yield from decoder.iter_array(
                 source, indices=indices, decoding_plugin=plugin, **options
             )
@@ -108,30 +115,48 @@ class Stored:
         self.file.seek(self.at)
         return self.file, options
 
+    def _lift(self) -> int:
+        """Return how far above the lowest bit the values lie: old images keep them high."""
+        ds = self.header
+        if "BitsStored" not in ds or self.keyword != "PixelData":
+            return 0
+        return int(ds.get("HighBit", ds.BitsStored - 1)) + 1 - int(ds.BitsStored)
+
     def _check_size(self) -> None:
         ds = self.header
         size = int(ds.Rows) * int(ds.Columns) * int(ds.SamplesPerPixel) * 4
         if size > LARGEST_FRAME_BYTES:
             raise Rejected(RejectCode.PIX_TOO_LARGE, "a frame is larger than 1 GiB")
 
-    def _check_codestreams(self, wanted: Sequence[int]) -> None:
+    def _check_codestreams(self, indices: Sequence[int] | None) -> None:
         """Compare sizes before a decoder allocates what a codestream asks for."""
         ds = self.header
         size = (ds.Rows, ds.Columns, ds.SamplesPerPixel)
-        last, found = max(wanted), 0
-        self.file.seek(self.at)
-        frames = generate_frames(self.file, number_of_frames=self.count)
-        for index, frame in enumerate(frames):
+        found = 0
+        for frame in self._codestreams(indices):
             found += 1
-            if index in wanted and codestream_size(frame) not in (None, size):
+            if codestream_size(frame) not in (None, size):
                 raise Rejected(
                     RejectCode.PIX_CORRUPT, "a codestream has another size than the data set"
                 )
-            if index == last:
-                break
-        if found <= last:
-            raise Rejected(RejectCode.PIX_CORRUPT, f"{found} frames where {self.count} belong")
+        expected = self.count if indices is None else len(indices)
+        if found != expected:
+            raise Rejected(RejectCode.PIX_CORRUPT, f"{found} frames where {expected} belong")
         self.file.seek(self.at)
+
+    def _codestreams(self, indices: Sequence[int] | None) -> Iterator[bytes]:
+        self.file.seek(self.at)
+        if indices is None:
+            yield from generate_frames(self.file, number_of_frames=self.count)
+            return
+        offsets = self._offsets()
+        for index in indices:  # by the table of offsets: a slide has 100,000 tiles before the last
+            yield get_frame(self.file, index, extended_offsets=offsets, number_of_frames=self.count)
+
+    def _offsets(self) -> tuple[bytes, bytes] | None:
+        keywords = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+        starts, lengths = (self.header.get(keyword) for keyword in keywords)
+        return (starts, lengths) if starts and lengths else None
 
 
 def write_frame(file: BinaryIO, number: int, made: BinaryIO) -> None:
@@ -169,7 +194,7 @@ def write_uncompressed(file: BinaryIO, made: BinaryIO, *, is_implicit: bool = Fa
     ds.file_meta.TransferSyntaxUID = (
         ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     )
-    ds.save_as(made, implicit_vr=is_implicit, little_endian=True, enforce_file_format=True)
+    dcmwrite(made, ds, implicit_vr=is_implicit, little_endian=True, enforce_file_format=True)
     if not stored.keyword:
         return
     made.write(_head(stored, length, is_implicit=is_implicit))

@@ -146,11 +146,11 @@ def _frames(ds: Dataset, decoder: Decoder, plugin: str) -> Iterator[Decoded]:
     else:
         frames = decoder.iter_array(ds, decoding_plugin=plugin)
     for values, properties in frames:
-        lowered = _lowered(values, ds, lift) if is_lifted else values
-        yield Decoded(lowered, str(properties["photometric_interpretation"]))
+        lain_low = lowered(values, ds, lift) if is_lifted else values
+        yield Decoded(lain_low, str(properties["photometric_interpretation"]))
 
 
-def _lowered(values: NDArray[Any], ds: Dataset, lift: int) -> NDArray[Any]:
+def lowered(values: NDArray[Any], ds: Dataset, lift: int) -> NDArray[Any]:
     """Move BitsStored bits from `lift` to 0, PS3.5 8.1.1."""
     above = int(ds.BitsAllocated) - int(ds.BitsStored) - lift
     shifted: NDArray[Any] = (values << above) >> (above + lift)

@@ -1,6 +1,6 @@
 """Frames as pictures for a person: PNG, JPEG, and GIF for what moves. PS3.18 8.3.5.1, PS3.4 N.2."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -81,10 +81,8 @@ def shown(stored: Stored, number: int, window: Window | None) -> NDArray[np.uint
     header = stored.header
     match str(properties["photometric_interpretation"]):
         case "MONOCHROME1" | "MONOCHROME2" as photometric:
-            grey = _windowed(_plane(header, number), values, window)
-            if photometric == "MONOCHROME1":
-                grey = FULL_SCALE - grey
-            return _bytes(grey)
+            curve = _curve(_plane(header, number), values, window)
+            return _shades(curve, values, is_turned=photometric == "MONOCHROME1")
         case "PALETTE COLOR":
             return _eight_bits(_through_palette(values, header), None)
         case _ if values.ndim == 3:  # noqa: PLR2004 - colours
@@ -108,22 +106,47 @@ def _plane(header: Dataset, number: int) -> Plane:
     return Plane(header, number, own, shared)
 
 
-def _windowed(plane: Plane, stored: NDArray[Any], window: Window | None) -> NDArray[np.float32]:
-    """Return grey values from 0 to 255 through the window asked for, or the best there is."""
-    values = _rescaled(plane, stored)
+Curve = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""From stored values to grey from 0 to 255, one by one."""
+
+
+def _shades(curve: Curve, stored: NDArray[Any], *, is_turned: bool) -> NDArray[np.uint8]:
+    """Return the grey of each pixel; where there are few values, each is looked at once."""
+    values, low = stored, 0
+    if stored.dtype.kind in "iu":
+        low, high = int(stored.min()), int(stored.max())
+        if high - low < stored.size // 2:
+            values = np.arange(low, high + 1).astype(stored.dtype)
+    grey = curve(values)
+    shades = _bytes(FULL_SCALE - grey if is_turned else grey)
+    if values is stored:
+        return shades
+    found: NDArray[np.uint8] = shades[stored.astype(np.int64) - low]
+    return found
+
+
+def _curve(plane: Plane, stored: NDArray[Any], window: Window | None) -> Curve:
+    """Return the way through the window asked for, or the best there is."""
     if window is not None:
-        return windowed(values, window.center, window.width, window.function)
+        return lambda some: windowed(
+            _rescaled(plane, some), window.center, window.width, window.function
+        )
     tables = plane.value("VOILUTSequence") or ()
     if tables:
-        bits = int(tables[0].LUTDescriptor[2])
-        entries = looked_up(tables[0], np.rint(values), is_signed=bool(values.min() < 0))
-        return entries * np.float32(FULL_SCALE / (2**bits - 1))
+        return lambda some: _through_table(tables[0], _rescaled(plane, some))
     centers, widths = plane.numbers("WindowCenter"), plane.numbers("WindowWidth")
     function = (plane.texts("VOILUTFunction") or ("LINEAR",))[0]
     if centers and widths and widths[0] > (1 if function == "LINEAR" else 0):
-        return windowed(values, centers[0], widths[0], function)
-    low, high = _usual(plane, values, padding(plane, stored))
-    return windowed(values, (low + high) / 2, max(high - low, 1e-6), "LINEAR_EXACT")
+        return lambda some: windowed(_rescaled(plane, some), centers[0], widths[0], function)
+    low, high = _usual(plane, _rescaled(plane, stored), padding(plane, stored))
+    middle, width = (low + high) / 2, max(high - low, 1e-6)
+    return lambda some: windowed(_rescaled(plane, some), middle, width, "LINEAR_EXACT")
+
+
+def _through_table(table: Dataset, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    bits = int(table.LUTDescriptor[2])
+    entries = looked_up(table, np.rint(values), is_signed=bool(values.min() < 0))
+    return entries * np.float32(FULL_SCALE / (2**bits - 1))
 
 
 def _rescaled(plane: Plane, stored: NDArray[Any]) -> NDArray[np.float32]:

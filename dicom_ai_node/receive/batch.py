@@ -5,8 +5,13 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
-from dicom_ai_node.domain.errors import OutOfResources
+import structlog
+
+from dicom_ai_node.domain.errors import NodeError, OutOfResources
 from dicom_ai_node.domain.study import Arrival, Received
+from dicom_ai_node.domain.uids import SeriesInstanceUID
+
+log = structlog.get_logger()
 
 _Waiting = tuple[Arrival, "Future[Received]"]
 
@@ -97,3 +102,29 @@ class Batcher:
             return
         for (_, waiting), outcome in answers:
             waiting.set_result(outcome)
+
+
+class Releases:
+    """Notes the ends of many short requests at once. Nobody waits for it: it is only evidence."""
+
+    def __init__(self, released: Callable[[Sequence[SeriesInstanceUID]], None]) -> None:
+        self._released = released
+        self._queue: SimpleQueue[Sequence[SeriesInstanceUID]] = SimpleQueue()
+        Thread(target=self._note, name="releases", daemon=True).start()
+
+    def __call__(self, series: Sequence[SeriesInstanceUID]) -> None:
+        """Note soon that the request which brought `series` has ended in good order."""
+        self._queue.put(series)
+
+    def _note(self) -> None:
+        while True:
+            series = dict.fromkeys(self._queue.get())
+            while not self._queue.empty():
+                series.update(dict.fromkeys(self._queue.get()))
+            try:
+                self._released(tuple(series))
+            except NodeError:
+                # The series will settle by the clock instead.
+                log.warning("release_not_noted", exc_info=True)
+            except Exception:
+                log.exception("bug")

@@ -4,7 +4,7 @@ Each is made durable by one of a few threads, so that the fsyncs of a request ar
 one after the other, and they are recorded in groups: one transaction for many.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from dicom_ai_node.domain.uids import (
     StudyInstanceUID,
     is_uid,
 )
+from dicom_ai_node.receive import desk
 from dicom_ai_node.receive.commands import Status
 from dicom_ai_node.receive.contexts import TRANSFER_SYNTAXES, storage_classes
-from dicom_ai_node.receive.desk import Counter, Inbox
 from dicom_ai_node.receive.incoming import TOO_LARGE, Incoming
 from dicom_ai_node.receive.multipart import TooMuch
 from dicom_ai_node.receive.part10 import Announced
@@ -53,14 +53,14 @@ class Depot:
     """
 
     blobs: Blobs
-    inbox: Inbox
+    inbox: desk.Inbox
     called: AETitle
     record: Callable[[Sequence[Arrival]], Sequence[Received]]
     limits: Limits
 
-    def counter(self, sender: str, address: str) -> Counter:
+    def counter(self, sender: str, address: str) -> desk.Counter:
         """Return where the instances of one sender are taken in."""
-        return Counter(
+        return desk.Counter(
             blobs=self.blobs,
             inbox=self.inbox,
             sender=AETitle(sender),
@@ -94,7 +94,7 @@ class Takings:
     """What one request brings. Its methods are called from one thread at a time."""
 
     def __init__(
-        self, depot: Depot, counter: Counter, keepers: Executor, study_instance_uid: str = ""
+        self, depot: Depot, counter: desk.Counter, keepers: Executor, study_instance_uid: str = ""
     ) -> None:
         self.outcomes: list[Stored | Failed] = []
         self._depot = depot
@@ -177,10 +177,11 @@ class Takings:
         recorded = iter(self._recorded([each for each in taken if isinstance(each, Arrival)]))
         for each in taken:
             outcome = next(recorded) if isinstance(each, Arrival) else each
-            if isinstance(outcome, Failed):
-                status = f"0x{outcome.reason:04X}"
-                log.warning("instance_not_taken", peer=self._counter.sender, status=status)
             self.outcomes.append(outcome)
+        failed = Counter(each.reason for each in self.outcomes[-count:] if isinstance(each, Failed))
+        for reason, instances in failed.items():
+            status, peer = f"0x{reason:04X}", self._counter.sender
+            log.warning("instance_not_taken", peer=peer, status=status, instances=instances)
 
     def _recorded(self, arrivals: Sequence[Arrival]) -> Sequence[Stored | Failed]:
         if not arrivals:

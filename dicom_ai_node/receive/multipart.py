@@ -19,7 +19,7 @@ LONGEST_PREAMBLE_BYTES = 64 << 10
 """Text before the first boundary, which nobody looks at."""
 LONGEST_PADDING_BYTES = 256
 """White space between a boundary and the end of its line."""
-MOST_PARTS = 100_000
+MOST_PARTS = 20_000
 
 _CRLF = b"\r\n"
 _END_OF_HEADERS = b"\r\n\r\n"

@@ -123,7 +123,7 @@ class Reading:
         self._parts = parts
         self._multipart = multipart
         self._lock = Lock()
-        self._is_over = False
+        self.is_over = False
         if multipart is None:
             parts.begin({})
 
@@ -136,29 +136,18 @@ class Reading:
             If it is not what it should be.
         """
         with self._lock:
-            if self._is_over:
-                return
-            if self._multipart is None:
-                self._parts.data(memoryview(block))
-                return
-            for event in self._multipart.feed(block):
-                match event:
-                    case PartBegins(headers):
-                        self._parts.begin(headers)
-                    case PartData(data):
-                        self._parts.data(data)
-                    case PartEnds():
-                        self._parts.end()
+            self._feed(block)
 
-    def finish(self) -> None:
-        """Say that the body has come to its end, and wait until all of it is recorded.
+    def finish(self, block: bytes) -> None:
+        """Take the end of the body, and wait until all of it is recorded.
 
         Raises
         ------
-        NotUnderstood
-            If it has ended too early.
+        NotUnderstood, TooMuch
+            If it is not what it should be, or has ended too early.
         """
         with self._lock:
+            self._feed(block)
             if self._multipart is None:
                 self._parts.end()
             else:
@@ -166,12 +155,27 @@ class Reading:
             self._parts.finish()
             self._takings.settle()
             self._takings.release()
-            self._is_over = True
+            self.is_over = True
+
+    def _feed(self, block: bytes) -> None:
+        if self.is_over:
+            return
+        if self._multipart is None:
+            self._parts.data(memoryview(block))
+            return
+        for event in self._multipart.feed(block):
+            match event:
+                case PartBegins(headers):
+                    self._parts.begin(headers)
+                case PartData(data):
+                    self._parts.data(data)
+                case PartEnds():
+                    self._parts.end()
 
     def break_off(self) -> None:
         """Throw away what is not whole, and wait until the rest is recorded."""
         with self._lock:
-            if not self._is_over:
-                self._is_over = True
+            if not self.is_over:
+                self.is_over = True
                 self._parts.discard()
                 self._takings.settle()

@@ -7,6 +7,7 @@ writes them, while the next block comes off the wire.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -15,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
 from dicom_ai_node.domain.uids import is_uid
-from dicom_ai_node.receive.body import Body, Broken
+from dicom_ai_node.receive.body import Body, Broken, TooSlow
 from dicom_ai_node.receive.depot import Depot, Takings
 from dicom_ai_node.receive.media import DICOM, DICOM_JSON, MULTIPART, answer_type, media_type
 from dicom_ai_node.receive.metadata import MetadataParts
@@ -99,8 +100,9 @@ class _Store:
         try:
             trouble = await self._read(body, reading)
         finally:
-            # Where this task is cancelled, nothing can be awaited here any more.
-            self._workers.submit(reading.break_off)
+            if not reading.is_over:
+                # Where this task is cancelled, nothing can be awaited here any more.
+                self._workers.submit(reading.break_off)
         if trouble is not None and not takings.outcomes:
             raise trouble
         response = _response(request, takings, answer_in)
@@ -117,32 +119,43 @@ class _Store:
         length = int(request.headers.get("Content-Length", "0"))
         if length > LONGEST_REQUEST_BYTES:
             raise TooMuch("the request is too large")
-        await self._in_thread(self._depot.inbox.room)
-        if length > await self._in_thread(self._depot.blobs.free_bytes):
+        if await self._in_thread(self._room) < length:
             raise OutOfResources("the request is larger than the room on the disk")
+
+    def _room(self) -> int:
+        self._depot.inbox.room()
+        return self._depot.blobs.free_bytes()
 
     async def _read(self, body: Body, reading: Reading) -> NodeError | None:
         """Read the whole body; return what was wrong with it after all that was right."""
         try:
-            await self._feed(body, reading)
-            await self._in_thread(reading.finish)
+            last = await self._feed(body, reading)
+            await self._in_thread(partial(reading.finish, last))
         except NodeError as trouble:
             await self._in_thread(reading.break_off)
             return trouble
         return None
 
-    async def _feed(self, body: Body, reading: Reading) -> None:
-        """Let a thread have one block while the next one comes."""
+    async def _feed(self, body: Body, reading: Reading) -> bytes:
+        """Let a thread have one block while the next one comes; return the last one."""
         loop = asyncio.get_running_loop()
         pending: asyncio.Future[None] = loop.create_future()
         pending.set_result(None)
+        last = b""
         try:
             async for block in body.blocks():
-                await pending
-                pending = loop.run_in_executor(self._workers, reading.feed, block)
+                if last:
+                    await pending
+                    pending = loop.run_in_executor(self._workers, reading.feed, last)
+                last = block
             await pending
+        except (Broken, TooSlow):
+            await pending
+            await self._in_thread(partial(reading.feed, last))
+            raise
         finally:
             pending.add_done_callback(_heard)
+        return last
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)

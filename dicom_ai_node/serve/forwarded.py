@@ -24,8 +24,10 @@ class Forwarded:
         """Pass a request on."""
         if scope["type"] in {"http", "websocket"}:
             client = scope.get("client")
-            if client is not None and _is_among(client[0], self._proxies):
-                self._believe(scope)
+            if client is not None:
+                scope["client"] = (_plain(client[0]), client[1])
+                if _is_among(scope["client"][0], self._proxies):
+                    self._believe(scope)
             headers = MutableHeaders(scope=scope)
             for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"):
                 del headers[name]
@@ -49,6 +51,15 @@ class Forwarded:
             if not _is_among(address, self._proxies):
                 return address if _is_address(address) else ""
         return ""
+
+
+def _plain(address: str) -> str:
+    """Return an address as people write it: a socket for both kinds says `::ffff:10.0.0.5`."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def _last(said: Sequence[str]) -> str:

@@ -87,7 +87,8 @@ class SqlArchive:
 def _ordered() -> Any:  # noqa: ANN401 - a Select with the columns of the table
     table, series = held_instances, held_series
     return (
-        select(table)
+        # Without the headers: they are long, and nobody who asks here wants them.
+        select(*(column for column in table.c if column is not table.c.header))
         .join(series, series.c.series_instance_uid == table.c.series_instance_uid)
         .order_by(
             series.c.series_number,

@@ -6,7 +6,7 @@ nothing from under a job that is at work.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -34,11 +34,15 @@ from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_forget import without_reader
 from dicom_ai_node.store.retention import ARRIVING
 from dicom_ai_node.store.rows import job_event, moved, write_events
+from dicom_ai_node.store.workitem_forget import bury_old
 
 log = structlog.get_logger()
 
 _AT_WORK = tuple(stage.value for stage in Stage if stage not in ENDED)
-_MIGHT_RUN_AGAIN = tuple(stage.value for stage in (Stage.REJECTED, Stage.PARKED, Stage.QUARANTINED))
+_MIGHT_RUN_AGAIN = tuple(
+    stage.value for stage in (Stage.REJECTED, Stage.PARKED, Stage.QUARANTINED, Stage.CANCELLED)
+)
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class SqlDeletion:
@@ -161,7 +165,7 @@ class _Deleting:
         if busy:
             raise StillNeeded(
                 f"a job is at work on it or waits ({', '.join(busy[:3])}); delete it when the job"
-                " has ended"
+                " has ended or was cancelled"
             )
 
     def _uids(self) -> set[str]:
@@ -192,6 +196,7 @@ class _Deleting:
         self._take(tables.results, tables.results.c.job.in_(mine))
         for table in (jobs, waits):
             self._run(delete(table).where(table.c.study_instance_uid == self._scope.study))
+        bury_old(self._connection, [self._scope.study], _LONG_AGO)
 
     def _take(self, table: Table, wanted: ColumnElement[bool]) -> None:
         """Delete rows that name blobs, and remember which."""

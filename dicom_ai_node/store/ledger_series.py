@@ -185,13 +185,14 @@ def _closing(
         events.extend(Event(at=now, what="routing", detail=note) for note in notes)
         uid = series.series_instance_uid
         write_events(connection, [series_event(uid, event) for event in events])
-        _list_jobs(connection, jobs, now)
+        list_jobs(connection, jobs, now)
         return True
 
     return work
 
 
-def _list_jobs(connection: Connection, jobs: Iterable[Job], now: datetime) -> None:
+def list_jobs(connection: Connection, jobs: Iterable[Job], now: datetime) -> None:
+    """List jobs in a transaction that somebody else has begun; those that are listed stay."""
     table = tables.jobs
     fresh = {job.key: job for job in jobs}
     known = connection.scalars(select(table.c.key).where(table.c.key.in_(fresh)))

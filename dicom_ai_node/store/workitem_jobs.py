@@ -1,9 +1,11 @@
 """Jobs as workitems: what has moved in the ledger moves in the worklist when somebody looks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from dicom_ai_node.domain.archive import Archive, Header, Key, Level, Query
 from dicom_ai_node.domain.job import Job
@@ -22,12 +24,16 @@ from dicom_ai_node.domain.workitem_of_job import (
 )
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.ledger_series import list_jobs
 from dicom_ai_node.store.rows import job_of, load_jobs, result_of
 from dicom_ai_node.store.workitem_tables import workitems
 from dicom_ai_node.store.workitem_watch import enter, tell
 
+T = TypeVar("T")
+
 AT_ONCE = 100
-_INPUTS = "InputInformationSequence"
+_IN_ONE_TRANSACTION = 10
+INPUTS = tag_of("InputInformationSequence")
 
 
 class Following:
@@ -39,16 +45,25 @@ class Following:
         self._station = station
 
     def catch_up(self) -> int:
-        """Enter up to 100 jobs that are new and 100 that have moved; return how many there were."""
+        """Enter up to 100 jobs that are new and 100 that have moved; return how many there were.
+
+        In short transactions: on SQLite, who receives waits for each of them.
+        """
         with self._database.reading() as connection:
-            new = connection.execute(_new().limit(AT_ONCE)).all()
+            new = [job_of(row) for row in connection.execute(_new().limit(AT_ONCE))]
             moved = [row.uid for row in connection.execute(_moved().limit(AT_ONCE))]
-        studies = self._studies({row.study_instance_uid for row in new})
-        keys = [row.key for row in new]
-        if keys or moved:
-            self._database.transact(lambda connection: self._write(connection, keys, studies))
-            self._database.transact(lambda connection: self._follow(connection, moved))
-        return len(keys) + len(moved)
+        studies = self._studies({job.study_instance_uid for job in new})
+        made = [(job, self._scheduled(job, studies)) for job in new]
+        for some in _chunks(made):
+            self._database.transact(partial(self._write, made=some))
+        for uids in _chunks(moved):
+            self._database.transact(partial(self._follow, uids=uids))
+        return len(new) + len(moved)
+
+    def latest_event(self) -> int:
+        """Return the number of the last thing that happened to any job or series."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.max(tables.events.c.number))) or 0
 
     def follow(self, connection: Connection, row: Row[Any]) -> None:
         """Let a workitem go where its job has gone, one state after the other."""
@@ -68,6 +83,14 @@ class Following:
             change = self._moved(connection, row, job)
         connection.execute(update(workitems).where(workitems.c.uid == row.uid).values(change))
 
+    def start(self, connection: Connection, uid: str, job: Job, now: datetime) -> None:
+        """List the job that a workitem of somebody else asks for, and let it follow that job."""
+        list_jobs(connection, [job], now)
+        mine = workitems.c.uid == uid
+        change = update(workitems).where(mine).values(job=job.key, follows=job.key)
+        connection.execute(change)
+        self.follow(connection, connection.execute(select(workitems).where(mine)).one())
+
     def complete(self, connection: Connection, row: Row[Any]) -> Header:
         """Return the whole data set of a workitem, the inputs of its job among it."""
         if not row.is_of_job:
@@ -77,7 +100,7 @@ class Following:
             return row.data_set  # type: ignore[no-any-return]
         (job,) = load_jobs(connection, found)
         told = inputs(job, _classes(connection, job))
-        return merged(row.data_set, {tag_of(_INPUTS): {"vr": "SQ", "Value": told}})
+        return merged(row.data_set, {INPUTS: {"vr": "SQ", "Value": told}})
 
     def _studies(self, uids: set[str]) -> Mapping[str, Header]:
         if not uids:
@@ -86,19 +109,29 @@ class Following:
         found = self._archive.search(Query(level=Level.STUDY, keys=(key,)))
         return {text(one, "StudyInstanceUID"): one for one in found}
 
-    def _write(
-        self, connection: Connection, keys: Sequence[str], studies: Mapping[str, Header]
-    ) -> None:
-        for row in connection.execute(_new().where(tables.jobs.c.key.in_(keys))).all():
-            job = job_of(row)
-            uid = workitem_uid(job.key, 0)
-            study = studies.get(job.study_instance_uid, {})
-            self._enter(connection, job, 0, scheduled(job, uid, study, self._station))
+    def _scheduled(self, job: Job, studies: Mapping[str, Header]) -> dict[str, Any]:
+        study = studies.get(job.study_instance_uid, {})
+        return scheduled(job, workitem_uid(job.key, 0), study, self._station)
+
+    def _write(self, connection: Connection, made: Sequence[tuple[Job, Header]]) -> None:
+        """Enter what nobody else has entered in the meantime."""
+        keys = [job.key for job, _ in made]
+        missing = select(tables.jobs.c.key).where(
+            tables.jobs.c.key.in_(keys), ~exists().where(workitems.c.job == tables.jobs.c.key)
+        )
+        new = set(connection.scalars(missing))
+        for job, said in made:
+            if job.key in new:
+                self._enter(connection, job, 0, said)
 
     def _anew(self, connection: Connection, row: Row[Any], job: Job) -> None:
         """Enter a job that somebody has set going again as another workitem."""
         connection.execute(update(workitems).where(workitems.c.uid == row.uid).values(follows=None))
-        if row.is_of_job:
+        # Of several workitems that one job has served, the first is followed by the next.
+        first = select(func.min(workitems.c.number)).where(
+            workitems.c.job == job.key, workitems.c.turn == row.turn
+        )
+        if connection.scalar(first) == row.number:
             uid = workitem_uid(job.key, row.turn + 1)
             again = scheduled(job, uid, row.data_set, self._station)
             self._enter(connection, job, row.turn + 1, merged(again, replacing(row.uid)))
@@ -116,7 +149,8 @@ class Following:
                 changed_at=job.created_at,
                 job=job.key,
                 follows=job.key,
-                stage="",
+                # As it was read; if it has moved since, it follows at once.
+                stage=job.stage.value if state_of(job) is StepState.SCHEDULED else "",
                 turn=turn,
                 is_of_job=True,
                 is_gone=False,
@@ -125,7 +159,7 @@ class Following:
         for_whom = assigned(uid, made)
         said = [state_report(uid, made), *([for_whom] if for_whom else [])]
         row = connection.execute(select(workitems).where(workitems.c.uid == uid)).one()
-        enter(connection, uid, self.complete(connection, row), said)
+        enter(connection, uid, lambda: self.complete(connection, row), said)
         self.follow(connection, row)
 
     def _follow(self, connection: Connection, uids: Sequence[str]) -> None:
@@ -153,12 +187,16 @@ class Following:
         }
 
 
+def _chunks(found: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(found), _IN_ONE_TRANSACTION):
+        yield found[start : start + _IN_ONE_TRANSACTION]
+
+
 def _new() -> Any:  # noqa: ANN401 - a Select
     jobs = tables.jobs
-    known = and_(workitems.c.job == jobs.c.key, workitems.c.is_of_job)
     return (
         select(jobs)
-        .outerjoin(workitems, known)
+        .outerjoin(workitems, workitems.c.job == jobs.c.key)
         .where(workitems.c.number.is_(None))
         .order_by(jobs.c.number)
     )

@@ -38,10 +38,15 @@ def tell(connection: Connection, uid: str, said: Iterable[Header]) -> None:
         _queue(connection, aetitle, told)
 
 
-def enter(connection: Connection, uid: str, workitem: Header, said: Sequence[Header]) -> None:
-    """Let everybody hear of a new workitem who is subscribed to what is to come."""
-    for row in connection.execute(select(standing).order_by(standing.c.aetitle)):
-        if _test(row.keys)(workitem):
+def enter(
+    connection: Connection, uid: str, workitem: Callable[[], Header], said: Sequence[Header]
+) -> None:
+    """Let everybody hear of a new workitem who is subscribed to what is to come.
+
+    Its whole data set is asked for only if somebody has a filter.
+    """
+    for row in connection.execute(select(standing).order_by(standing.c.aetitle)).all():
+        if not row.keys or _test(row.keys)(workitem()):
             _subscribe_to(connection, row.aetitle, uid, has_lock=row.has_lock, is_new=True)
     tell(connection, uid, said)
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from dicom_ai_node.domain.archive import Archive, Header, Key
 from dicom_ai_node.domain.errors import IllegalMove
-from dicom_ai_node.domain.json_model import code_item, data_set, merged, text, values
+from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.matching import header_test
 from dicom_ai_node.domain.workitem import (
     ALREADY_CANCELED,
@@ -21,7 +22,6 @@ from dicom_ai_node.domain.workitem import (
     Why,
     after_change,
     check_update,
-    way,
 )
 from dicom_ai_node.domain.workitem_events import (
     about_update,
@@ -30,17 +30,20 @@ from dicom_ai_node.domain.workitem_events import (
     state_report,
 )
 from dicom_ai_node.domain.workitem_of_job import Station
+from dicom_ai_node.domain.workitem_request import Planning, wanted
 from dicom_ai_node.domain.workitem_rules import created, ended, updated
 from dicom_ai_node.domain.worklist import Report, Search
 from dicom_ai_node.store import workitem_watch as watch
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_people import cancel_job
-from dicom_ai_node.store.workitem_jobs import AT_ONCE, Following
+from dicom_ai_node.store.workitem_cancel import cancel_at_once, is_heard
+from dicom_ai_node.store.workitem_jobs import AT_ONCE, INPUTS, Following
 from dicom_ai_node.store.workitem_rows import check_others, found, lock_of, row_of, write
-from dicom_ai_node.store.workitem_tables import channels, reports, subscriptions, workitems
+from dicom_ai_node.store.workitem_tables import channels, reports, workitems
 
 LONGEST_CATCHING_UP = 20
 """So many batches of jobs are entered before a question is answered from what is there by then."""
+BETWEEN_LOOKS_SECONDS = 5.0
 _PAGE = 50
 _COLUMNS = {
     "00741000": workitems.c.state,
@@ -53,8 +56,17 @@ _COLUMNS = {
 class SqlWorklist:
     """The workitems; implements `domain.worklist.Worklist`."""
 
-    def __init__(self, database: Database, archive: Archive, station: Station) -> None:
+    def __init__(
+        self,
+        database: Database,
+        archive: Archive,
+        station: Station,
+        planning: Planning | None = None,
+    ) -> None:
         self._database = database
+        self._ae_title = station.ae_title
+        self._planning = planning
+        self._seen = (0, 0.0)
         self._jobs = Following(database, archive, station)
 
     def catch_up(self) -> None:
@@ -67,6 +79,7 @@ class SqlWorklist:
         """Enter a workitem of somebody else; return whether what was said had to be completed."""
         self.catch_up()
         made, is_completed = created(said, uid, now)
+        job = self._asked_for(made, now)
 
         def work(connection: Connection) -> bool:
             if connection.scalar(select(workitems.c.number).where(workitems.c.uid == uid)):
@@ -74,7 +87,9 @@ class SqlWorklist:
             connection.execute(insert(workitems).values(**row_of(uid, made, now)))
             for_whom = assigned(uid, made)
             said = [state_report(uid, made), *([for_whom] if for_whom else [])]
-            watch.enter(connection, uid, made, said)
+            watch.enter(connection, uid, lambda: made, said)
+            if job is not None:
+                self._jobs.start(connection, uid, job, now)
             return is_completed
 
         return self._database.transact(work)
@@ -95,6 +110,8 @@ class SqlWorklist:
     def update(self, uid: str, changes: Header, transaction_uid: str, now: datetime) -> None:
         """Set attributes; raise `StepRefused` if they cannot be set, not now or not by this one."""
         self.catch_up()
+        # Planning may have to read models, which is no thing to do while the database is locked.
+        job = self._asked_for_by(uid, changes, now)
 
         def work(connection: Connection) -> None:
             row = found(connection, uid, to_change=True)
@@ -104,6 +121,8 @@ class SqlWorklist:
             made = updated(row.data_set, changes, lock.state, now)
             write(connection, uid, now, data_set=made)
             watch.tell(connection, uid, about_update(uid, row.data_set, made))
+            if job is not None and wanted(made, self._ae_title) is not None:
+                self._jobs.start(connection, uid, job, now)
 
         self._database.transact(work)
 
@@ -178,7 +197,7 @@ class SqlWorklist:
 
     def reports(self, aetitle: str, channel: str, most: int) -> Sequence[Report] | None:
         """Return the oldest reports that were not told yet; `None` if another channel is open."""
-        self.catch_up()
+        self._look_now_and_then()
         query = (
             select(reports)
             .where(reports.c.aetitle == aetitle)
@@ -197,20 +216,52 @@ class SqlWorklist:
         gone = delete(reports).where(reports.c.aetitle == aetitle, reports.c.number.in_(numbers))
         self._database.transact(lambda connection: connection.execute(gone))
 
+    def _look_now_and_then(self) -> None:
+        """Catch up if anything has happened: channels ask all the time, and mostly nothing has.
+
+        On PostgreSQL an event may be seen after one with a higher number, so that a look that
+        seems to be in vain is taken now and then.
+        """
+        latest, (seen, at) = self._jobs.latest_event(), self._seen
+        if latest != seen or monotonic() - at > BETWEEN_LOOKS_SECONDS:
+            self._seen = (latest, monotonic())
+            self.catch_up()
+
+    def _asked_for(self, made: Header, now: datetime) -> Job | None:
+        """Return the job that a workitem asks this node for; `None` if it is for others."""
+        if self._planning is None:
+            return None
+        asked = wanted(made, self._ae_title)
+        return None if asked is None else self._planning(asked, now)
+
+    def _asked_for_by(self, uid: str, changes: Header, now: datetime) -> Job | None:
+        """Return the job that a workitem asks for once it is changed: when it becomes READY."""
+        with self._database.reading() as connection:
+            row = found(connection, uid)
+        if row.job is not None or row.state != StepState.SCHEDULED.value:
+            return None
+        return self._asked_for(updated(row.data_set, changes, StepState.SCHEDULED, now), now)
+
     def _matching(self, keys: Sequence[Key], test: Callable[[Header], bool]) -> Iterator[Header]:
         query = select(workitems).where(~workitems.c.is_gone).order_by(workitems.c.number)
         for key in keys:
             column = _COLUMNS.get(key.path[0])
             if column is not None and key.value:
                 query = query.where(column.in_(key.value.split("\\")))
+        # Of a job the inputs are read one by one: only of those that match, if possible.
+        asks_for_inputs = any(key.path[0] == INPUTS for key in keys)
         last = 0
         # Page by page, so that a slow reader keeps neither memory nor a transaction.
         while True:
             with self._database.reading() as connection:
                 page = query.where(workitems.c.number > last).limit(_PAGE)
                 rows = connection.execute(page).all()
-                whole = [self._jobs.complete(connection, row) for row in rows]
-            yield from filter(test, whole)
+                whole = [
+                    self._jobs.complete(connection, row)
+                    for row in rows
+                    if asks_for_inputs or test(row.data_set)
+                ]
+            yield from (one for one in whole if not asks_for_inputs or test(one))
             if len(rows) < _PAGE:
                 return
             last = rows[-1].number
@@ -231,28 +282,6 @@ class SqlWorklist:
                 raise StepRefused(Why.GOES_ON, str(no)) from no
             self._jobs.follow(connection, row)
         elif state is StepState.SCHEDULED:
-            _cancel_at_once(connection, row, request, now)
-        elif not _is_heard(connection, row.uid):
+            cancel_at_once(connection, row, request, now)
+        elif not is_heard(connection, row.uid):
             raise StepRefused(Why.UNREACHABLE, "nobody has subscribed to hear of it")
-
-
-def _cancel_at_once(connection: Connection, row: Row[Any], request: Header, now: datetime) -> None:
-    """End what nobody has claimed; it is IN PROGRESS for a moment, as the standard has it."""
-    codes = values(request, "ProcedureStepDiscontinuationReasonCodeSequence")
-    unspecified = [code_item("110513", "DCM", "Discontinued for unspecified reason")]
-    progress = data_set(
-        ReasonForCancellation=text(request, "ReasonForCancellation"),
-        ProcedureStepDiscontinuationReasonCodeSequence=codes or unspecified,
-    )
-    made = merged(row.data_set, data_set(ProcedureStepProgressInformationSequence=[progress]))
-    said = []
-    for state in way(StepState.SCHEDULED, StepState.CANCELED):
-        made = ended(made, state, now)
-        said.append(state_report(row.uid, made))
-    write(connection, row.uid, now, data_set=made, state=StepState.CANCELED.value)
-    watch.tell(connection, row.uid, said)
-
-
-def _is_heard(connection: Connection, uid: str) -> bool:
-    query = select(subscriptions.c.aetitle).where(subscriptions.c.workitem == uid).limit(1)
-    return connection.scalar(query) is not None

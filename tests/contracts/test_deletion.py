@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from dicom_ai_node.domain.archive import Level, Query
 from dicom_ai_node.domain.errors import IllegalMove, StillNeeded
@@ -18,6 +18,7 @@ from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.ledger_delete import SqlDeletion
+from dicom_ai_node.store.workitem_tables import workitems
 from tests.contracts.test_archive import CT, arrive
 from tests.contracts.test_archive import NOW as TODAY
 from tests.contracts.test_archive import STUDY as REAL
@@ -96,6 +97,25 @@ def test_what_came_lately_stays_in_the_store_for_the_sweep(
     assert ledger.counts()["instances"] == 0
 
 
+def test_of_what_was_asked_about_a_study_stays_that_it_was_asked(
+    ledger: SqlLedger, database: Database, deletion: SqlDeletion
+) -> None:
+    """A workitem that has ended no longer says about whom it was."""
+    delivered(ledger)
+    row = {
+        "uid": "2.25.1", "state": "COMPLETED", "transaction_uid": "", "data_set": {"00100020": {}},
+        "study_instance_uid": STUDY, "patient_id": "J", "changed_at": NOON, "job": None,
+        "follows": None, "stage": "", "turn": 0, "is_of_job": False, "is_gone": False,
+    }  # fmt: skip
+    other = {**row, "uid": "2.25.2", "study_instance_uid": "1.9"}
+    with database.writing() as connection:
+        connection.execute(insert(workitems), [row, other])
+    deletion.delete(STUDY)
+    with database.reading() as connection:
+        query = select(workitems.c.patient_id, workitems.c.is_gone).order_by(workitems.c.uid)
+        assert [tuple(found) for found in connection.execute(query)] == [("", True), ("J", False)]
+
+
 def test_what_another_study_has_too_stays_in_the_store(
     ledger: SqlLedger, blobs: FolderBlobs, deletion: SqlDeletion
 ) -> None:
@@ -120,7 +140,9 @@ def test_a_job_that_is_at_work_or_waits_keeps_its_study(
         if moved is Stage.ENCODING:
             ledger.claim(Stage.INFERRED, NOON, LEASE)
     for scope in ((STUDY,), (STUDY, SERIES), (STUDY, SERIES, SOPInstanceUID("1.2.1.1"))):
-        with pytest.raises(StillNeeded, match=f"{job.name}.*when the job has ended"):
+        with pytest.raises(
+            StillNeeded, match=f"{job.name}.*when the job has ended or was cancelled"
+        ):
             deletion.delete(*scope)
     assert stage_of(ledger, job) is moved
     assert ledger.counts()["instances"] == 3

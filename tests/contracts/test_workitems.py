@@ -11,8 +11,9 @@ import pytest
 from dicom_ai_node.domain.archive import Key
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Job, Stage
-from dicom_ai_node.domain.json_model import data_set, items, merged, tag_of, text
-from dicom_ai_node.domain.rule import Priority
+from dicom_ai_node.domain.json_model import code_item, data_set, items, merged, tag_of, text
+from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.rule import Input, Priority, Route, one_of
 from dicom_ai_node.domain.workitem import (
     ALREADY_CANCELED,
     ALREADY_COMPLETED,
@@ -24,12 +25,14 @@ from dicom_ai_node.domain.workitem import (
 )
 from dicom_ai_node.domain.workitem_of_job import Station, workitem_uid
 from dicom_ai_node.domain.worklist import Search
+from dicom_ai_node.route.plan import plan
 from dicom_ai_node.store import workitem_watch
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import Database, open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.workitems import SqlWorklist
+from dicom_ai_node.wanted import Orders
 from tests.store.made import (
     DAY,
     LEASE,
@@ -42,6 +45,7 @@ from tests.store.made import (
     job_for,
     listed,
     results_of,
+    sha,
     stage_of,
 )
 from tests.workitems import CLAIM, discontinued, order, performed, progress
@@ -549,3 +553,159 @@ def test_what_others_have_ended_is_forgotten_too(ledger: SqlLedger, worklist: Sq
     ledger.forget(NOON + timedelta(days=1))
     assert refused(lambda: worklist.workitem(UID)) is Why.GONE
     assert state(worklist, "1.2.3.2") == "SCHEDULED"
+
+
+# what others ask of the node
+
+
+def asking(series: str = "1.2.1", label: str = "liver", **changes: object) -> dict[str, Any]:
+    """Return a workitem for this node: three slices of a series, by the route of that name."""
+    references = [
+        data_set(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID=f"{series}.{number}")
+        for number in (1, 2, 3)
+    ]
+    source = data_set(
+        StudyInstanceUID=series.rpartition(".")[0],
+        SeriesInstanceUID=series,
+        ReferencedSOPSequence=references,
+    )
+    return order(
+        ProcedureStepLabel=label,
+        ScheduledProcedureStepPriority="HIGH",
+        ScheduledStationNameCodeSequence=[code_item("AI_NODE", "99TEST", "the node")],
+        InputInformationSequence=[source],
+        **changes,
+    )
+
+
+@pytest.fixture
+def asked(database: Database, ledger: SqlLedger, tmp_path: Path) -> SqlWorklist:
+    """Return a worklist of a node that plans what is asked of it."""
+    archive = SqlArchive(database, FolderBlobs(tmp_path / "store"))
+    orders = Orders(ledger=ledger, routes=[LIVER], models=lambda: {"liver_ct": MODEL})
+    return SqlWorklist(database, archive, STATION, orders.job)
+
+
+LIVER = Route(
+    name="liver",
+    inputs=(Input(name="image", when={"Modality": one_of("CT")}),),
+    run="segment",
+    model="liver_ct",
+    write=("segmentation",),
+    to=(),
+)
+MODEL = ModelFacts(
+    name="liver_ct", version="1", digest=sha("model"), folder=Path(), kind="segment",
+    title="Liver", manufacturer="us", modality=("CT",), sees=Sees.SLICES,
+    intensity=Intensity(scaling=Scaling.WINDOW), grid=Grid(), golden=Golden(file=""),
+)  # fmt: skip
+
+
+def test_a_workitem_for_the_node_becomes_a_job_at_once(
+    ledger: SqlLedger, asked: SqlWorklist
+) -> None:
+    """Nobody waits for the series to be quiet: who calls it READY knows; IHE AIW-I, push."""
+    arrived(ledger, 1, 2, 3)
+    asked.subscribe("RIS", WORKLIST, [], has_lock=False)
+    asked.create(UID, asking(), NOON)
+    assert state(asked, UID) == "SCHEDULED"
+    assert refused(lambda: asked.change_state(UID, P, CLAIM, NOON)) is Why.OURS
+    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
+    assert (job.route, job.priority, len(job.inputs)) == ("liver", Priority.STAT, 3)
+    ledger.move(job, Stage.INFERRED, NOON)
+    (held,) = ledger.claim(Stage.INFERRED, NOON, LEASE)
+    ledger.commit_results(held, results_of(held), [], NOON)
+    over = asked.workitem(UID)
+    assert text(over, "ProcedureStepState") == "COMPLETED"
+    assert text(over, "PatientID") == "4711"
+    (done,) = items(over, "UnifiedProcedureStepPerformedProcedureSequence")
+    assert len(items(done, "OutputInformationSequence")) == 2
+    assert found(asked) == [UID]
+    assert heard(asked, "RIS") == [
+        "state SCHEDULED", "assigned", "state IN PROGRESS", "progress", "state COMPLETED",
+    ]  # fmt: skip
+
+
+def test_what_is_asked_and_routed_is_done_once(ledger: SqlLedger, asked: SqlWorklist) -> None:
+    """The job has the key that routing would have given it, and both workitems follow it."""
+    series = arrived(ledger, 1, 2, 3)
+    asked.create(UID, asking(), NOON)
+    (job,) = ledger.jobs()
+    study = ledger.study(series.study_instance_uid)
+    planned = plan(study, series, [LIVER], {"liver_ct": MODEL}, NOON)
+    ledger.complete(series, "quiet", planned.jobs, [], NOON)
+    assert [one.key for one in ledger.jobs()] == [job.key]
+    asked.create("1.2.3.2", asking(), NOON)
+    delivered_again(ledger)
+    asked.create("1.2.3.3", asking(), NOON)
+    assert [state(asked, uid) for uid in found(asked)] == ["COMPLETED"] * 3
+    assert len(ledger.jobs()) == 1
+
+
+def test_a_workitem_waits_until_it_is_ready(ledger: SqlLedger, asked: SqlWorklist) -> None:
+    """Its creator says when, and the node begins at once."""
+    asked.create(UID, asking(InputReadinessState="INCOMPLETE"), NOON)
+    assert ledger.jobs() == []
+    ready = data_set(InputReadinessState="READY")
+    assert refused(lambda: asked.update(UID, ready, "", NOON)) is Why.CANNOT_PERFORM
+    arrived(ledger, 1, 2, 3)
+    asked.update(UID, ready, "", NOON)
+    assert [job.route for job in ledger.jobs()] == ["liver"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "sentence"),
+    [
+        pytest.param(asking(label="heart"), Why.CANNOT_PERFORM, "no route", id="no such route"),
+        pytest.param(
+            asking(series="1.2.2"), Why.CANNOT_PERFORM, "does not take it", id="not for this route"
+        ),
+        pytest.param(
+            asking(series="1.3.9"), Why.CANNOT_PERFORM, "3 of the instances", id="not here"
+        ),
+        pytest.param(
+            merged(asking(), data_set(InputInformationSequence=[])), Why.BAD_VALUE, "one study",
+            id="no inputs",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_node_cannot_do_it_does_not_take(
+    ledger: SqlLedger, asked: SqlWorklist, said: dict[str, Any], why: Why, sentence: str
+) -> None:
+    """The creator hears why, and nothing is left in the list."""
+    arrived(ledger, 1, 2, 3)
+    arrived(ledger, 1, 2, 3, series="1.2.2", Modality="MR")
+    with pytest.raises(StepRefused, match=sentence) as no:
+        asked.create(UID, said, NOON)
+    assert no.value.why is why
+    assert found(asked) == []
+    assert ledger.jobs() == []
+
+
+def test_the_route_may_be_named_by_a_parameter(ledger: SqlLedger, asked: SqlWorklist) -> None:
+    """As the node names it in its own workitems; the label is then free."""
+    arrived(ledger, 1, 2, 3)
+    parameter = data_set(
+        ValueType="TEXT",
+        ConceptNameCodeSequence=[code_item("route", "99DAIN", "Route")],
+        TextValue="liver",
+    )
+    asked.create(
+        UID, asking(label="for Monday", ScheduledProcessingParametersSequence=[parameter]), NOON
+    )
+    assert [job.route for job in ledger.jobs()] == ["liver"]
+
+
+def test_a_job_that_was_asked_for_is_retried_as_another_workitem(
+    ledger: SqlLedger, asked: SqlWorklist
+) -> None:
+    """Which says that it replaces the one that was asked for."""
+    arrived(ledger, 1, 2, 3)
+    asked.create(UID, asking(), NOON)
+    (job,) = ledger.claim(Stage.READY, NOON, LEASE)
+    ledger.move(job, Stage.PARKED, NOON, note="no")
+    assert state(asked, UID) == "CANCELED"
+    ledger.retry(job, NOON)
+    assert found(asked) == [UID, of(job, 1)]
+    (before,) = items(asked.workitem(of(job, 1)), "ReplacedProcedureStepSequence")
+    assert text(before, "ReferencedSOPInstanceUID") == UID

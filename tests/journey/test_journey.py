@@ -10,6 +10,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.compose import SHIPPED_MODELS
+from dicom_ai_node.deliver.web import WebSender
+from dicom_ai_node.domain.destination import WebPeer
 from dicom_ai_node.domain.findings import Segmentation
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
@@ -19,6 +21,7 @@ from dicom_ai_node.infer.worker import Worker
 from dicom_ai_node.samples.studies import write_samples
 from tests.journey.node import Node, running, storescu, until
 from tests.peers.orthanc import Orthanc
+from tests.peers.tools import free_port
 from tests.peers.validators import validate, volumes
 from tests.phantoms import CANARY
 
@@ -303,3 +306,30 @@ def test_nothing_about_the_patient_is_left_outside_of_the_objects(ward: Ward) ->
     ]
     assert not leaks
     assert any(name in path.read_bytes() for path in objects.rglob("*") if path.is_file())
+
+
+@pytest.mark.peer
+def test_what_comes_by_http_is_worked_on_like_what_comes_by_dimse(
+    ward: Ward, tmp_path: Path
+) -> None:
+    """STOW-RS in, and the very findings that another node has of the study by C-STORE."""
+    assert storescu(ward.node.port, ward.samples["ct-head"]).returncode == 0
+    until(lambda: "ct-head" in _studies_with_results(ward), 120, "the result has arrived")
+    study = [path for path in write_samples(tmp_path / "samples") if path.parent.name == "ct-head"]
+    port = free_port()
+    with Orthanc(tmp_path / "pacs") as pacs:
+        destination = f"  pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {pacs.dicom_port}}}\n"
+        serve = f"serve: {{port: {port}, login: none}}\n"
+        with running(Node(tmp_path / "node", ROUTES, destination, extra=serve)) as node:
+            sender = WebSender(WebPeer(url=f"http://127.0.0.1:{port}/dicom-web"))
+            assert sender.send(study) == [""] * len(study)
+            (job,) = node.ended(1)
+            assert job.stage is Stage.DELIVERED, job.note
+            # The same instances once more, by the other way: nothing new.
+            assert storescu(node.port, study).returncode == 0
+            assert node.ledger.counts()["instances"] == len(study)
+        found = {it.Modality: it for it in map(pacs.dataset, pacs.instances())}
+    assert set(found) == {"SEG", "SR", "OT"}
+    (other,) = [it for it in ward.objects() if it.Modality == "SEG" and _is_of(it, ward, "ct-head")]
+    assert found["SEG"].PixelData == other.PixelData
+    assert found["SEG"].StudyInstanceUID == other.StudyInstanceUID

@@ -75,6 +75,12 @@ class Orthanc:
                 self._process.kill()
                 self._process.wait(10)
 
+    @property
+    def pid(self) -> int:
+        """Return the number of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def _answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/system", trust_env=False).status_code == 200

@@ -16,7 +16,7 @@ from dicom_ai_node.domain.uids import (
     SOPInstanceUID,
     StudyInstanceUID,
 )
-from dicom_ai_node.receive.batch import Batcher
+from dicom_ai_node.receive.batch import Batcher, Releases
 
 
 def _arrival(number: int) -> Arrival:
@@ -105,3 +105,43 @@ def test_a_closed_batcher_says_try_again() -> None:
     batcher.close()
     with pytest.raises(OutOfResources):
         batcher.submit(_arrival(0))
+
+
+def test_many_arrivals_of_one_request_share_a_transaction() -> None:
+    """In order, and each with its own outcome."""
+    batches: list[list[int]] = []
+
+    def record(arrivals: Sequence[Arrival]) -> Sequence[Received]:
+        batches.append([arrival.instance.size_bytes for arrival in arrivals])
+        return [Received.CONFLICT if each == 3 else Received.NEW for each in batches[-1]]
+
+    batcher = Batcher(record)
+    outcomes = batcher.submit_all([_arrival(number) for number in range(300)])
+    batcher.close()
+    assert [number for number, what in enumerate(outcomes) if what is Received.CONFLICT] == [3]
+    assert [number for batch in batches for number in batch] == list(range(300))
+    assert len(batches) < 300
+
+
+def test_the_ends_of_many_requests_are_noted_together() -> None:
+    """Nobody waits for it, a ledger that is busy does no harm, and none is lost."""
+    noted: list[tuple[str, ...]] = []
+    go_on, done = Event(), Event()
+
+    def released(series: Sequence[SeriesInstanceUID]) -> None:
+        go_on.wait(10)
+        noted.append(tuple(series))
+        if len(noted) == 1:
+            raise OutOfResources("busy")
+        if len(noted) == 2:
+            done.set()
+
+    releases = Releases(released)
+    releases([SeriesInstanceUID("1.0")])
+    while not releases._queue.empty():
+        pass
+    for number in range(5):
+        releases([SeriesInstanceUID(f"1.{number}"), SeriesInstanceUID("2.1")])
+    go_on.set()
+    assert done.wait(10)
+    assert noted == [("1.0",), ("1.0", "2.1", "1.1", "1.2", "1.3", "1.4")]

@@ -1,6 +1,8 @@
 """A peer that asks byte by byte: what it may say while it is answered, and what it may not."""
 
+import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -483,6 +485,37 @@ def test_who_reads_no_answers_holds_up_nobody(start: Start, shelf: Shelf) -> Non
             ask(peer, 0x20)
             assert status_of(peer.message()[0]) == 0xFF00
         assert shelf.closed.wait(10)
+
+
+def test_over_tls_a_question_is_answered_and_cancelled(
+    start: Start, shelf: Shelf, tmp_path: Path
+) -> None:
+    """Looking for a C-CANCEL does not wait for one there either."""
+    key = tmp_path / "key.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+         "-keyout", key, "-out", tmp_path / "certificate.pem"], capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl makes no certificate here")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "certificate.pem", key)
+    client = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem"))
+    client.check_hostname = False
+    node = start(peers=BOTH, ssl_context=server)
+    node.listener.answer_from(shelf.outbox())
+    with RawPeer(node.port) as peer:
+        peer.sock = client.wrap_socket(peer.sock)
+        assert peer.send(request(CONTEXTS)).pdu()[0] == 2
+        ask(peer, 0x20)
+        assert [status_of(peer.message()[0]) for _ in range(4)] == [0xFF00] * 3 + [0x0000]
+        shelf.answers = 1_000_000
+        ask(peer, 0x20)
+        peer.message()
+        peer.send(p_data(pdv(cancel(), 3, 1)))
+        while status_of(response := peer.message()[0]) == 0xFF00:
+            pass
+        assert status_of(response) == 0xFE00
 
 
 def test_a_full_disk_keeps_no_question_out(node: Node) -> None:

@@ -11,10 +11,11 @@ from dicom_ai_node.domain.errors import NotStorable, NotUnderstood
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.commands import command_of
 from dicom_ai_node.receive.header import header_of
-from dicom_ai_node.receive.negotiation import Unwelcome, _agreement
+from dicom_ai_node.receive.negotiation import Unwelcome, _agreement, _user_items
+from dicom_ai_node.receive.user_information import user_information
 from dicom_ai_node.receive.wire import Breach
 from tests import phantoms
-from tests.receive.rawpeer import EXPLICIT, IMPLICIT, command, encoded, request, smallest
+from tests.receive.rawpeer import CT, EXPLICIT, IMPLICIT, command, encoded, item, request, smallest
 
 BIG = "1.2.840.10008.1.2.2"
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,15 +62,23 @@ def test_a_damaged_data_set_is_read_or_refused_and_nothing_else(
     assert not any("\0" in text or len(text) > 256 for text in header.attributes.values())
 
 
+ROLE_AND_EXTENSION = item(0x54, b"\0\x19" + CT.encode() + b"\0\1") + item(
+    0x56, b"\0\x1b1.2.840.10008.5.1.4.1.2.2.1\1\1"
+)
+
+
 @FEW
-@given(items=_damaged(request()[74:]))
+@given(items=_damaged(request(user=ROLE_AND_EXTENSION)[74:]))
 def test_a_damaged_request_is_answered_or_aborted(items: bytes) -> None:
     """Association requests are read with every length in doubt."""
     try:
         accepted, _ = _agreement(items, answers_queries=True)
+        user = user_information(_user_items(items))
     except (Breach, Unwelcome):
         return
     assert set(accepted) <= set(range(1, 256, 2))
+    classes = {sop_class_uid for sop_class_uid, _ in accepted.values()}
+    assert all(kind in (0x54, 0x56) for kind, _ in user.answer(classes))
 
 
 @FEW

@@ -236,6 +236,47 @@ def test_who_agrees_on_relational_queries_may_leave_out_levels(node: Holding) ->
     assert agreed == (FIND, b"\1\1\1")
 
 
+def test_who_agrees_on_relational_retrieval_names_only_what_he_wants(node: Holding) -> None:
+    """Instances by their own UIDs, wherever they belong."""
+    wanted = [one.SOPInstanceUID for one in (ct(slices=5)[2], mr(slices=2)[0])]
+    takes = [(uid, ExplicitVRLittleEndian) for uid in (CTImageStorage, mr()[0].SOPClassUID)]
+    asked = identifier("IMAGE", SOPInstanceUID=wanted)
+    with asking(node, takes=takes, relational=[GET]) as (association, got):
+        assert retrieved(association, asked)[-1].Status == 0x0000
+    assert {one.SOPInstanceUID for one in got} == set(wanted)
+    with asking(node, takes=takes) as (association, got):
+        assert [one.Status for one in retrieved(association, asked)] == [0xA900]
+
+
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [
+        pytest.param({"PatientName": phantoms.CANARY[:4].lower() + "*"}, 1, id="a name"),
+        pytest.param({"StudyDate": "20250101-20250103"}, 1, id="a range of dates"),
+        pytest.param({"StudyDate": "-20241231"}, 0, id="another range"),
+        pytest.param({"ModalitiesInStudy": "MR"}, 1, id="what was computed"),
+        pytest.param({"Modality": "PT"}, 0, id="what a series would have to be"),
+        pytest.param({"AccessionNumber": "*", "PatientSex": "F"}, 1, id="anything, and a code"),
+    ],
+)
+def test_keys_are_matched(node: Holding, keys: dict[str, str], count: int) -> None:
+    """As PS3.4 C.2.2.2 says, by the archive behind the port."""
+    asked = identifier("STUDY", StudyInstanceUID="", **keys)
+    with asking(node) as (association, _):
+        assert len(found(association, asked)) == count
+
+
+def test_a_value_that_its_vr_cannot_have_is_refused(node: Holding) -> None:
+    """The comment says which key, and not what was written there."""
+    asked = identifier("STUDY", StudyInstanceUID="", StudyDate="ZZCANARY")
+    with asking(node) as (association, _):
+        awake(association)
+        [(status, _)] = association.send_c_find(asked, FIND)
+    assert status.Status == 0xC000
+    assert "StudyDate" in status.ErrorComment
+    assert "ZZCANARY" not in status.ErrorComment
+
+
 def test_a_scanner_may_not_read_what_others_have_sent(node: Holding) -> None:
     """Without `may: [query]` every question is answered with 0x0124."""
     asked = identifier("STUDY", StudyInstanceUID="")
@@ -303,6 +344,22 @@ def test_who_takes_the_compressed_form_gets_it(node: Holding) -> None:
     [image] = got
     assert image.file_meta.TransferSyntaxUID == RLELossless
     assert image.SOPInstanceUID == uid
+
+
+def test_who_knows_no_other_gets_implicit_vr(node: Holding) -> None:
+    """Decoded, and without the VRs that the file has."""
+    sent = ct(slices=5)[4]
+    asked = identifier(
+        "IMAGE",
+        StudyInstanceUID=STUDY_INSTANCE_UID,
+        SeriesInstanceUID=sent.SeriesInstanceUID,
+        SOPInstanceUID=sent.SOPInstanceUID,
+    )
+    with asking(node, takes=[(CTImageStorage, ImplicitVRLittleEndian)]) as (association, got):
+        assert retrieved(association, asked)[-1].Status == 0x0000
+    [image] = got
+    assert image.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert (image.pixel_array == sent.pixel_array).all()
 
 
 def test_what_the_asker_does_not_take_is_listed(node: Holding) -> None:

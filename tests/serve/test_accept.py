@@ -57,6 +57,7 @@ def request(header: str | None, query: str = "") -> Request:
         pytest.param("image/png;q=0.5, image/jpeg;q=0.2", PICTURES, DRAWING, id="by quality"),
         pytest.param("image/*, image/jpeg;q=0.1", PICTURES, DRAWING, id="the exact range counts"),
         pytest.param("image/jpeg;q=0, */*", PICTURES, DRAWING, id="all but one"),
+        pytest.param("image/png; transfer-syntax=1.2", PICTURES, DRAWING, id="where there is none"),
         pytest.param("image/*", PICTURES, PICTURE, id="of equals the first"),
         pytest.param("text/plain, image/png;q=0.01", PICTURES, DRAWING, id="better than nothing"),
         pytest.param(

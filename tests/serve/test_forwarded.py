@@ -38,6 +38,7 @@ def test_a_proxy_that_is_known_is_believed() -> None:
     ]
     assert told(PROXY, headers) == {"client": "192.0.2.7", "base": "https://node.example.org/"}
     assert told("fd00::1", headers)["client"] == "192.0.2.7"
+    assert told("::ffff:10.0.0.5", headers)["client"] == "192.0.2.7"
 
 
 @pytest.mark.parametrize("address", ["192.0.2.9", "10.0.0.8", "127.0.0.1", "nonsense"])

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
+from dicom_ai_node.serve.doors import TokenDoor
 from tests.serve.window import Window, parts, place, sample
 
 DICOM = 'multipart/related; type="application/dicom"'
@@ -97,3 +100,102 @@ def test_what_is_not_here_is_not_found(window: Window) -> None:
     assert window.ask(f"{place(dataset)}9").status_code == 404
     assert window.ask(f"{place(dataset)}/bulkdata/00990099").status_code == 404
     assert json.loads(window.ask("/dicom-web/studies/1.2").content)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("span", "status", "first", "last"),
+    [
+        pytest.param("bytes=0-9", 206, 0, 10, id="the beginning"),
+        pytest.param("bytes=100-", 206, 100, None, id="to the end"),
+        pytest.param("bytes=-7", 206, -7, None, id="the end"),
+        pytest.param("bytes=5-99999999", 206, 5, None, id="more than there is"),
+        pytest.param("bytes=99999999-", 416, 0, 0, id="behind the end"),
+        pytest.param("bytes=0-1,5-6", 200, 0, None, id="several"),
+        pytest.param("bytes=9-2", 200, 0, None, id="backwards"),
+        pytest.param("lines=1-2", 200, 0, None, id="something else"),
+        pytest.param("bytes=-", 200, 0, None, id="nothing"),
+    ],
+)
+def test_a_part_of_a_file_may_be_asked_for(
+    window: Window, span: str, status: int, first: int, last: int | None
+) -> None:
+    """RFC 9110 14; what is no range that we know is answered in full."""
+    dataset = window.put("CT_small.dcm")
+    answer = window.ask(place(dataset), "application/dicom", Range=span)
+    assert answer.status_code == status
+    if status == 416:
+        assert answer.headers["content-range"] == f"bytes */{len(window.stored(dataset))}"
+        return
+    assert answer.content == window.stored(dataset)[first:last]
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    values = window.ask(f"{place(dataset)}/bulkdata/7FE00010", OCTETS.split('"')[1], Range=span)
+    assert values.content == dataset.PixelData[first:last]
+
+
+def test_a_part_of_what_has_changed_is_the_whole(window: Window) -> None:
+    """Whoever goes on with another file would mix them."""
+    dataset = window.put("CT_small.dcm")
+    whole = window.ask(place(dataset), "application/dicom")
+    for tag, status in ((whole.headers["etag"], 206), ('"another"', 200)):
+        answer = window.ask(place(dataset), "application/dicom", Range="bytes=0-9", If_Range=tag)
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("tail", "accept"),
+    [
+        ("", DICOM), ("", "application/dicom"), ("", "application/zip"), ("/metadata", "*/*"),
+        ("/frames/1", OCTETS), ("/bulkdata/7FE00010", OCTETS), ("/rendered", "image/png"),
+    ],
+)  # fmt: skip
+def test_what_is_known_already_is_not_sent_again(window: Window, tail: str, accept: str) -> None:
+    """An ETag follows from the bytes stored; HEAD says it without them."""
+    dataset = window.put("CT_small.dcm")
+    answer = window.ask(f"{place(dataset)}{tail}", accept)
+    tag = answer.headers["etag"]
+    again = window.ask(f"{place(dataset)}{tail}", accept, If_None_Match=f'"x", {tag}')
+    assert (again.status_code, again.content) == (304, b"")
+    head = window.ask(f"{place(dataset)}{tail}", accept, method="HEAD")
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag)
+    assert head.headers["content-type"] == answer.headers["content-type"]
+    assert answer.content == window.ask(f"{place(dataset)}{tail}", accept).content
+
+
+def test_values_within_sequences_are_retrieved(window: Window) -> None:
+    """By the addresses that the header names, here the curves of an ECG."""
+    dataset = window.put("waveform_ecg.dcm")
+    (header,) = window.ask(f"{place(dataset)}/metadata").json()
+    for item, expected in zip(header["54000100"]["Value"], dataset.WaveformSequence, strict=True):
+        uri = item["54001010"]["BulkDataURI"]
+        assert "/bulkdata/54000100/" in uri
+        assert window.ask(uri).content == expected.WaveformData
+    for path in ("54000100", "54000100/9/54001010", "54000100/1/00990099", "54000100/0/54001010"):
+        assert window.ask(f"{place(dataset)}/bulkdata/{path}").status_code == 404
+    for path in ("x", "54000100/1", "54000100/a/54001010", "..%2F..%2Fetc%2Fpasswd"):
+        assert window.ask(f"{place(dataset)}/bulkdata/{path}").status_code in (404, 422)
+
+
+def test_values_of_big_endian_files_are_turned(window: Window) -> None:
+    """Bulk data is little endian, PS3.18 8.7.3.5.2."""
+    little, big = sample("MR_small.dcm"), window.put("MR_small_bigendian.dcm")
+    found = window.ask(f"{place(big)}/bulkdata/7FE00010", "application/octet-stream")
+    assert found.content == little.PixelData
+
+
+def test_nobody_sees_without_leave(window: Window) -> None:
+    """Every way to an object asks who one is."""
+    dataset = window.put("CT_small.dcm")
+    routers = retrieve_routers(window.archive, window.blobs.path, window.darkroom)
+    shut = application(TokenDoor("secret"), list(routers))
+    for tail in ("", "/metadata", "/frames/1", "/bulkdata/7FE00010", "/rendered", "/thumbnail"):
+        assert window.ask(f"{place(dataset)}{tail}", app=shut).status_code == 401
+
+
+def test_what_was_removed_is_not_here_any_more(window: Window) -> None:
+    """Even if it was found a moment ago."""
+    dataset = window.put("JPEGLSNearLossless_08.dcm")
+    assert window.ask(f"{place(dataset)}/frames/1").status_code == 200
+    (held,) = window.archive.instances([dataset.SOPInstanceUID])
+    window.blobs.path(held.sha256).unlink()
+    for tail in ("/frames/1", "/rendered", "/bulkdata/00080018", ""):
+        assert window.ask(f"{place(dataset)}{tail}", "*/*").status_code == 404

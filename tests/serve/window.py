@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.data import get_testdata_file
 
@@ -93,13 +94,18 @@ class Window:
         return self.blobs.path(held.sha256).read_bytes()
 
     def ask(
-        self, path: str, accept: str = "*/*", method: str = "GET", **headers: str
+        self,
+        path: str,
+        accept: str = "*/*",
+        method: str = "GET",
+        app: FastAPI | None = None,
+        **headers: str,
     ) -> httpx.Response:
         """Ask once."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
 
         async def once() -> httpx.Response:
-            way = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            way = httpx.ASGITransport(app or self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=way, base_url="http://node:8042") as client:
                 asked = {"Accept": accept, "Accept-Encoding": "identity", **named}
                 return await client.request(method, path, headers=asked)

@@ -11,6 +11,8 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 LARGEST_CARD_BYTES = 1_000_000
+_SCROLLED = '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>'
+"""A wide table is moved in a frame of its own, by keys too."""
 PARTS = ("test", "validation")
 """The scores that are shown, the first that is there: the test part chose nothing."""
 
@@ -46,7 +48,8 @@ def card(folder: Path, pictures: str) -> Markup:
             if child.type == "image":
                 _point(child, pictures, names)
     # Everything was escaped by the renderer, which lets no HTML of the card through.
-    return Markup(renderer.renderer.render(tokens, renderer.options, {}))  # noqa: S704
+    made = renderer.renderer.render(tokens, renderer.options, {})
+    return Markup(made.replace("<table>", _SCROLLED).replace("</table>", "</table></div>"))  # noqa: S704
 
 
 def pictures_in(folder: Path) -> frozenset[str]:

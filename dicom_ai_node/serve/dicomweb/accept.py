@@ -84,7 +84,8 @@ class MediaRange:
         return fit + 3 * (wanted == offer.media_type) if fit else 0
 
     def _fit_of_syntax(self, offer: Offer, *, is_meant: bool) -> int:
-        match self.transfer_syntax_uid:
+        wanted = self.transfer_syntax_uid if offer.transfer_syntax_uid else ""
+        match wanted:
             case "":
                 return 1 if is_meant else 0
             case "*":

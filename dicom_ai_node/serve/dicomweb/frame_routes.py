@@ -56,9 +56,12 @@ class FrameSource:
     def lying(self, held: Held, frames: Frames, number: int) -> Sequence[Piece]:
         """Return a frame as it lies in the file."""
         path = self._shelf.path(held.sha256)
-        if frames.is_encapsulated or frames.bits % 8 == 0:
-            return parts_of(frames, number, path)
-        return [frame_in_bits(frames, number, path)]
+        try:
+            if frames.is_encapsulated or frames.bits % 8 == 0:
+                return parts_of(frames, number, path)
+            return [frame_in_bits(frames, number, path)]
+        except FileNotFoundError as gone:
+            raise HTTPException(404, "this is here no more") from gone
 
     def pieces(self, held: Held, frames: Frames, number: int, offer: Offer) -> Iterator[Piece]:
         """Yield a frame as it is offered."""

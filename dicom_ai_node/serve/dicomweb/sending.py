@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import structlog
+from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,6 +18,9 @@ log = structlog.get_logger()
 
 CHUNK_BYTES = 1 << 20
 """So much is read and sent at once; of one answer never more than two of these are in memory."""
+
+READ_BYTES = 1 << 19
+"""So much is read by one call: what fits into a cache of the processor is sent from there."""
 
 LARGE_BYTES = 1 << 16
 """What is at least as long is not copied."""
@@ -51,6 +55,11 @@ class Pieces(Response):
     ----------
     size_bytes
         `None` if nobody knows before they are made.
+
+    Raises
+    ------
+    HTTPException
+        404, if the first of them has been removed in this moment.
     """
 
     def __init__(
@@ -65,7 +74,10 @@ class Pieces(Response):
         self.media_type = media_type
         self.background = None
         self._groups = groups(pieces)
-        self._first, self._second = next(self._groups, []), next(self._groups, None)
+        try:
+            self._first, self._second = next(self._groups, []), next(self._groups, None)
+        except FileNotFoundError as gone:
+            raise HTTPException(404, "this is here no more") from gone
         if size_bytes is None and self._second is None:
             size_bytes = sum(map(len, self._first))
         length = {} if size_bytes is None else {"Content-Length": str(size_bytes)}
@@ -164,7 +176,7 @@ def _parts(pieces: Iterable[Piece]) -> Iterator[bytes]:
 def _read(number: int, part: FilePart) -> Iterator[bytes]:
     at, end = part.start, part.start + part.length
     while at < end:
-        some = os.pread(number, min(CHUNK_BYTES, end - at), at)
+        some = os.pread(number, min(READ_BYTES, end - at), at)
         if not some:
             raise OSError("a file is shorter than it was")
         at += len(some)

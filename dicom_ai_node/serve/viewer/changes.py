@@ -40,6 +40,12 @@ class Change:
 _SCRIPTS = (
     Change('__webpack_require__.p = "/";', f'__webpack_require__.p = "{_URL}";', 8),
     Change("'/dicom-microscopy-viewer/", f"'{_URL}dicom-microscopy-viewer/", 1),
+    # It goes to the first slice of a segmentation 40 ms later, in a viewport that may be gone.
+    Change(
+        "setTimeout(() => {\n                this.setImageIdIndex",
+        "setTimeout(() => {\n                this.isDisabled || this.setImageIdIndex",
+        2,
+    ),
     # A report without a place in an image, such as one of volumes, would be a black viewport.
     Change(
         "if (isImagingMeasurementReport) {",

@@ -20,8 +20,8 @@ POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     "; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'"
     "; connect-src 'self' data: blob:; worker-src 'self' blob:"
-    # Its decoders are WebAssembly whose glue is compiled when it is first needed.
-    "; script-src 'self' 'wasm-unsafe-eval'"
+    # It compiles the loops that unpack a segmentation, and its decoders, when they are needed.
+    "; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'"
 )
 """What OHIF may do: much on its own origin, nothing beyond it."""
 
