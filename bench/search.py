@@ -33,7 +33,7 @@ from tests.peers.tools import free_port
 from tests.store.postgres import postgresql
 
 SERIES, INSTANCES = ("CT", "MR", "CT", "SR"), 25
-TIMES = 5
+TIMES = 20
 PEER = AETitle("BENCH")
 
 

@@ -35,6 +35,7 @@ from dicom_ai_node.store.archive_tables import held_instances, held_series, held
 
 Condition = ColumnElement[bool]
 _MOST_WORDS = 8
+_MOST_PARTS = 100
 _BETWEEN_WORDS = "^ ,*?"
 _INTEGERS = (-(2**31), 2**31 - 1)
 
@@ -91,17 +92,29 @@ def _enter(connection: Connection, level: Asked, key: Key, *, is_fuzzy: bool) ->
     else:
         level.keys.append(key)
         if len(key.path) == 1 and tag in _NARROWED:
-            column, narrow = _NARROWED[tag]
-            parts = parts_of(vr_of(tag), key.value)
-            either = [narrow(column, part, is_fuzzy) for part in parts if part]
-            known = [condition for condition in either if condition is not None]
-            if len(known) == len(either):
-                level.conditions.append(or_(*known, column.table.c.is_odd))
+            known = _narrowed(connection, key, is_fuzzy=is_fuzzy)
+            if known is not None:
+                level.conditions.append(or_(known, _NARROWED[tag][0].table.c.is_odd))
+
+
+def _narrowed(connection: Connection, key: Key, *, is_fuzzy: bool) -> Condition | None:
+    """Return what a column says of a key, `None` if that is nothing."""
+    column, narrow = _NARROWED[key.path[0]]
+    # What no database keeps stands in no column, and is left out here, too.
+    text = key.value.replace("\0", "")
+    parts = [part for part in parts_of(vr_of(key.path[0]), text) if part]
+    if narrow is _text and "*" not in text and "?" not in text:
+        return among(connection, column, ["" if part == EMPTY else part for part in parts])
+    if len(parts) > _MOST_PARTS:
+        return None
+    either = [narrow(column, part, is_fuzzy) for part in parts]
+    known = [condition for condition in either if condition is not None]
+    return or_(*known) if known and len(known) == len(either) else None
 
 
 def among(connection: Connection, column: ColumnElement[Any], values: Iterable[str]) -> Condition:
     """Return that a column has one of any number of values, in a statement that stays the same."""
-    known = [value.strip(" \0") for value in values]
+    known = [value.replace("\0", "").strip() for value in values]
     if len(known) == 1:
         return column == known[0]
     if connection.dialect.name == "postgresql":

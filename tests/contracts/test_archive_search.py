@@ -258,6 +258,29 @@ def test_an_answer_takes_the_same_few_statements(
     assert taken[0] <= 13  # with two for catching up, and SQLite says BEGIN
 
 
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        pytest.param("PatientName", "jo\0an", id="a zero in a name"),
+        pytest.param("PatientID", "P\0?\\\0", id="a zero in an identifier"),
+        pytest.param("ModalitiesInStudy", "C\0T\\MR\0*", id="a zero in what is computed"),
+        pytest.param("PatientID", "\\".join(f"P{n}" for n in range(5000)), id="thousands"),
+        pytest.param("PatientID", "\\".join(f"P{n}*" for n in range(5000)), id="of wildcards"),
+        pytest.param("PatientName", "\\".join(f"P{n}" for n in range(5000)), id="of names"),
+        pytest.param("PatientName", "*%_a" * 500, id="signs that mean something in SQL"),
+        pytest.param("StudyInstanceUID", "\\".join(f"1.{n}" for n in range(40_000)), id="of UIDs"),
+    ],
+)
+def test_an_odd_question_has_an_answer(
+    filled: tuple[SqlArchive, Sequence[Header]], name: str, odd: str
+) -> None:
+    """The same on every database, and no trouble."""
+    archive, headers = filled
+    for is_fuzzy in (False, True):
+        query = Query(level=Level.STUDY, keys=(key(name, odd),), is_fuzzy=is_fuzzy)
+        assert set(uids(archive.search(query), Level.STUDY)) == by_hand(headers, query)
+
+
 def test_a_key_that_cannot_be_compared_is_refused(
     filled: tuple[SqlArchive, Sequence[Header]],
 ) -> None:
