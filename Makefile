@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?= 0
 LANES ?= 2
+CONFIG ?= demo/ae_config.yaml
 
-.PHONY: demo test check docs peers clean
+.PHONY: demo viewer test check docs peers clean
 
 $(VENV)/node: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -20,6 +21,9 @@ $(VENV)/test: $(VENV)/node
 
 demo: $(VENV)/node ## start a node on loopback, send the sample studies, show every result
 	$(BIN)/dicom-ai-node demo demo $(if $(filter 1,$(KEEP)),--keep)
+
+viewer: $(VENV)/node ## fetch the viewer (OHIF) for the node of the demo, or of CONFIG
+	$(BIN)/dicom-ai-node viewer install --config $(CONFIG)
 
 peers: ## install the peers and validators of the tests, where this account may
 	bash tests/peers/install.sh

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import Dataset, dcmread
 from scipy.ndimage import binary_dilation, binary_erosion
 from skimage.color import lab2rgb
@@ -48,6 +49,8 @@ ROUTES = """\
     to: [results]
 """
 SHOWN = ("mr-hippocampus", "us-cine", "cr-chest")
+HELD = (*SHOWN, "sm-nuclei")
+"""The slide waits for nobody: no route takes it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
              "--config", str(node.config), "--from", str(release)],
             cwd=ROOT, check=True, capture_output=True,
         )  # fmt: skip
-        for sample in (each for each in SAMPLES if each.name in SHOWN):
+        for sample in (each for each in SAMPLES if each.name in HELD):
             paths = []
             for number, dataset in enumerate(sample.make()):
                 paths.append(folder / f"{sample.name}-{number}.dcm")
@@ -227,6 +230,24 @@ def test_an_ultrasound_cine_plays_and_its_segmentation_lies_right(ward: Ward) ->
     _lies_right(viewer, segmentation, ward.pictures / "cine.png")
     assert is_quiet(viewer.page, ward.url) == {}
     viewer.page.close()
+
+
+def test_a_slide_is_put_together_from_its_tiles(ward: Ward) -> None:
+    """In the colours of the stain, by decoders that lie below our path."""
+    page = ward.browser.page(width=1280, height=800)
+    page.open(f"{ward.url}/viewer/microscopy?StudyInstanceUIDs={ward.studies['sm-nuclei']}")
+    page.wait("document.querySelector('.ol-layer canvas, canvas')", 90)
+    stain = (112, 60, 160)
+    for _ in range(30):
+        page.rest(2)
+        shown = np.asarray(Image.open(page.picture(ward.pictures / "slide.png")).convert("RGB"))
+        middle = shown[200:500, 450:700].astype(np.int64)
+        if np.mean(tinted(middle, stain)) > 0.5:
+            break
+    else:
+        pytest.fail("no tile has appeared")
+    assert is_quiet(page, ward.url) == {}
+    page.close()
 
 
 def test_the_configuration_has_one_source_of_images(ward: Ward) -> None:

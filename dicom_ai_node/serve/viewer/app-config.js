@@ -1,6 +1,7 @@
 // What OHIF is told here: one source of images, the node itself, and that this is research.
 // It takes the place of the file of the same name in the release, whose images lie elsewhere.
-window.PUBLIC_URL = '/viewer/';
+// Where the files of this release lie; the page says so.
+window.PUBLIC_URL = document.currentScript.dataset.base;
 window.browserImportFunction = address => import(address);
 window.config = {
   name: 'dicom_ai_node',
