@@ -54,7 +54,7 @@ def ct(study: str = "one", **changes: object) -> FileDataset:
 class ConsoleNode:
     """A node whose console is asked without a socket."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, login: str = "none") -> None:
         self.port = free_port()
         path = folder / "ae_config.yaml"
         path.write_text(
@@ -67,9 +67,8 @@ class ConsoleNode:
             similar: {{model: image_encoder}}
             destinations:
               pacs: {{ae_title: PACS, host: 127.0.0.1, port: {free_port()}}}
-            serve: {{port: {self.port}, login: none}}
+            serve: {{port: {self.port}, login: {login}}}
             """)
-            + more
         )
         self.config = compose.settings(path)
         compose.prepare(self.config)
