@@ -194,7 +194,7 @@ def one_large(server: Server, path: Path) -> float:
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port), timeout=600) as connection:
         connection.sendall(
-            f"POST {server.path} HTTP/1.1\r\nHost: a\r\nContent-Type: {TYPE}\r\nConnection: close"
+            f"POST {server.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {TYPE}\r\nConnection: close"
             f"\r\nAccept: application/dicom+json\r\nContent-Length: {size}\r\n\r\n".encode()
             + HEAD
         )

@@ -1,5 +1,6 @@
 """What answers HTTP listens on this machine, says who may ask, and ends when it is told to."""
 
+import json
 import socket
 import ssl
 import threading
@@ -12,24 +13,27 @@ from textwrap import dedent
 import httpx
 import pytest
 from cryptography import x509
+from joserfc import jwt
+from joserfc.jwk import ECKey
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
-from dicom_ai_node.config.serving import Tls
+from dicom_ai_node.config.serving import Oidc, Tls
 from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.passwords import Passwords
-from dicom_ai_node.web import WebServer
+from dicom_ai_node.web import WebServer, served
 from tests.certificates import certificate
 from tests.journey.node import until
 from tests.peers.tls_proxy import TlsProxy
 from tests.peers.tools import free_port
 from tests.phantoms import ct
 from tests.receive.webdesk import TYPE, body, part10
+from tests.serve.house import Browser
 
 JANE = {"PatientName": "Doe^Jane", "PatientID": "J", "AccessionNumber": "J1"}
 """Not who the phantoms are: the archive is an index of names, and nothing else may know theirs."""
@@ -258,3 +262,25 @@ def test_what_was_stored_can_be_deleted_when_nobody_needs_it(
     assert httpx.delete(place, headers=token).status_code == 404
     assert _stored(address, image).status_code == 200
     assert ledger.counts()["instances"] == 1
+
+
+def test_a_token_of_the_configured_provider_is_taken(settings: NodeConfig, tmp_path: Path) -> None:
+    """For as much as the configuration says of its claims."""
+    key = ECKey.generate_key("P-256", {"kid": "1"})
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    oidc = Oidc(issuer="https://id", audience="node", jwks_file=keys, roles={"radiology": "viewer"})
+    app = served(_with(settings, oidc=oidc))
+
+    def status_for(role: str) -> int:
+        claims = {
+            "iss": "https://id", "aud": "node", "sub": "anna", "roles": [role],
+            "exp": int(time.time()) + 60,
+        }  # fmt: skip
+        token = jwt.encode({"alg": "ES256", "kid": "1"}, claims, key)
+        answer = Browser(app).get("/metrics", headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code
+
+    assert (status_for("radiology"), status_for("viewer")) == (200, 403)
+    app = served(_with(settings, oidc=oidc.model_copy(update={"roles": None})))
+    assert (status_for("radiology"), status_for("viewer")) == (403, 200)

@@ -36,12 +36,16 @@ _NAMES = {C_FIND_RQ: "C-FIND", C_MOVE_RQ: "C-MOVE"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One response; `comment` names no patient, `data` is an encoded data set."""
+    """One response; `comment` names no patient, `data` is an encoded data set.
+
+    `count` is that of the answers or objects so far, for the log.
+    """
 
     status: int
     comment: str = ""
     counts: Counts | None = None
     data: bytes = b""
+    count: int = 0
 
 
 class Line(Protocol):
@@ -87,6 +91,7 @@ class Enquiries:
             what=_NAMES.get(command.field, "C-GET"),
             peer=self._accepted.calling_ae_title,
             status=f"0x{last.status:04X}",
+            count=last.count,
         )
         line.reply(last)
 
@@ -126,15 +131,17 @@ class Enquiries:
         return Originator(ae_title=calling, message_id=command.message_id)
 
     def _find(self, asked: Asked, line: Line) -> Reply:
-        for count, match in enumerate(self._outbox.find(asked)):
+        count = 0
+        for match in self._outbox.find(asked):
             if line.is_cancelled():
-                return Reply(status=Status.CANCEL)
+                return Reply(status=Status.CANCEL, count=count)
             if count == self._outbox.most_answers:
                 comment = f"only the first {count} answers; ask for less"
-                return Reply(status=Status.OUT_OF_RESOURCES, comment=comment)
+                return Reply(status=Status.OUT_OF_RESOURCES, comment=comment, count=count)
             pending = Status.PENDING if match.is_complete else Status.PENDING_KEYS_IGNORED
             line.reply(Reply(status=pending, data=match.identifier))
-        return Reply(status=Status.SUCCESS)
+            count += 1
+        return Reply(status=Status.SUCCESS, count=count)
 
     def _carried_out(
         self, held: Sequence[Held], outcomes: Outcomes, line: Line, syntax: str
@@ -158,7 +165,7 @@ class Enquiries:
         self, status: Status, counts: Counts, failed: Sequence[SOPInstanceUID], syntax: str
     ) -> Reply:
         data = self._outbox.failed(failed, syntax) if failed else b""
-        return Reply(status=status, counts=counts, data=data)
+        return Reply(status=status, counts=counts, data=data, count=counts.completed)
 
     def _sent(self, held: Held, line: Line) -> Outcome:
         """Send one object on the association on which it was asked for."""

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from dicom_ai_node.domain.accounts import Account, Accounts, Role, Visit, digest
 from dicom_ai_node.serve.access import NOBODY, Person
-from dicom_ai_node.serve.basic import Basic
+from dicom_ai_node.serve.basic import Basic, is_safe
 from dicom_ai_node.serve.csrf import Cookie, cookie_of
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.tokens import Bearer
@@ -118,8 +118,7 @@ def address_of(request: Request) -> str:
 
 def cookie_name(request: Request) -> str:
     """Return the name of the cookie; a browser keeps no `__Host-` that another host has set."""
-    is_safe = request.url.scheme == "https"
-    return "__Host-dicom_ai_node" if is_safe else "dicom_ai_node_session"
+    return "__Host-dicom_ai_node" if is_safe(request) else "dicom_ai_node_session"
 
 
 class _Manners(TypedDict):
@@ -132,7 +131,7 @@ class _Manners(TypedDict):
 def _manners(request: Request) -> _Manners:
     return {
         "path": "/",
-        "secure": request.url.scheme == "https",
+        "secure": is_safe(request),
         "httponly": True,
         # Lax and not Strict: a link in the PACS shall find whoever follows it logged in.
         "samesite": "lax",

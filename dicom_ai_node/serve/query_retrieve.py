@@ -29,7 +29,7 @@ from dicom_ai_node.serve.identifier import (
     value_of,
 )
 
-PAGE = 200
+PAGE = 100
 """Headers that are in memory at once; between two pages nothing is held in the database."""
 
 MOST_FAILURES = 900

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 AT_ONCE = 100
 _IN_ONE_TRANSACTION = 10
-_INPUTS = "InputInformationSequence"
+INPUTS = tag_of("InputInformationSequence")
 
 
 class Following:
@@ -59,6 +59,11 @@ class Following:
         for uids in _chunks(moved):
             self._database.transact(partial(self._follow, uids=uids))
         return len(new) + len(moved)
+
+    def latest_event(self) -> int:
+        """Return the number of the last thing that happened to any job or series."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.max(tables.events.c.number))) or 0
 
     def follow(self, connection: Connection, row: Row[Any]) -> None:
         """Let a workitem go where its job has gone, one state after the other."""
@@ -95,7 +100,7 @@ class Following:
             return row.data_set  # type: ignore[no-any-return]
         (job,) = load_jobs(connection, found)
         told = inputs(job, _classes(connection, job))
-        return merged(row.data_set, {tag_of(_INPUTS): {"vr": "SQ", "Value": told}})
+        return merged(row.data_set, {INPUTS: {"vr": "SQ", "Value": told}})
 
     def _studies(self, uids: set[str]) -> Mapping[str, Header]:
         if not uids:

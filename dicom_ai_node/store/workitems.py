@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
@@ -11,7 +12,6 @@ from sqlalchemy import Connection, Row, delete, insert, select
 from dicom_ai_node.domain.archive import Archive, Header, Key
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Job
-from dicom_ai_node.domain.json_model import code_item, data_set, merged, text, values
 from dicom_ai_node.domain.matching import header_test
 from dicom_ai_node.domain.workitem import (
     ALREADY_CANCELED,
@@ -22,7 +22,6 @@ from dicom_ai_node.domain.workitem import (
     Why,
     after_change,
     check_update,
-    way,
 )
 from dicom_ai_node.domain.workitem_events import (
     about_update,
@@ -37,12 +36,14 @@ from dicom_ai_node.domain.worklist import Report, Search
 from dicom_ai_node.store import workitem_watch as watch
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_people import cancel_job
-from dicom_ai_node.store.workitem_jobs import AT_ONCE, Following
+from dicom_ai_node.store.workitem_cancel import cancel_at_once, is_heard
+from dicom_ai_node.store.workitem_jobs import AT_ONCE, INPUTS, Following
 from dicom_ai_node.store.workitem_rows import check_others, found, lock_of, row_of, write
-from dicom_ai_node.store.workitem_tables import channels, reports, subscriptions, workitems
+from dicom_ai_node.store.workitem_tables import channels, reports, workitems
 
 LONGEST_CATCHING_UP = 20
 """So many batches of jobs are entered before a question is answered from what is there by then."""
+BETWEEN_LOOKS_SECONDS = 5.0
 _PAGE = 50
 _COLUMNS = {
     "00741000": workitems.c.state,
@@ -65,6 +66,7 @@ class SqlWorklist:
         self._database = database
         self._ae_title = station.ae_title
         self._planning = planning
+        self._seen = (0, 0.0)
         self._jobs = Following(database, archive, station)
 
     def catch_up(self) -> None:
@@ -195,7 +197,7 @@ class SqlWorklist:
 
     def reports(self, aetitle: str, channel: str, most: int) -> Sequence[Report] | None:
         """Return the oldest reports that were not told yet; `None` if another channel is open."""
-        self.catch_up()
+        self._look_now_and_then()
         query = (
             select(reports)
             .where(reports.c.aetitle == aetitle)
@@ -213,6 +215,17 @@ class SqlWorklist:
         numbers = [one.number for one in reports_told]
         gone = delete(reports).where(reports.c.aetitle == aetitle, reports.c.number.in_(numbers))
         self._database.transact(lambda connection: connection.execute(gone))
+
+    def _look_now_and_then(self) -> None:
+        """Catch up if anything has happened: channels ask all the time, and mostly nothing has.
+
+        On PostgreSQL an event may be seen after one with a higher number, so that a look that
+        seems to be in vain is taken now and then.
+        """
+        latest, (seen, at) = self._jobs.latest_event(), self._seen
+        if latest != seen or monotonic() - at > BETWEEN_LOOKS_SECONDS:
+            self._seen = (latest, monotonic())
+            self.catch_up()
 
     def _asked_for(self, made: Header, now: datetime) -> Job | None:
         """Return the job that a workitem asks this node for; `None` if it is for others."""
@@ -235,14 +248,20 @@ class SqlWorklist:
             column = _COLUMNS.get(key.path[0])
             if column is not None and key.value:
                 query = query.where(column.in_(key.value.split("\\")))
+        # Of a job the inputs are read one by one: only of those that match, if possible.
+        asks_for_inputs = any(key.path[0] == INPUTS for key in keys)
         last = 0
         # Page by page, so that a slow reader keeps neither memory nor a transaction.
         while True:
             with self._database.reading() as connection:
                 page = query.where(workitems.c.number > last).limit(_PAGE)
                 rows = connection.execute(page).all()
-                whole = [self._jobs.complete(connection, row) for row in rows]
-            yield from filter(test, whole)
+                whole = [
+                    self._jobs.complete(connection, row)
+                    for row in rows
+                    if asks_for_inputs or test(row.data_set)
+                ]
+            yield from (one for one in whole if not asks_for_inputs or test(one))
             if len(rows) < _PAGE:
                 return
             last = rows[-1].number
@@ -263,28 +282,6 @@ class SqlWorklist:
                 raise StepRefused(Why.GOES_ON, str(no)) from no
             self._jobs.follow(connection, row)
         elif state is StepState.SCHEDULED:
-            _cancel_at_once(connection, row, request, now)
-        elif not _is_heard(connection, row.uid):
+            cancel_at_once(connection, row, request, now)
+        elif not is_heard(connection, row.uid):
             raise StepRefused(Why.UNREACHABLE, "nobody has subscribed to hear of it")
-
-
-def _cancel_at_once(connection: Connection, row: Row[Any], request: Header, now: datetime) -> None:
-    """End what nobody has claimed; it is IN PROGRESS for a moment, as the standard has it."""
-    codes = values(request, "ProcedureStepDiscontinuationReasonCodeSequence")
-    unspecified = [code_item("110513", "DCM", "Discontinued for unspecified reason")]
-    progress = data_set(
-        ReasonForCancellation=text(request, "ReasonForCancellation"),
-        ProcedureStepDiscontinuationReasonCodeSequence=codes or unspecified,
-    )
-    made = merged(row.data_set, data_set(ProcedureStepProgressInformationSequence=[progress]))
-    said = []
-    for state in way(StepState.SCHEDULED, StepState.CANCELED):
-        made = ended(made, state, now)
-        said.append(state_report(row.uid, made))
-    write(connection, row.uid, now, data_set=made, state=StepState.CANCELED.value)
-    watch.tell(connection, row.uid, said)
-
-
-def _is_heard(connection: Connection, uid: str) -> bool:
-    query = select(subscriptions.c.aetitle).where(subscriptions.c.workitem == uid).limit(1)
-    return connection.scalar(query) is not None

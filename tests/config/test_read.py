@@ -168,6 +168,11 @@ OLD_TO_NEW = [
     ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),
     ("destinations:", "serve: {host: 0.0.0.0, login: none}\ndestinations:", 10, "serve: login: none is for loopback only, and 0.0.0.0 is not"),
     ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),
+    ("destinations:", "serve: {names: ['node:8042']}\ndestinations:", 10, "serve.names #1: node:8042 is no name of a host such as node.example.org, without a port"),
+    ("destinations:", "serve: {behind_proxy: [proxy]}\ndestinations:", 10, "serve.behind_proxy #1: proxy is not an IP address or a network such as 10.1.2.0/24"),
+    ("destinations:", "serve: {oidc: {issuer: 'http://id', audience: a, jwks_file: x}}\ndestinations:", 10, "serve.oidc.issuer: must begin with https:// and name a host"),
+    ("destinations:", "serve: {oidc: {issuer: 'https://id', audience: a}}\ndestinations:", 10, "serve.oidc: needs either jwks_url or jwks_file"),
+    ("destinations:", "serve: {oidc: {issuer: 'https://id', audience: a, jwks_file: x, roles: {it: god}}}\ndestinations:", 10, "serve.oidc.roles.it: must be 'viewer', 'sender', 'operator' or 'admin', not 'god'"),
     ("destinations:", "serve: {host: 0.0.0.0, token: {file: x}}\ndestinations:", 10, "serve: passwords and patients go over https:// only: give tls, or behind_proxy with the address of a proxy that has it, or listen on 127.0.0.1"),
     # YAML
     ("to: [pacs]", "to: [pacs", 10, "YAML: while parsing a flow sequence expected ',' or ']', but got ':' (begun in line 9)"),

@@ -114,9 +114,16 @@ def test_a_study_that_arrives_appears_by_itself(
     """On the page that is open; a name that would like to be a script stays text."""
     page = _opened(browser, f"{address}/studies")
     assert "Rowan" not in page.text()
+    page.wait("document.querySelectorAll('.thumb img.here').length >= 3", 120)
+    asked = len([one for one in page.requests if one.endswith("/thumbnail")])
     node.put(ct("rowan", PatientName=f"Rowan^{EVIL}"))
     page.wait("document.body.innerText.includes('Rowan')", 30)
     assert EVIL in page.text()
+    page.rest(1)
+    # Pictures that are there are not asked for again.
+    assert page.js("document.querySelectorAll('.thumb img.here').length") >= 3
+    drawn = [one for one in page.requests if one.endswith("/thumbnail")]
+    assert len(drawn) <= asked + 2
     page.close()
 
 

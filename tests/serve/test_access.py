@@ -1,22 +1,33 @@
 """Every route of the node and the role that it needs: one that is not listed here is a mistake."""
 
+import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import dedent
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message
 
 from dicom_ai_node import compose
-from dicom_ai_node.domain.accounts import ApiToken, Role, digest
+from dicom_ai_node.domain.accounts import Account, ApiToken, Role, digest
 from dicom_ai_node.serve.access import NOBODY, Person
 from dicom_ai_node.serve.application import role_of
+from dicom_ai_node.serve.passwords import Passwords
+from dicom_ai_node.serve.viewer.router import BASE
 from dicom_ai_node.web import served
-from tests.serve.house import Browser
+from tests.serve.house import FAST, PASSWORD, Browser
 
 STUDY = "/dicom-web/studies/{study}"
 SERIES = STUDY + "/series/{series}"
 INSTANCE = SERIES + "/instances/{instance}"
+SUBSCRIBER = "/dicom-web/workitems/{resource}/subscribers/{aetitle}"
+CONSOLE = (
+    *("audit", "destinations", "events", "help", "jobs", "models", "quarantine", "routes"),
+    *("similar", "storage", "studies", "workers"),
+)
 ROUTES: Mapping[Role, Sequence[str]] = {
     Role.PUBLIC: [
         "GET /health/live",
@@ -24,6 +35,8 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         "GET /login",
         "POST /login",
         "GET /login/login.css",
+        "GET /static/{name}",
+        "POST /preferences",
     ],
     Role.KNOWN: [
         "POST /logout",
@@ -33,6 +46,33 @@ ROUTES: Mapping[Role, Sequence[str]] = {
     ],
     Role.VIEWER: [
         "GET /metrics",
+        "GET /",
+        *(f"GET /{page}" for page in CONSOLE),
+        "GET /jobs/{name}",
+        "GET /models/{name}",
+        "GET /models/{name}/pictures/{picture}",
+        "GET /quarantine/{number}",
+        "GET /quarantine/{number}/file",
+        "GET /studies/{study_instance_uid}",
+        "GET /studies/{study_instance_uid}/explain",
+        "GET /viewer",
+        "GET /viewer/app-config.js",
+        f"GET /viewer/{BASE}/{{name:path}}",
+        "GET /viewer/{page:path}",
+        "GET /api/studies/{study}/series/{series}/instances/{instance}/frames/{frame}/picture",
+        "GET /api/studies/{study}/series/{series}/instances/{instance}/segments",
+        "GET /api/openapi.json",
+        *(f"{method} /dicom-web/" for method in ("GET", "OPTIONS")),
+        "GET /dicom-web/studies",
+        *(f"GET {STUDY}/{what}" for what in ("series", "instances")),
+        f"GET {SERIES}/instances",
+        "GET /dicom-web/series",
+        "GET /dicom-web/instances",
+        "GET /dicom-web/workitems",
+        "GET /dicom-web/workitems/{uid}",
+        *(f"{method} {SUBSCRIBER}" for method in ("POST", "DELETE")),
+        f"POST {SUBSCRIBER}/suspend",
+        "WEBSOCKET /dicom-web/subscribers/{aetitle}",
         "GET /api/studies/{study_instance_uid}/similar",
         *(f"GET {STUDY}{what}" for what in ("", "/metadata", "/rendered", "/thumbnail")),
         *(f"GET {SERIES}{what}" for what in ("", "/metadata", "/rendered", "/thumbnail")),
@@ -43,9 +83,26 @@ ROUTES: Mapping[Role, Sequence[str]] = {
     Role.SENDER: [
         "POST /dicom-web/studies",
         "POST /dicom-web/studies/{study_instance_uid}",
+        *(
+            f"{method} /dicom-web/commitment-requests/{{transaction_uid}}"
+            for method in ("GET", "POST")
+        ),
     ],
-    Role.OPERATOR: [],
-    Role.ADMIN: [],
+    Role.OPERATOR: [
+        "POST /dicom-web/workitems",
+        "POST /dicom-web/workitems/{uid}",
+        "POST /dicom-web/workitems/{uid}/cancelrequest",
+        "POST /dicom-web/workitems/{uid}/cancelrequest/{requester}",
+        "PUT /dicom-web/workitems/{uid}/state",
+        "PUT /dicom-web/workitems/{uid}/state/{requester}",
+        "POST /destinations/{name}/retry",
+        "POST /jobs/{name}/cancel",
+        "POST /jobs/{name}/retry",
+        "POST /quarantine/{number}/discard",
+        "POST /quarantine/{number}/retry",
+        "POST /routes/explain",
+    ],
+    Role.ADMIN: [f"DELETE {what}" for what in (STUDY, SERIES, INSTANCE)],
 }
 """Add yours: `METHOD path`, as the path stands at the route; HEAD goes without saying with GET."""
 
@@ -57,7 +114,7 @@ NOT_ENOUGH: Mapping[Role, frozenset[Role]] = {
 }
 """As much as one can be allowed without being allowed this."""
 
-FILLED = {"number": "1", "numbers": "1", "path": "7FE00010"}
+FILLED = {"number": "1", "numbers": "1", "frame": "1", "name": "it", "aetitle": "PACS"}
 """What stands for a part of a path, where it is no UID."""
 
 
@@ -114,18 +171,54 @@ def test_every_route_is_listed_with_its_role(app: FastAPI) -> None:
 
 
 LISTED = [(role, route) for role, routes in ROUTES.items() for route in routes]
-GUARDED = [(role, route) for role, route in LISTED if role is not Role.PUBLIC]
+ASKED = [(role, route) for role, route in LISTED if not route.startswith("WEBSOCKET")]
+GUARDED = [(role, route) for role, route in ASKED if role is not Role.PUBLIC]
+SOCKETS = [(role, route) for role, route in LISTED if route.startswith("WEBSOCKET")]
 
 
-def _ask(app: FastAPI, route: str, **headers: str) -> Any:  # noqa: ANN401 - a response
+def _path(route: str) -> tuple[str, str]:
+    """Return a method and a path with something in the place of its variables."""
     method, _, path = route.partition(" ")
-    for part in path.split("/"):
-        if part.startswith("{"):
-            name = part[1:-1].partition(":")[0]
-            path = path.replace(part, FILLED.get(name, "1.2.3"))
-    if method == "WEBSOCKET":
-        pytest.skip("no socket")
+    for part in re.findall(r"{[^}]+}", path):
+        name = part[1:-1].partition(":")[0]
+        path = path.replace(part, FILLED.get(name, "1.2.3"))
+    return method, path
+
+
+def _ask(app: FastAPI, route: str, **headers: str) -> httpx.Response:
+    method, path = _path(route)
     return Browser(app).ask(method, path, headers=headers)
+
+
+def _opened(app: FastAPI, route: str, **headers: str) -> list[str]:
+    """Return what kinds of messages answer who opens a socket."""
+    said: list[str] = []
+    to_say = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+
+    async def receive() -> Message:
+        return to_say.pop(0)
+
+    async def send(message: Message) -> None:
+        said.append(message["type"])
+
+    path = _path(route)[1]
+    scope = {
+        "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "scheme": "wss", "root_path": "", "client": ("192.0.2.7", 1), "subprotocols": [],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    return said
+
+
+@pytest.mark.parametrize(("role", "route"), SOCKETS, ids=str)
+def test_a_socket_opens_to_who_may(app: FastAPI, role: Role, route: str) -> None:
+    """Nobody else hears anything, and no page from elsewhere."""
+    enough = f"Bearer {_token(frozenset({Role.OPERATOR}))}"
+    assert _opened(app, route) == ["websocket.close"]
+    wrong = f"Bearer {_token(NOT_ENOUGH[role])}"
+    assert _opened(app, route, Authorization=wrong) == ["websocket.close"]
+    assert _opened(app, route, Authorization=enough)[0] == "websocket.accept"
 
 
 @pytest.mark.parametrize(("role", "route"), GUARDED, ids=str)
@@ -155,14 +248,34 @@ def test_who_may_too_little_is_refused(app: FastAPI, role: Role, route: str) -> 
     """Whatever else they may."""
     answer = _ask(app, route, Authorization=f"Bearer {_token(NOT_ENOUGH[role])}")
     assert answer.status_code == 403
-    assert answer.json() == {"detail": f"this needs the role {role}"}
+    if answer.headers["Content-Type"] == "application/json":
+        assert answer.json() == {"detail": f"this needs the role {role}"}
 
 
 @pytest.mark.parametrize("route", ROUTES[Role.PUBLIC])
 def test_what_everybody_may_see_is_little(app: FastAPI, route: str) -> None:
-    """Whether the node lives, and a form to fill in."""
-    assert route.split(" ")[1].startswith(("/health/", "/login"))
-    assert _ask(app, route).status_code in {200, 415}
+    """Whether the node lives, a form to fill in, and how the pages look."""
+    assert route.split(" ")[1].startswith(("/health/", "/login", "/static/", "/preferences"))
+    assert _ask(app, route).status_code not in {401, 403, 500}
+
+
+def test_a_first_password_leads_to_its_replacement(app: FastAPI) -> None:
+    """From every page; nothing else answers until then."""
+    accounts = app.state.access.accounts
+    account = Account(
+        name="anna",
+        roles=frozenset({Role.ADMIN}),
+        password_hash=Passwords(FAST).hashed(PASSWORD),
+        created_at=compose.now(),
+        must_change_password=True,
+    )
+    accounts.add_account(account)
+    browser = Browser(app)
+    assert browser.log_in("anna").status_code == 303
+    for path in ("/", "/studies", "/viewer", "/metrics"):
+        answer = browser.get(path, headers={"Accept": "text/html"})
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/account")
+        assert browser.get(path).status_code == 403
 
 
 def test_a_role_includes_what_it_says() -> None:

@@ -111,9 +111,8 @@ def test_headers_without_an_end_are_not_read(port: int) -> None:
         line.sendall(b"GET /slow HTTP/1.1\r\nHost: node\r\nA: " + b"x" * 60_000 + b"\r\n\r\n")
         assert line.recv(1000).endswith(b'"here"'), "long is not endless"
         line.sendall(b"GET /slow HTTP/1.1\r\nHost: node\r\nA: ")
-        with pytest.raises(ConnectionError):  # noqa: PT012 - nobody knows at which piece
-            for _ in range(1000):
-                line.sendall(PIECE.replace(b"\0", b"x"))
+        with pytest.raises(ConnectionError):
+            line.sendall(b"x" * 64 * 1024**2)
 
 
 def test_who_takes_nothing_gets_no_more(port: int) -> None:

@@ -218,6 +218,30 @@ def test_pages_follow_each_other_while_they_are_asked_for() -> None:
     assert {query.level for query in paper.queries} == {Level.STUDY}
 
 
+def test_a_patient_is_told_once_with_all_his_studies() -> None:
+    """The Patient Root model, from an archive of studies; what belongs to a study stays empty."""
+
+    def of(patient: str, series: int, instances: int) -> Header:
+        header = dict(study(f"Name of^{patient}"))
+        header["00100020"] = {"vr": "LO", "Value": [patient]}
+        header["00201206"] = {"vr": "IS", "Value": [series]}
+        header["00201208"] = {"vr": "IS", "Value": [instances]}
+        return header
+
+    paper = Paper([of("A", 1, 10), of("B", 2, 20), of("A", 3, 30)])
+    keys = identifier(
+        "PATIENT", PatientID="", PatientName="", StudyDate="", NumberOfPatientRelatedStudies="",
+        NumberOfPatientRelatedSeries="", NumberOfPatientRelatedInstances="",
+    )  # fmt: skip
+    asks = QueryRetrieve(paper, AETitle("AI_NODE"))
+    first, second = map(read, asks.find(asked(keys, root=Root.PATIENT)))
+    assert (first.PatientID, first.PatientName, first.StudyDate) == ("A", "Name of^A", "")
+    assert first.NumberOfPatientRelatedStudies == 2
+    assert first.NumberOfPatientRelatedSeries == 4
+    assert first.NumberOfPatientRelatedInstances == 40
+    assert (second.PatientID, second.NumberOfPatientRelatedInstances) == ("B", 20)
+
+
 def test_a_key_that_nobody_looks_at_is_told() -> None:
     """By another pending status: there may be more answers than match."""
     asks = QueryRetrieve(Paper([study()]), AETitle("AI_NODE"))

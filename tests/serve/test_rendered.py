@@ -237,3 +237,22 @@ def test_the_same_picture_is_not_sent_twice(window: Window) -> None:
     assert window.ask(f"{asked}?window=40,400", If_None_Match=tag).status_code == 304
     assert window.ask(f"{asked}?window=50,400", If_None_Match=tag).status_code == 200
     assert window.ask(asked).headers["cache-control"] == "private"
+
+
+def test_a_document_is_shown_as_what_it_is(window: Window) -> None:
+    """A PDF, at once or by the address in its header; parts of it by range."""
+    dataset = sample("reportsi.dcm")
+    del dataset.ContentSequence
+    pdf = b"%PDF-1.4 " + bytes(3000)
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.99"
+    dataset.EncapsulatedDocument, dataset.MIMETypeOfEncapsulatedDocument = pdf, "application/pdf"
+    window.put(dataset)
+    (header,) = window.ask(f"{place(dataset)}/metadata").json()
+    for asked in (f"{place(dataset)}/rendered", header["00420011"]["BulkDataURI"]):
+        answer = window.ask(f"{asked}?accept=application/pdf")
+        assert answer.headers["content-type"] == "application/pdf"
+        assert answer.content[:-1] == pdf or answer.content == pdf
+        assert window.ask(asked, "application/pdf", Range="bytes=0-3").content == b"%PDF"
+    assert window.ask(f"{place(dataset)}/rendered", PNG).status_code == 406

@@ -5,9 +5,11 @@ import hmac
 from datetime import timedelta
 
 import pytest
+from fastapi import Request
 
 from dicom_ai_node.domain.accounts import Role
 from dicom_ai_node.serve import tokens
+from dicom_ai_node.serve.login import cookie_name
 from tests.serve.house import ADMIN_TOKEN, PASSWORD, House
 
 
@@ -171,3 +173,16 @@ def test_a_first_password_opens_nothing_to_a_program(house: House) -> None:
     assert house.browser().get("/things", headers=basic("anna", PASSWORD)).status_code == 403
     page = house.browser().get("/account", headers=basic("anna", PASSWORD))
     assert (page.status_code, page.json()["detail"]) == (403, "log in with a browser")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name"),
+    [
+        *(("https", "__Host-dicom_ai_node"), ("wss", "__Host-dicom_ai_node")),
+        *(("http", "dicom_ai_node_session"), ("ws", "dicom_ai_node_session")),
+    ],
+)
+def test_a_socket_knows_the_same_cookie(scheme: str, name: str) -> None:
+    """Whoever is logged in hears of worklists, too."""
+    scope = {"type": "http", "scheme": scheme, "path": "/", "headers": [(b"host", b"node")]}
+    assert cookie_name(Request(scope)) == name

@@ -20,6 +20,7 @@ from dicom_ai_node.serve.console import display
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.words import LANGUAGES, Words, preferred
 from dicom_ai_node.serve.csrf import csrf_token
+from dicom_ai_node.serve.login import must_change_password
 
 THEMES = ("auto", "light", "dark")
 STATE_SECONDS = 2.0
@@ -146,7 +147,7 @@ def page_route(pages: Pages) -> type[APIRoute]:
                 try:
                     return await handler(request)
                 except HTTPException as no:
-                    if no.status_code == _UNAUTHORIZED:
+                    if no.status_code == _UNAUTHORIZED or must_change_password(request):
                         raise
                     return pages.trouble(request, no.status_code, str(no.detail))
                 except RequestValidationError:

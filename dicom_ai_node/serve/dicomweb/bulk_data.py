@@ -29,6 +29,8 @@ _OFFERS = (
     Offer(media_type=OCTETS),
     Offer(media_type=OCTETS, is_multipart=True),
 )
+PDF = "application/pdf"
+PDF_STORAGE, _DOCUMENT = "1.2.840.10008.5.1.4.1.1.104.1", "00420011"
 _ELEMENT = "[0-9A-Fa-f]{8}"
 ElementPath = Annotated[str, Path(pattern=rf"^{_ELEMENT}(/[0-9]{{1,9}}/{_ELEMENT}){{0,32}}$")]
 _PIXELS = "7FE00010"
@@ -50,19 +52,26 @@ def bulk_data_router(shelf: Shelf, index: FrameIndex, darkroom: Darkroom) -> API
         held = shelf.one(study, series, instance)
         if path.upper() == _PIXELS and source.frames(held).is_encapsulated:
             return _encapsulated(request, source, held)
-        offer = chosen(request, _OFFERS)
+        offer = chosen(request, _offers(held, path))
         tag = tag_of([held], path.upper(), offer)
         had = known(request, tag)
         if had is not None:
             return had
-        pieces = _value(shelf, darkroom, held, path.split("/"))
+        pieces = value_of(shelf, darkroom, held, path.split("/"))
         if not offer.is_multipart:
-            return in_one_piece(request, pieces, OCTETS, tag)
+            return in_one_piece(request, pieces, offer.media_type, tag)
         message, part = Message(OCTETS, tag), Part(OCTETS, pieces)
         size = message.size_bytes([part], [size_of(pieces)])
         return streamed(message.pieces([part]), message.content_type, tag, size)
 
     return router
+
+
+def _offers(held: Held, path: str) -> Sequence[Offer]:
+    """Return as what a value can be given; a document also as what it is."""
+    if held.sop_class_uid == PDF_STORAGE and path == _DOCUMENT:
+        return (*_OFFERS, Offer(media_type=PDF))
+    return _OFFERS
 
 
 def _encapsulated(request: Request, source: FrameSource, held: Held) -> Response:
@@ -73,6 +82,9 @@ def _encapsulated(request: Request, source: FrameSource, held: Held) -> Response
     had = known(request, tag)
     if had is not None:
         return had
+    is_lying = offer.transfer_syntax_uid == frames.transfer_syntax_uid
+    if not offer.is_multipart and is_lying:  # a film, of which players ask for parts
+        return in_one_piece(request, source.lying(held, frames, 1), offer.content_type, tag)
     if not offer.is_multipart:
         return streamed(source.pieces(held, frames, 1, offer), offer.content_type, tag)
     message = Message(offer.media_type, tag)
@@ -83,7 +95,8 @@ def _encapsulated(request: Request, source: FrameSource, held: Held) -> Response
     return streamed(message.pieces(parts), message.content_type, tag)
 
 
-def _value(shelf: Shelf, darkroom: Darkroom, held: Held, path: Sequence[str]) -> list[Piece]:
+def value_of(shelf: Shelf, darkroom: Darkroom, held: Held, path: Sequence[str]) -> list[Piece]:
+    """Return the bytes of an element; raise 404 if there is none."""
     file = shelf.path(held.sha256)
     if held.transfer_syntax_uid == EXPLICIT_BIG:
         with open_file(file) as opened_file:

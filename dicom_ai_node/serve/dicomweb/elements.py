@@ -93,6 +93,8 @@ def opened(path: Path) -> Iterator[Part10]:
     Unreadable
         If it is none, or damaged where one looks.
     """
+    if path.stat().st_size == 0:
+        raise Unreadable("the file is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             yield Part10(data)

@@ -15,6 +15,7 @@ from dicom_ai_node.domain.showing import Darkroom, Order, Picture, Report, Viewp
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.accept import Offer, chosen
 from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known
+from dicom_ai_node.serve.dicomweb.bulk_data import PDF, PDF_STORAGE, value_of
 from dicom_ai_node.serve.dicomweb.frame_routes import Numbers
 from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, tag_of
 from dicom_ai_node.serve.dicomweb.objects import open_file
@@ -25,6 +26,7 @@ JPEG, PNG, GIF, HTML = "image/jpeg", "image/png", "image/gif", "text/html"
 _STILL = (Offer(media_type=JPEG), Offer(media_type=PNG))
 _MOVING = (*_STILL, Offer(media_type=GIF, is_for_anybody=False))
 _PAGE = (Offer(media_type=HTML),)
+_DOCUMENT = (Offer(media_type=PDF),)
 THUMBNAIL = Viewport(128, 128)
 LARGEST_SIDE = 8192
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
@@ -119,6 +121,8 @@ class Studio:
             raise HTTPException(404, "frames are counted from 1")
         if held.sop_class_uid.startswith(_REPORTS) and not frames:
             return self._printed(request, held, chosen(request, _PAGE).media_type, Report())
+        if held.sop_class_uid == PDF_STORAGE and not frames:
+            return self._document(request, held)
         offer = chosen(request, _STILL if len(frames) == 1 else _MOVING)
         if offer.media_type != GIF:
             if len(frames) > 1:
@@ -132,6 +136,12 @@ class Studio:
             quality=wanted.quality,
         )
         return self._printed(request, held, offer.media_type, order)
+
+    def _document(self, request: Request, held: Held) -> Response:
+        chosen(request, _DOCUMENT)
+        tag = tag_of([held], PDF)
+        pieces = value_of(self._shelf, self._darkroom, held, ["00420011"])
+        return known(request, tag) or in_one_piece(request, pieces, PDF, tag)
 
     def _printed(self, request: Request, held: Held, media_type: str, order: Order) -> Response:
         tag = tag_of([held], order)

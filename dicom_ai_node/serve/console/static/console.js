@@ -69,18 +69,23 @@
   window.addEventListener("pageshow", listen);
   listen();
 
-  // What was opened by the reader stays open, what has the focus keeps it.
-  let open = [];
+  // What was opened by the reader stays open; pictures that are there are not drawn again.
+  let open = [], drawn = new Map();
   document.addEventListener("htmx:beforeSwap", (event) => {
     const target = event.detail.target;
     if (event.detail.xhr.status !== 200) event.detail.shouldSwap = false;
     open = [...target.querySelectorAll("details")].map((one) => one.open);
+    drawn = new Map([...target.querySelectorAll("img[src][data-src]")].map((one) => [one.dataset.src, one]));
   });
-  document.addEventListener("htmx:afterSettle", () => {
+  document.addEventListener("htmx:afterSwap", () => {
     const live = document.getElementById("live");
     if (!live) return;
     const now = [...live.querySelectorAll("details")];
     if (now.length === open.length) now.forEach((one, index) => { one.open = open[index]; });
+    for (const one of live.querySelectorAll("img[data-src]:not([src])")) {
+      const had = drawn.get(one.dataset.src);
+      if (had) { drawn.delete(one.dataset.src); one.replaceWith(had); }
+    }
     localise(document);
     looked(document);
   });
