@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 from scipy.ndimage import binary_dilation, binary_erosion
 from skimage.color import lab2rgb
 
@@ -25,6 +26,7 @@ from tests.journey.node import ROOT, Node, running, storescu
 from tests.peers.browser import Browser
 from tests.peers.ohif import Ohif, is_quiet, tarball, tinted
 from tests.peers.tools import find, free_port
+from tests.peers.validators import LABEL_MAP_STORAGE
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,7 +35,7 @@ ROUTES = """\
     when: {Modality: MR}
     run: segment
     model: hippocampus_mr
-    write: [segmentation, structured_report, secondary_capture]
+    write: [segmentation, segmentation_labelmap, structured_report, secondary_capture]
     to: [results]
   - name: fetal-head
     when: {Modality: US}
@@ -63,13 +65,13 @@ class Ward:
     studies: Mapping[str, str]
     results: Sequence[Dataset]
 
-    def result(self, sample: str, modality: str) -> Dataset:
+    def result(self, sample: str, sop_class_uid: str) -> Dataset:
         """Return the result of one kind for one study."""
         study = self.studies[sample]
         (found,) = (
             each
             for each in self.results
-            if study == each.StudyInstanceUID and modality == each.Modality
+            if study == each.StudyInstanceUID and sop_class_uid == each.SOPClassUID
         )
         return found
 
@@ -115,22 +117,27 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 def _colour(segmentation: Dataset, number: int) -> NDArray[np.float64]:
     """Return the recommended colour of a segment in RGB, PS3.3 C.10.7.1.1."""
-    lab = np.asarray(segmentation.SegmentSequence[number - 1].RecommendedDisplayCIELabValue)
+    (segment,) = (one for one in segmentation.SegmentSequence if number == one.SegmentNumber)
+    lab = np.asarray(segment.RecommendedDisplayCIELabValue)
     scaled = lab / 65535 * (100, 255, 255) - (0, 128, 128)
     return np.asarray(lab2rgb(scaled) * 255, np.float64)
 
 
-def _largest(segmentation: Dataset) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Return the groups and the mask of the frame with the most pixels."""
-    masks = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns) > 0
-    index = int(masks.sum(axis=(1, 2)).argmax())
-    return segmentation.PerFrameFunctionalGroupsSequence[index], masks[index]
+def _largest(segmentation: Dataset) -> tuple[int, Dataset, NDArray[np.bool_]]:
+    """Return the number of a segment, the groups of its largest frame, and where it lies there."""
+    frames = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
+    index = int((frames > 0).sum(axis=(1, 2)).argmax())
+    groups = segmentation.PerFrameFunctionalGroupsSequence[index]
+    if segmentation.SOPClassUID == LABEL_MAP_STORAGE:
+        number = int(np.bincount(frames[index][frames[index] > 0]).argmax())
+        return number, groups, frames[index] == number
+    (named,) = groups.SegmentIdentificationSequence
+    return int(named.ReferencedSegmentNumber), groups, frames[index] > 0
 
 
 def _lies_right(viewer: Ohif, segmentation: Dataset, picture: Path) -> None:
     """Fail if the colour of a segment is not where its pixels are, or is elsewhere too."""
-    groups, mask = _largest(segmentation)
-    number = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    number, groups, mask = _largest(segmentation)
     source = groups.DerivationImageSequence[0].SourceImageSequence[0]
     viewer.go_to(source.ReferencedSOPInstanceUID, int(source.get("ReferencedFrameNumber") or 1))
     colours = viewer.picture(picture)
@@ -162,19 +169,28 @@ def test_the_list_shows_the_studies_and_that_this_is_research(ward: Ward) -> Non
     page.close()
 
 
-def test_a_segmentation_lies_on_the_right_pixels_of_the_right_slice(ward: Ward) -> None:
+@pytest.mark.parametrize(
+    "sop_class_uid",
+    [
+        pytest.param(SegmentationStorage, id="binary"),
+        pytest.param(LABEL_MAP_STORAGE, id="label map"),
+    ],
+)
+def test_a_segmentation_lies_on_the_right_pixels_of_the_right_slice(
+    sop_class_uid: str, ward: Ward
+) -> None:
     """In the colour that the model recommends; found by the link that names its series."""
-    segmentation = ward.result("mr-hippocampus", "SEG")
+    segmentation = ward.result("mr-hippocampus", sop_class_uid)
     viewer = ward.open("mr-hippocampus", segmentation.SeriesInstanceUID)
     viewer.wait_for_segments()
-    _lies_right(viewer, segmentation, ward.pictures / "segmentation.png")
+    _lies_right(viewer, segmentation, ward.pictures / f"segmentation-{sop_class_uid[-1]}.png")
     assert is_quiet(viewer.page, ward.url) == {}
     viewer.page.close()
 
 
 def test_volumes_of_a_report_are_read_with_their_names(ward: Ward) -> None:
     """A report without a place in an image is shown as text."""
-    report = ward.result("mr-hippocampus", "SR")
+    report = ward.result("mr-hippocampus", Comprehensive3DSRStorage)
     viewer = ward.open("mr-hippocampus")
     viewer.show("SR", report.SeriesDescription)
     viewer.page.wait("document.body.innerText.includes('Imaging Measurement Report')", 60)
@@ -196,7 +212,7 @@ def test_volumes_of_a_report_are_read_with_their_names(ward: Ward) -> None:
 
 def test_boxes_of_a_report_are_drawn_on_the_image(ward: Ward) -> None:
     """With their probability; a group of the report without a place does not hinder them."""
-    report = ward.result("cr-chest", "SR")
+    report = ward.result("cr-chest", Comprehensive3DSRStorage)
     viewer = ward.open("cr-chest")
     viewer.show("SR", report.SeriesDescription)
     viewer.page.wait("document.body.innerText.match(/Probability: [0-9.]+ %/g)?.length == 2", 90)
@@ -208,7 +224,7 @@ def test_boxes_of_a_report_are_drawn_on_the_image(ward: Ward) -> None:
 
 def test_an_ultrasound_cine_plays_and_its_segmentation_lies_right(ward: Ward) -> None:
     """Frames without a place in the patient are laid on the frames that they were made from."""
-    segmentation = ward.result("us-cine", "SEG")
+    segmentation = ward.result("us-cine", SegmentationStorage)
     viewer = ward.open("us-cine")
     viewer.page.wait("services.cineService.getState().isCineEnabled", 60)
     viewer.settle()

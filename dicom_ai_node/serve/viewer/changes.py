@@ -65,6 +65,12 @@ _SCRIPTS = (
         "  if (props.contentItem.ValueType === 'IMAGE') { return null; }",
         1,
     ),
+    # The background of a label map has a number, 0, and would shift the colours of all segments.
+    Change(
+        "data = [undefined, ...segmentSequence];",
+        "data = [undefined, ...segmentSequence.filter(one => Number(one.SegmentNumber) !== 0)];",
+        1,
+    ),
     # A segmentation whose frames differ in thickness, or have none, would end the viewer.
     Change("} = SharedFunctionalGroup;", "} = SharedFunctionalGroup || {};", 2),
     Change("} = PixelMeasures;", "} = PixelMeasures || {};", 2),
