@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
 from dicom_ai_node.domain.errors import NodeError, TryAgain
@@ -28,6 +29,7 @@ def application(access: Access, routers: Sequence[APIRouter]) -> FastAPI:
     app = FastAPI(title="dicom_ai_node", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.access = access
     app.add_exception_handler(NodeError, _trouble)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _bug)
     for router in routers:
         unguarded = [route for route in router.routes if role_of(route) is None]
@@ -56,6 +58,11 @@ def _trouble(_request: Request, trouble: Exception) -> Response:
     status = trouble.http_status if isinstance(trouble, NodeError) else NodeError.http_status
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(trouble, TryAgain) else {}
     return JSONResponse({"detail": str(trouble)}, status, headers)
+
+
+def _gone(_request: Request, _gone: Exception) -> Response:
+    """Answer who has gone in the middle of a request: nobody hears it, and nobody is to blame."""
+    return Response(status_code=400)
 
 
 def _bug(_request: Request, bug: Exception) -> Response:
