@@ -30,7 +30,7 @@ peers: ## install the peers and validators of the tests, where this account may
 
 test: $(VENV)/test peers ## everything: style, types, structure, unit, contract, journey, peer and fault tests
 	$(MAKE) check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(LANES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/test
 	$(BIN)/ruff format --check .
