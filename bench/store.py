@@ -91,7 +91,7 @@ def _lengthen(path: Path, frames: int, frame_bytes: int) -> None:
 
 @contextmanager
 def node(folder: Path) -> Iterator[Server]:
-    """Run the process of this node that answers HTTP."""
+    """Run the two processes of this node that answer HTTP and index what has come."""
     port, config = _free_port(), folder / "ae_config.yaml"
     folder.mkdir(parents=True)
     config.write_text(
@@ -104,9 +104,14 @@ def node(folder: Path) -> Iterator[Server]:
     prepare = "import sys; from pathlib import Path; from dicom_ai_node import compose; "
     prepare += "compose.prepare(compose.settings(Path(sys.argv[1])))"
     subprocess.run([sys.executable, "-c", prepare, str(config)], check=True)
-    command = [sys.executable, "-m", "dicom_ai_node", "serve", str(config), "--role", "web"]
-    with _running(command, port, folder / "log") as pid:
-        yield Server("node", port, pid)
+    command = [sys.executable, "-m", "dicom_ai_node", "serve", str(config), "--role"]
+    with _running([*command, "web"], port, folder / "log") as pid:
+        index = subprocess.Popen([*command, "index"], stderr=subprocess.DEVNULL)
+        try:
+            yield Server("node", port, pid)
+        finally:
+            index.terminate()
+            index.wait(60)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The roles of the process tree: what each process does from its start to its SIGTERM.
 
 `receive` may run several times on one listening socket; `work` holds the workers; `dispatch`
-holds one thread per destination and per target of notices; `web` answers HTTP where it is asked
-to. They meet in the ledger only.
+holds one thread per destination and per target of notices; where the node answers HTTP, `web`
+does so, and `index` reads the headers by which things are found. They meet in the ledger only.
 """
 
 import signal
@@ -21,6 +21,7 @@ from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import TryAgain
 from dicom_ai_node.pipeline import Work
+from dicom_ai_node.store.indexing import AT_ONCE
 from dicom_ai_node.supervise import Heart, Role, this_program
 
 log = structlog.get_logger()
@@ -49,7 +50,7 @@ def tree(config: NodeConfig, path: Path) -> list[Role]:
         )
         for number in range(1, config.receive.processes + 1)
     ]
-    alone = ("work", "dispatch", *(() if config.serve is None else ("web",)))
+    alone = ("work", "dispatch", *(() if config.serve is None else ("web", "index")))
     return receivers + [
         Role(name=name, command=this_program("serve", str(path), "--role", name)) for name in alone
     ]
@@ -139,11 +140,21 @@ def web(settings: NodeConfig, heart: Heart) -> int:
 
     stop = _stop_signal()
     server = WebServer(settings)
-    # Whoever asks first should not wait for what has come in during the night.
-    indexing = Loop(compose.archive(settings).catch_up, stop)
-    status = _watch([server, indexing], heart, stop)
+    status = _watch([server], heart, stop)
     server.close()
     return status
+
+
+def index(settings: NodeConfig, heart: Heart) -> int:
+    """Read headers ahead, so that whoever asks first need not wait for what came in the night.
+
+    In a process of its own: in another it would take turns with what stores and answers.
+    """
+    stop = _stop_signal()
+    archive = compose.archive(settings)
+    # A rest after every batch that was not full: many small ones would keep receivers from the
+    # ledger while instances come in one by one.
+    return _watch([Loop(lambda: archive.catch_up() == AT_ONCE, stop)], heart, stop)
 
 
 def _bug_in_timer(event: JobExecutionEvent, broken: threading.Event) -> None:

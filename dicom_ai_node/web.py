@@ -150,17 +150,18 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
             ledger.numbers(), free_bytes, version("dicom-ai-node"), compose.now()
         )
 
+    archive, path = compose.archive(config), compose.blobs(config).path
+    darkroom = compose.darkroom(config)
+    # Routes are tried in this order: what is asked for a thousand times a minute comes first.
+    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
+    yield from retrieve_routers(archive, path, darkroom)
+    yield search_router(archive)
     yield health_router(troubles)
     yield metrics_router(exposition, metrics.CONTENT_TYPE)
     yield openapi_router()
     yield capabilities_router()
-    archive, path = compose.archive(config), compose.blobs(config).path
-    darkroom = compose.darkroom(config)
-    yield search_router(archive)
-    yield from retrieve_routers(archive, path, darkroom)
     yield pictures_router(archive, path, darkroom)
     yield viewer_router(compose.viewer(config))
-    yield store_router(compose.depot(config, reception), needs(Role.SENDER))
     yield delete_router(compose.deletion(config))
     worklist = compose.worklist(config)
     yield workitems_router(worklist, compose.now)

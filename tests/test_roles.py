@@ -1,17 +1,27 @@
 """What a role does when something in it breaks: it says so and ends, to be started again."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 from apscheduler.events import EVENT_JOB_ERROR
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import func, select
 
-from dicom_ai_node import roles
+from dicom_ai_node import compose, roles
 from dicom_ai_node.domain.errors import OutOfResources
+from dicom_ai_node.store.archive_tables import held_instances
+from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.supervise import Heart
-from tests.phantoms import CANARY
+from tests.holding import holding
+from tests.journey.node import until
+from tests.peers.tools import free_port
+from tests.phantoms import CANARY, ct
 
 
 def _watched(chore: object) -> tuple[int, threading.Event]:
@@ -63,3 +73,47 @@ def test_a_bug_in_a_timer_ends_the_role_and_quotes_nothing(
     said = capsys.readouterr().err
     assert '"exception": "ValueError at' in said
     assert CANARY not in said
+
+
+def _names(folder: Path, serve: str) -> list[str]:
+    """Return the names of the roles of a node with this section `serve`."""
+    path = folder / "ae_config.yaml"
+    path.write_text(
+        f"receive: {{ae_title: AI_NODE, host: 127.0.0.1, port: {free_port()}, accept_from: [CT1]}}\n"
+        f"store: {{folder: {folder / 'store'}}}\n"
+        "routes:\n  - {name: x, when: {}, run: segment, model: ct_tissue, write: segmentation, to: []}"
+        f"\n{serve}\n"
+    )
+    found = roles.tree(compose.settings(path), path)
+    for descriptor in {one for role in found for one in role.inherits}:
+        os.close(descriptor)
+    return [role.name for role in found]
+
+
+def test_headers_are_read_ahead_where_http_is_answered(tmp_path: Path) -> None:
+    """Beside the process that answers, not in it; a node that answers no HTTP has neither."""
+    assert "index" not in _names(tmp_path, "")
+    assert _names(tmp_path, f"serve: {{port: {free_port()}, login: none}}")[-2:] == ["web", "index"]
+
+
+def test_what_has_come_is_indexed_before_anybody_asks(tmp_path: Path) -> None:
+    """By a process of its own, until it is told to stop."""
+    with holding(tmp_path) as node:
+        command = [sys.executable, "-m", "dicom_ai_node", "serve", str(tmp_path / "ae_config.yaml")]
+        process = subprocess.Popen([*command, "--role", "index"], stderr=subprocess.DEVNULL)
+        try:
+            node.take(ct(slices=3, rows=8, columns=8))
+            database = open_database(node.config.store.database_url)
+
+            def known() -> int:
+                with database.reading() as connection:
+                    query = select(func.count()).select_from(held_instances)
+                    return int(connection.scalar(query) or 0)
+
+            assert until(lambda: known() == 3, 60, "the headers are read")
+            process.terminate()
+            assert process.wait(30) == 0
+            database.close()
+        finally:
+            process.kill()
+            process.wait(30)

@@ -29,6 +29,7 @@ class RoleName(StrEnum):
     WORK = "work"
     DISPATCH = "dispatch"
     WEB = "web"
+    INDEX = "index"
 
 
 def serve(
@@ -60,6 +61,8 @@ def serve(
             status = roles.dispatch(settings, heart)
         case RoleName.WEB:
             status = roles.web(settings, heart)
+        case RoleName.INDEX:
+            status = roles.index(settings, heart)
     raise typer.Exit(status)
 
 

@@ -1,5 +1,6 @@
 """Group commit: one transaction for every instance that waits, so that one fsync serves many."""
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -104,6 +105,10 @@ class Batcher:
             waiting.set_result(outcome)
 
 
+REST_SECONDS = 0.25
+"""How long ends of requests gather at least: each transaction keeps instances waiting."""
+
+
 class Releases:
     """Notes the ends of many short requests at once. Nobody waits for it: it is only evidence."""
 
@@ -128,3 +133,4 @@ class Releases:
                 log.warning("release_not_noted", exc_info=True)
             except Exception:
                 log.exception("bug")
+            time.sleep(REST_SECONDS)

@@ -102,6 +102,7 @@ class Takings:
         self._keepers = keepers
         self._study_instance_uid = study_instance_uid
         self._waiting: deque[Future[Arrival | Failed]] = deque()
+        self._latest: tuple[Incoming, Announced] | None = None
 
     def spool(self) -> Path:
         """Return a new file for a part that is no instance yet; raise if there is no room."""
@@ -128,19 +129,23 @@ class Takings:
 
     def end(self, incoming: Incoming, announced: Announced) -> None:
         """Take in an instance whose data set has come in full."""
+        self._hand_on()
         expected = replace(announced, study_instance_uid=self._study_instance_uid)
-        self._waiting.append(self._keepers.submit(self._take, incoming, expected))
+        self._latest = incoming, expected
         if len(self._waiting) >= 2 * AT_ONCE:
             self._settle(AT_ONCE)
 
     def fail(self, announced: Announced, error: NodeError) -> None:
         """Note something that is not an instance that we could take, or no instance at all."""
-        done: Future[Arrival | Failed] = Future()
-        done.set_result(_failed(announced, error))
-        self._waiting.append(done)
+        self._hand_on()
+        self._waiting.append(_done(_failed(announced, error)))
 
     def settle(self) -> None:
         """Wait until everything that has come is recorded, or is known not to be."""
+        if self._latest is not None:
+            # Here: this thread would only wait for another, which most requests do not need at all.
+            latest, self._latest = self._latest, None
+            self._waiting.append(_done(self._take(*latest)))
         while self._waiting:
             self._settle(min(AT_ONCE, len(self._waiting)))
 
@@ -156,6 +161,12 @@ class Takings:
         except NodeError:
             # The series will settle by the clock instead.
             log.warning("release_not_noted", exc_info=True)
+
+    def _hand_on(self) -> None:
+        """Let another thread take the instance that came before."""
+        if self._latest is not None:
+            latest, self._latest = self._latest, None
+            self._waiting.append(self._keepers.submit(self._take, *latest))
 
     def _take(self, incoming: Incoming, announced: Announced) -> Arrival | Failed:
         """Make one instance durable; in one of several threads."""
@@ -195,6 +206,12 @@ class Takings:
             why = (Status.PROCESSING_FAILURE, "a bug in the node")
             return [_refused(_announced(each), *why) for each in arrivals]
         return [_stored(*each) for each in zip(arrivals, received, strict=True)]
+
+
+def _done(outcome: Arrival | Failed) -> Future[Arrival | Failed]:
+    done: Future[Arrival | Failed] = Future()
+    done.set_result(outcome)
+    return done
 
 
 def _stored(arrival: Arrival, received: Received) -> Stored:

@@ -97,7 +97,7 @@ def header_of(path: Path, data_set_at: int, transfer_syntax_uid: str) -> Header:
     """
     if transfer_syntax_uid == DEFLATED:
         raise NotUnderstood("a deflated data set is not read")
-    with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
+    with path.open("rb", buffering=0) as file, closing(_mapped(file.fileno())) as data:
         texts, device_uids = _attributes(data, data_set_at, transfer_syntax_uid)
         return Header(
             sop_instance_uid=SOPInstanceUID(_uid(texts, "SOPInstanceUID")),

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
 from dicom_ai_node.domain.uids import is_uid
-from dicom_ai_node.receive.body import Body, Broken, TooSlow
+from dicom_ai_node.receive.body import BLOCK_BYTES, Body, Broken, TooSlow
 from dicom_ai_node.receive.depot import Depot, Takings
 from dicom_ai_node.receive.media import DICOM, DICOM_JSON, MULTIPART, answer_type, media_type
 from dicom_ai_node.receive.metadata import MetadataParts
@@ -93,12 +93,15 @@ class _Store:
             raise NotAcceptable("the answer is application/dicom+json, which Accept excludes")
         if study_instance_uid and not is_uid(study_instance_uid):
             raise NotUnderstood("the address names no study: that is no UID")
-        await self._check_room(request)
+        length = self._length_of(request)
+        is_short = 0 < length <= BLOCK_BYTES
+        if not is_short:
+            await self._in_thread(partial(self._check_room, length))
         counter = self._depot.counter(_sender(request), _address(request))
         takings = Takings(self._depot, counter, self._keepers, study_instance_uid)
         reading = _reading(request, takings)
         try:
-            trouble = await self._read(body, reading)
+            trouble = await self._read(body, reading, length if is_short else 0)
         finally:
             if not reading.is_over:
                 # Where this task is cancelled, nothing can be awaited here any more.
@@ -113,28 +116,37 @@ class _Store:
                 response.headers["Connection"] = "close"
         return response
 
-    async def _check_room(self, request: Request) -> None:
+    def _length_of(self, request: Request) -> int:
+        """Return how long the body is, 0 if nobody knows; raise if it is not wanted."""
         if self._busy > self._depot.limits.associations:
             raise OutOfResources("too many requests at once")
         length = int(request.headers.get("Content-Length", "0"))
         if length > LONGEST_REQUEST_BYTES:
             raise TooMuch("the request is too large")
-        if await self._in_thread(self._room) < length:
+        return length
+
+    def _check_room(self, length: int) -> None:
+        self._depot.inbox.room()
+        if self._depot.blobs.free_bytes() < length:
             raise OutOfResources("the request is larger than the room on the disk")
 
-    def _room(self) -> int:
-        self._depot.inbox.room()
-        return self._depot.blobs.free_bytes()
+    async def _read(self, body: Body, reading: Reading, short: int) -> NodeError | None:
+        """Read the whole body; return what was wrong with it after all that was right.
 
-    async def _read(self, body: Body, reading: Reading) -> NodeError | None:
-        """Read the whole body; return what was wrong with it after all that was right."""
+        `short` is its length if it is one block: one thread then does all that is to be done.
+        """
         try:
             last = await self._feed(body, reading)
-            await self._in_thread(partial(reading.finish, last))
+            await self._in_thread(partial(self._finish, reading, last, short))
         except NodeError as trouble:
             await self._in_thread(reading.break_off)
             return trouble
         return None
+
+    def _finish(self, reading: Reading, last: bytes, short: int) -> None:
+        if short:
+            self._check_room(short)
+        reading.finish(last)
 
     async def _feed(self, body: Body, reading: Reading) -> bytes:
         """Let a thread have one block while the next one comes; return the last one."""

@@ -2,9 +2,10 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from dicom_ai_node.domain.archive import Header, Held, Query
 from dicom_ai_node.domain.uids import SeriesInstanceUID, SOPInstanceUID, StudyInstanceUID
@@ -45,14 +46,11 @@ class SqlArchive:
     ) -> Sequence[Held]:
         """Return a study, one of its series or one of its instances, by series and number."""
         self._keep_up()
-        table = held_instances
-        query = _ordered().where(table.c.study_instance_uid == study)
-        if series is not None:
-            query = query.where(table.c.series_instance_uid == series)
-        if instance is not None:
-            query = query.where(table.c.sop_instance_uid == instance)
+        query = _OF[series is not None, instance is not None]
+        wanted = {"study": study, "series": series, "instance": instance}
+        said = {name: uid for name, uid in wanted.items() if uid is not None}
         with self._database.reading() as connection:
-            return [_held(row) for row in connection.execute(query)]
+            return [_held(row) for row in connection.execute(query, said)]
 
     def instances(self, sop_instance_uids: Sequence[SOPInstanceUID]) -> Sequence[Held]:
         """Return those of these instances that are here, wherever they belong."""
@@ -84,7 +82,7 @@ class SqlArchive:
                 return
 
 
-def _ordered() -> Any:  # noqa: ANN401 - a Select with the columns of the table
+def _ordered() -> Select[Any]:
     table, series = held_instances, held_series
     return (
         # Without the headers: they are long, and nobody who asks here wants them.
@@ -97,6 +95,24 @@ def _ordered() -> Any:  # noqa: ANN401 - a Select with the columns of the table
             table.c.sop_instance_uid,
         )
     )
+
+
+def _of(*, series: bool, instance: bool) -> Select[Any]:
+    """Return the question for a study, and for one of its series or of its instances."""
+    table = held_instances
+    query = _ordered().where(table.c.study_instance_uid == bindparam("study"))
+    if series:
+        query = query.where(table.c.series_instance_uid == bindparam("series"))
+    if instance:
+        query = query.where(table.c.sop_instance_uid == bindparam("instance"))
+    return query
+
+
+_OF = MappingProxyType({
+    (series, instance): _of(series=series, instance=instance)
+    for series in (False, True) for instance in (False, True)
+})  # fmt: skip
+"""Made once: making one takes as long as its answer."""
 
 
 def _held(row: Row[Any]) -> Held:

@@ -87,7 +87,7 @@ class FolderBlobs:
 
     def _keep(self, spooled: Path, digest: Sha256 | None) -> Sha256:
         self._at("spooled")
-        with spooled.open("rb") as file:
+        with spooled.open("rb", buffering=0) as file:
             known = digest or Sha256(hashlib.file_digest(file, "sha256").hexdigest())
             # `discard_aged` must see how lately these bytes were wanted, not when they were made.
             os.utime(file.fileno())
@@ -185,9 +185,12 @@ class FolderBlobs:
     @contextmanager
     def _passing(self, how: int) -> Iterator[None]:
         """Keep a rename and a removal of the same blob apart, in all processes."""
-        with self._turnstile.open("r+b") as file:
-            fcntl.flock(file, how)
+        number = os.open(self._turnstile, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(number, how)
             yield
+        finally:
+            os.close(number)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_ai_node.domain.levels import of_instance, of_series, of_study
@@ -28,6 +28,18 @@ log = structlog.get_logger()
 
 AT_ONCE = 100
 _SOURCES = (tables.instances, tables.results)
+# Made once: every question to the archive begins with these.
+_UNINDEXED = tuple(
+    select(
+        source.c.sop_instance_uid,
+        source.c.sop_class_uid,
+        source.c.transfer_syntax_uid,
+        source.c.sha256,
+    )
+    .where(~source.c.is_indexed)
+    .limit(bindparam("most"))
+    for source in _SOURCES
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +71,8 @@ class Indexing:
     def _unindexed(self, most: int) -> list[_New]:
         found: list[_New] = []
         with self._database.reading() as connection:
-            for source in _SOURCES:
-                query = select(
-                    source.c.sop_instance_uid,
-                    source.c.sop_class_uid,
-                    source.c.transfer_syntax_uid,
-                    source.c.sha256,
-                ).where(~source.c.is_indexed)
-                rows = connection.execute(query.limit(most - len(found)))
+            for source, query in zip(_SOURCES, _UNINDEXED, strict=True):
+                rows = connection.execute(query, {"most": most - len(found)})
                 found += [_New(source=source, **row._mapping) for row in rows]  # noqa: SLF001 - public in spite of its name
         return found
 

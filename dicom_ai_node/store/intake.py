@@ -15,6 +15,31 @@ from dicom_ai_node.store.tables import instances, own_uids, quarantine, series
 
 CONFLICT = "same SOP Instance UID, other bytes"
 
+# Made once: for a batch of one, making them takes as long as what the database does with them.
+# Series are locked first and in one order, so that two receivers cannot block each other.
+_SERIES = (
+    select(series)
+    .where(series.c.series_instance_uid.in_(bindparam("uids", expanding=True)))
+    .order_by(series.c.series_instance_uid)
+    .with_for_update(key_share=True)
+)
+_INSTANCES = select(
+    instances.c.sop_instance_uid,
+    instances.c.sha256,
+    instances.c.data_set_sha256,
+    instances.c.series_instance_uid,
+).where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_OWN = select(own_uids.c.uid).where(own_uids.c.uid.in_(bindparam("uids", expanding=True)))
+_CHANGES = (
+    "attributes", "last_received", "revision", "is_open", "is_released", "due_at",
+    "waits_because", "complete_because",
+)  # fmt: skip
+_UPDATE = (
+    update(series)
+    .where(series.c.series_instance_uid == bindparam("the_series"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGES})
+)
+
 
 @dataclass(slots=True)
 class _Growth:
@@ -62,24 +87,11 @@ class Intake:
     @classmethod
     def opened(cls, connection: Connection, arrivals: Sequence[Arrival]) -> "Intake":
         """Read what is known about all of them."""
-        sops = {arrival.instance.sop_instance_uid for arrival in arrivals}
+        sops = list({arrival.instance.sop_instance_uid for arrival in arrivals})
         uids = sorted({arrival.instance.series_instance_uid for arrival in arrivals})
-        # Series are locked first and in one order, so that two receivers cannot block each other.
-        known = connection.execute(
-            select(series)
-            .where(series.c.series_instance_uid.in_(uids))
-            .order_by(series.c.series_instance_uid)
-            .with_for_update(key_share=True)
-        ).all()
-        there = connection.execute(
-            select(
-                instances.c.sop_instance_uid,
-                instances.c.sha256,
-                instances.c.data_set_sha256,
-                instances.c.series_instance_uid,
-            ).where(instances.c.sop_instance_uid.in_(sops))
-        )
-        own = connection.scalars(select(own_uids.c.uid).where(own_uids.c.uid.in_([*sops, *uids])))
+        known = connection.execute(_SERIES, {"uids": uids}).all()
+        there = connection.execute(_INSTANCES, {"uids": sops})
+        own = connection.scalars(_OWN, {"uids": [*sops, *uids]})
         return cls(
             own=frozenset(own),
             stored={
@@ -217,22 +229,11 @@ def _insert(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
         connection.execute(insert(series), ordered)
 
 
-_CHANGES = (
-    "attributes", "last_received", "revision", "is_open", "is_released", "due_at",
-    "waits_because", "complete_because",
-)  # fmt: skip
-
-
 def _update(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         return
-    statement = (
-        update(series)
-        .where(series.c.series_instance_uid == bindparam("the_series"))
-        .values({name: bindparam(f"new_{name}") for name in _CHANGES})
-    )
     connection.execute(
-        statement,
+        _UPDATE,
         [
             {
                 "the_series": row["series_instance_uid"],
