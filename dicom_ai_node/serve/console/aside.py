@@ -38,7 +38,7 @@ def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
     ) -> HTMLResponse:
         """List what was put aside."""
         found = desk.overview.put_aside(AT_ONCE, before)
-        sizes = {one.number: _bytes(desk.blobs.path(one.sha256)) for one in found}
+        sizes = {one.number: bytes_of(desk.blobs.path(one.sha256)) for one in found}
         more = found[-1].number if len(found) == AT_ONCE else None
         return pages.show(
             request, "quarantine", {"entries": found, "sizes": sizes, "next_before": more}
@@ -49,7 +49,7 @@ def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
         """Show one entry with what its header says, as far as it can be read."""
         found = _entry(desk, number)
         path = desk.blobs.path(found.sha256)
-        facts = {"entry": found, "bytes": _bytes(path), "facts": list(glance(path))}
+        facts = {"entry": found, "bytes": bytes_of(path), "facts": list(glance(path))}
         return pages.show(request, "put_aside", facts)
 
     @router.get("/quarantine/{number}/file")
@@ -112,13 +112,20 @@ def _shown(value: object) -> str:
 
 
 def _entry(desk: Desk, number: int) -> Quarantined:
-    found = desk.overview.put_aside_as(number)
-    if found is None or not found.is_open:
+    found = entry_called(desk, number)
+    if found is None:
         raise HTTPException(_NOT_THERE, "missing.entry")
     return found
 
 
-def _bytes(path: File) -> int | None:
+def entry_called(desk: Desk, number: int) -> Quarantined | None:
+    """Return the open entry of this number."""
+    found = desk.overview.put_aside_as(number)
+    return found if found is not None and found.is_open else None
+
+
+def bytes_of(path: File) -> int | None:
+    """Return how large a file is, `None` if it is gone."""
     try:
         return path.stat().st_size
     except OSError:

@@ -73,7 +73,7 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "results": desk.ledger.results(found.key),
             "deliveries": desk.ledger.deliveries(found.key),
             "story": story[0] if story else None,
-            "inputs": _inputs(found),
+            "inputs": inputs_of(found),
             "code": reject_code(found),
             "can_retry": found.stage in RETRIABLE,
             "can_cancel": found.stage in CANCELLABLE,
@@ -111,7 +111,7 @@ def _job(desk: Desk, name: str) -> Job:
     return found
 
 
-def _inputs(job: Job) -> dict[tuple[str, str], int]:
+def inputs_of(job: Job) -> dict[tuple[str, str], int]:
     """Return how many instances each named input has from each series."""
     found: dict[tuple[str, str], int] = {}
     for one in job.inputs:

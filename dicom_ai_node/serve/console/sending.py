@@ -37,15 +37,23 @@ def add_destinations(router: APIRouter, desk: Desk, pages: Pages) -> None:
         """Send everything again that this destination has refused."""
         if name not in desk.destinations:
             raise HTTPException(_NOT_THERE, "missing.destination")
-        for key in desk.overview.parked_for(name):
-            job = desk.ledger.job(key)
-            if job is not None:
-                try:
-                    desk.ledger.retry(job, desk.now())
-                except IllegalMove:
-                    continue  # somebody else was faster
+        send_again(desk, name)
         pages.state.forget()
         return RedirectResponse("/destinations?told=parked_retried", _SEE_OTHER)
+
+
+def send_again(desk: Desk, name: str) -> int:
+    """Put what a destination has refused back on its way, and return of how many jobs."""
+    count = 0
+    for key in desk.overview.parked_for(name):
+        job = desk.ledger.job(key)
+        if job is not None:
+            try:
+                desk.ledger.retry(job, desk.now())
+            except IllegalMove:
+                continue  # somebody else was faster
+            count += 1
+    return count
 
 
 def address(destination: Destination) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def _newest(desk: Desk, before: datetime | None) -> Mapping[str, object]:
 
 
 def _found(desk: Desk, wanted: Wanted, number: int) -> Mapping[str, object]:
-    headers, has_more = _search(desk.archive, wanted, AT_ONCE * (number - 1))
+    headers, has_more = search(desk.archive, wanted, AT_ONCE * (number - 1))
     uids = [StudyInstanceUID(uid) for uid in headers]
     seen = desk.overview.studies_called(uids)
     return {
@@ -100,7 +100,7 @@ def _found(desk: Desk, wanted: Wanted, number: int) -> Mapping[str, object]:
     }
 
 
-def _search(
+def search(
     archive: asked.Archive, wanted: Wanted, offset: int
 ) -> tuple[Mapping[str, Header], bool]:
     """Return the studies of a page by their UIDs, and whether there are more.
