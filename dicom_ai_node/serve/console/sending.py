@@ -1,6 +1,6 @@
 """Destinations: how each does, what waits for it, and sending again what it has refused."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -12,6 +12,7 @@ from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages, from_here
 
+Health = Literal["refuses", "waits", "well", "silent"]
 _NOT_THERE, _SEE_OTHER = 404, 303
 
 
@@ -68,7 +69,7 @@ def address(destination: Destination) -> tuple[str, str]:
             return "folder", str(destination.folder)
 
 
-def health(seen: DestinationSeen) -> str:
+def health(seen: DestinationSeen) -> Health:
     """Return how a destination does: refuses, waits, well, or silent as nothing was ever sent."""
     if seen.states.get("parked"):
         return "refuses"
