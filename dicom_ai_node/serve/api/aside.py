@@ -7,8 +7,9 @@ from fastapi import APIRouter, HTTPException, Path, Request
 
 from dicom_ai_node.domain.errors import Refused
 from dicom_ai_node.domain.study import Quarantined, Received
-from dicom_ai_node.serve.api.shape import ACTING, Before, Shape, next_page, refusals
+from dicom_ai_node.serve.api.shape import ACTING, Shape, next_page, refusals
 from dicom_ai_node.serve.console.aside import AT_ONCE, bytes_of, entry_called
+from dicom_ai_node.serve.console.asked import Before
 from dicom_ai_node.serve.console.desk import Desk
 
 _NO_ENTRY = "there is no open entry of that number"

@@ -8,7 +8,8 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage
 from dicom_ai_node.domain.overview import JobFilter
 from dicom_ai_node.domain.reject import RejectCode, Who
-from dicom_ai_node.serve.api.shape import ACTING, Before, Shape, next_page, refusals
+from dicom_ai_node.serve.api.shape import ACTING, Shape, next_page, refusals
+from dicom_ai_node.serve.console.asked import Before
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.jobs import (
     AT_ONCE,

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 
 from dicom_ai_node.domain.overview import AtWork, EventFilter, Happened
 from dicom_ai_node.serve.api.jobs import EventTold, JobTold, event_told, job_told
-from dicom_ai_node.serve.api.shape import Before, Shape, next_page
+from dicom_ai_node.serve.api.shape import Shape, next_page
+from dicom_ai_node.serve.console.asked import Before, Moment
 from dicom_ai_node.serve.console.audit import AT_ONCE
 from dicom_ai_node.serve.console.charts import day_of, legs
 from dicom_ai_node.serve.console.desk import Desk, Remembered
@@ -174,8 +174,8 @@ def _add_events(router: APIRouter, desk: Desk) -> None:
             str,
             Query(pattern=r"^[0-9a-f]{0,64}$", description="only of the job whose key begins so"),
         ] = "",
-        since: Annotated[AwareDatetime | None, Query(description="from then on")] = None,
-        until: Annotated[AwareDatetime | None, Query(description="until then")] = None,
+        since: Annotated[Moment | None, Query(description="from then on")] = None,
+        until: Annotated[Moment | None, Query(description="until then")] = None,
         before: Before = None,
     ) -> EventsTold:
         """List what has happened, newest first."""

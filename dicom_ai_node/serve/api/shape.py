@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Depends, HTTPException, Path, Query, Request
+from fastapi import Depends, HTTPException, Path, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
@@ -12,12 +12,6 @@ from starlette.responses import Response
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.console.page import is_elsewhere
 
-LARGEST_NUMBER = 2**63 - 1
-"""No database counts further."""
-Before = Annotated[
-    int | None,
-    Query(ge=1, le=LARGEST_NUMBER, description="only what has a smaller number; see `next`"),
-]
 AUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", description="Study Instance UID")]
 AName = Annotated[str, Path(max_length=200, description="the name as configured")]
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

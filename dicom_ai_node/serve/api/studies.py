@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from pydantic import AwareDatetime
 
 from dicom_ai_node.domain import json_model
 from dicom_ai_node.domain.archive import Header
@@ -13,6 +12,7 @@ from dicom_ai_node.domain.overview import SeriesSeen, StudySeen
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.serve.api.jobs import EventTold, JobTold, event_told, job_told
 from dicom_ai_node.serve.api.shape import AUid, Shape, next_page, refusals
+from dicom_ai_node.serve.console.asked import Moment
 from dicom_ai_node.serve.console.desk import Desk, RouteSays
 from dicom_ai_node.serve.console.patients import patients_of
 from dicom_ai_node.serve.console.story import told_by_routes
@@ -120,7 +120,7 @@ def add_studies(router: APIRouter, desk: Desk) -> None:
         request: Request,
         wanted: Annotated[Wanted, Depends(wanted_in)],
         before: Annotated[
-            AwareDatetime | None,
+            Moment | None,
             Query(description="without a search: only what came before; see `next`"),
         ] = None,
         number: Annotated[

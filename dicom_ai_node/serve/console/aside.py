@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path as File
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
@@ -14,6 +14,7 @@ from pydicom.datadict import keyword_for_tag
 from dicom_ai_node.domain.errors import Refused
 from dicom_ai_node.domain.study import Quarantined, Received
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.console.asked import Before
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import HEADERS, Pages, from_here
 
@@ -33,9 +34,7 @@ def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the pages of the quarantine."""
 
     @router.get("/quarantine")
-    def quarantine(
-        request: Request, before: Annotated[int | None, Query(ge=1)] = None
-    ) -> HTMLResponse:
+    def quarantine(request: Request, before: Before = None) -> HTMLResponse:
         """List what was put aside."""
         found = desk.overview.put_aside(AT_ONCE, before)
         sizes = {one.number: bytes_of(desk.blobs.path(one.sha256)) for one in found}
