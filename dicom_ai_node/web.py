@@ -21,8 +21,10 @@ from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
+from dicom_ai_node.serve.api import api_router
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.console import console_routers
+from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.deadlines import Patient
 from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
@@ -170,7 +172,13 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     yield commitment_router(compose.commitments(config), compose.now)
     if config.similar is not None:
         yield similar_router(ledger, compose.similar_model(config).digest)
-    yield from console_routers(console_desk(config))
+    yield from desk_wings(console_desk(config))
+
+
+def desk_wings(desk: Desk) -> Iterator[APIRouter]:
+    """Yield the two ways in which the desk is seen: as JSON, and as pages."""
+    yield api_router(desk)
+    yield from console_routers(desk)
 
 
 class WebServer(threading.Thread):

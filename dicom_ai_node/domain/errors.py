@@ -147,6 +147,8 @@ class NeedsAttention(NodeError):
 class IllegalMove(NeedsAttention):
     """Somebody asked a job to skip a leg of its journey."""
 
+    http_status = 409
+
 
 class PeerRejected(NeedsAttention):
     """The destination answered, and the answer is no."""

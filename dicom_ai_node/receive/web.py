@@ -50,17 +50,30 @@ def store_router(depot: Depot, guard: Any) -> APIRouter:  # noqa: ANN401 - FastA
     router = APIRouter(prefix="/dicom-web", dependencies=[guard])
     store = _Store(depot)
 
-    @router.post("/studies")
+    @router.post("/studies", responses=_ANSWERS)
     async def store_instances(request: Request) -> Response:
         """Store instances of any study."""
         return await store.answer(request, "")
 
-    @router.post("/studies/{study_instance_uid}")
+    @router.post("/studies/{study_instance_uid}", responses=_ANSWERS)
     async def store_instances_of_study(request: Request, study_instance_uid: str) -> Response:
         """Store instances of one study."""
         return await store.answer(request, study_instance_uid)
 
     return router
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description}
+    for status, description in {
+        200: "every instance is stored",
+        202: "some instances are stored; the answer says which are not, and why",
+        406: "the answer is application/dicom+json, which Accept excludes",
+        409: "no instance is stored; the answer says why",
+        413: "the request is too large",
+        415: "the body is neither multipart/related nor application/dicom",
+    }.items()
+}
 
 
 class _Store:

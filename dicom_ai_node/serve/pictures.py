@@ -47,7 +47,11 @@ def pictures_router(
     router = APIRouter(prefix="/api", dependencies=[needs(Role.VIEWER)])
     shelf = Shelf(archive, path)
 
-    @router.get(f"{_INSTANCE}/frames/{{frame}}/picture")
+    @router.get(
+        f"{_INSTANCE}/frames/{{frame}}/picture",
+        response_class=Response,
+        responses={200: {"content": {PNG: {}}}},
+    )
     def picture(
         request: Request, place: Instance, frame: Frame, overlays: Overlays, wanted: Wanted
     ) -> Response:

@@ -28,6 +28,10 @@ CONSOLE = (
     *("audit", "destinations", "events", "help", "jobs", "models", "quarantine", "routes"),
     *("similar", "storage", "studies", "workers"),
 )
+API = (
+    *("destinations", "events", "jobs", "models", "overview", "quarantine", "routes", "storage"),
+    *("studies", "workers"),
+)
 ROUTES: Mapping[Role, Sequence[str]] = {
     Role.PUBLIC: [
         "GET /health/live",
@@ -62,6 +66,10 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         "GET /api/studies/{study}/series/{series}/instances/{instance}/frames/{frame}/picture",
         "GET /api/studies/{study}/series/{series}/instances/{instance}/segments",
         "GET /api/openapi.json",
+        *(f"GET /api/{what}" for what in API),
+        "GET /api/jobs/{name}",
+        "GET /api/models/{name}",
+        "GET /api/studies/{study_instance_uid}",
         *(f"{method} /dicom-web/" for method in ("GET", "OPTIONS")),
         "GET /dicom-web/studies",
         *(f"GET {STUDY}/{what}" for what in ("series", "instances")),
@@ -95,6 +103,12 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         "POST /dicom-web/workitems/{uid}/cancelrequest/{requester}",
         "PUT /dicom-web/workitems/{uid}/state",
         "PUT /dicom-web/workitems/{uid}/state/{requester}",
+        "POST /api/destinations/{name}/retry",
+        "POST /api/jobs/{name}/cancel",
+        "POST /api/jobs/{name}/retry",
+        "POST /api/quarantine/{number}/retry",
+        "DELETE /api/quarantine/{number}",
+        "POST /api/routes/explain",
         "POST /destinations/{name}/retry",
         "POST /jobs/{name}/cancel",
         "POST /jobs/{name}/retry",

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path as File
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from pydicom import dcmread
 from pydicom.datadict import keyword_for_tag
@@ -14,6 +14,7 @@ from pydicom.datadict import keyword_for_tag
 from dicom_ai_node.domain.errors import Refused
 from dicom_ai_node.domain.study import Quarantined, Received
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.console.asked import Before
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import HEADERS, Pages, from_here
 
@@ -33,12 +34,10 @@ def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the pages of the quarantine."""
 
     @router.get("/quarantine")
-    def quarantine(
-        request: Request, before: Annotated[int | None, Query(ge=1)] = None
-    ) -> HTMLResponse:
+    def quarantine(request: Request, before: Before = None) -> HTMLResponse:
         """List what was put aside."""
         found = desk.overview.put_aside(AT_ONCE, before)
-        sizes = {one.number: _bytes(desk.blobs.path(one.sha256)) for one in found}
+        sizes = {one.number: bytes_of(desk.blobs.path(one.sha256)) for one in found}
         more = found[-1].number if len(found) == AT_ONCE else None
         return pages.show(
             request, "quarantine", {"entries": found, "sizes": sizes, "next_before": more}
@@ -49,7 +48,7 @@ def add_quarantine(router: APIRouter, desk: Desk, pages: Pages) -> None:
         """Show one entry with what its header says, as far as it can be read."""
         found = _entry(desk, number)
         path = desk.blobs.path(found.sha256)
-        facts = {"entry": found, "bytes": _bytes(path), "facts": list(glance(path))}
+        facts = {"entry": found, "bytes": bytes_of(path), "facts": list(glance(path))}
         return pages.show(request, "put_aside", facts)
 
     @router.get("/quarantine/{number}/file")
@@ -112,13 +111,20 @@ def _shown(value: object) -> str:
 
 
 def _entry(desk: Desk, number: int) -> Quarantined:
-    found = desk.overview.put_aside_as(number)
-    if found is None or not found.is_open:
+    found = entry_called(desk, number)
+    if found is None:
         raise HTTPException(_NOT_THERE, "missing.entry")
     return found
 
 
-def _bytes(path: File) -> int | None:
+def entry_called(desk: Desk, number: int) -> Quarantined | None:
+    """Return the open entry of this number."""
+    found = desk.overview.put_aside_as(number)
+    return found if found is not None and found.is_open else None
+
+
+def bytes_of(path: File) -> int | None:
+    """Return how large a file is, `None` if it is gone."""
     try:
         return path.stat().st_size
     except OSError:

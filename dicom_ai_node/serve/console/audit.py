@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.overview import EventFilter
+from dicom_ai_node.serve.console.asked import Before
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages
 
@@ -31,7 +32,7 @@ def add_audit(router: APIRouter, desk: Desk, pages: Pages) -> None:
         job: Annotated[str, Query(pattern=r"^[0-9a-f]{0,64}$")] = "",
         since: _Moment = "",
         until: _Moment = "",
-        before: Annotated[int | None, Query(ge=1)] = None,
+        before: Before = None,
     ) -> HTMLResponse:
         """List events."""
         which = EventFilter(

@@ -10,6 +10,7 @@ from dicom_ai_node.domain.overview import JobFilter
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import SIMILAR
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.console.asked import Before
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages, from_here
 from dicom_ai_node.serve.console.patients import patients_of
@@ -35,9 +36,9 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
     def jobs(
         request: Request,
         stage: Annotated[str, Query(max_length=20)] = "",
-        route: Annotated[str, Query(max_length=200)] = "",
+        route: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
         who: Annotated[str, Query(max_length=20)] = "",
-        before: Annotated[int | None, Query(ge=1)] = None,
+        before: Before = None,
     ) -> HTMLResponse:
         """List jobs, newest first."""
         which = JobFilter(
@@ -73,7 +74,7 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "results": desk.ledger.results(found.key),
             "deliveries": desk.ledger.deliveries(found.key),
             "story": story[0] if story else None,
-            "inputs": _inputs(found),
+            "inputs": inputs_of(found),
             "code": reject_code(found),
             "can_retry": found.stage in RETRIABLE,
             "can_cancel": found.stage in CANCELLABLE,
@@ -111,7 +112,7 @@ def _job(desk: Desk, name: str) -> Job:
     return found
 
 
-def _inputs(job: Job) -> dict[tuple[str, str], int]:
+def inputs_of(job: Job) -> dict[tuple[str, str], int]:
     """Return how many instances each named input has from each series."""
     found: dict[tuple[str, str], int] = {}
     for one in job.inputs:

@@ -19,9 +19,9 @@ def add_models(router: APIRouter, desk: Desk, pages: Pages) -> None:
     @router.get("/models")
     def models(request: Request) -> HTMLResponse:
         """List the models, those in use first."""
-        found = sorted(desk.models(), key=lambda one: (not _used_by(desk, one), one.name))
+        found = sorted(desk.models(), key=lambda one: (not used_by(desk, one), one.name))
         facts = {
-            "models": [(one, _used_by(desk, one), scores(one.folder)[1][:1]) for one in found],
+            "models": [(one, used_by(desk, one), scores(one.folder)[1][:1]) for one in found],
             "looks_alike": "" if desk.alike is None else desk.alike.model,
         }
         return pages.show(request, "models", facts)
@@ -33,7 +33,7 @@ def add_models(router: APIRouter, desk: Desk, pages: Pages) -> None:
         part, numbers = scores(found.folder)
         facts = {
             "model": found,
-            "used_by": _used_by(desk, found),
+            "used_by": used_by(desk, found),
             "part": part,
             "scores": numbers,
             "card": card(found.folder, f"/models/{name}/pictures"),
@@ -49,12 +49,18 @@ def add_models(router: APIRouter, desk: Desk, pages: Pages) -> None:
         return FileResponse(found.folder / "docs" / picture, headers=dict(HEADERS))
 
 
-def _used_by(desk: Desk, model: ModelShown) -> list[str]:
+def used_by(desk: Desk, model: ModelShown) -> list[str]:
+    """Return the routes that run a model."""
     return [route.name for route in desk.routes if route.model == model.name]
 
 
 def _called(desk: Desk, name: str) -> ModelShown:
-    for one in desk.models():
-        if one.name == name:
-            return one
-    raise HTTPException(_NOT_THERE, "missing.model")
+    found = model_called(desk, name)
+    if found is None:
+        raise HTTPException(_NOT_THERE, "missing.model")
+    return found
+
+
+def model_called(desk: Desk, name: str) -> ModelShown | None:
+    """Return the model of this name."""
+    return next((one for one in desk.models() if one.name == name), None)

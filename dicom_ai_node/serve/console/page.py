@@ -165,9 +165,14 @@ def from_here(request: Request) -> None:
 
     Browsers say so themselves; a program without a browser has no reader to betray.
     """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None and site not in {"same-origin", "none"}:
+    if is_elsewhere(request):
         raise HTTPException(_FORBIDDEN, "missing.elsewhere")
+
+
+def is_elsewhere(request: Request) -> bool:
+    """Return whether a page of another site has made a browser send this."""
+    site = request.headers.get("Sec-Fetch-Site")
+    return site is not None and site not in {"same-origin", "none"}
 
 
 def _environment() -> Environment:

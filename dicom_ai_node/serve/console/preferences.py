@@ -33,7 +33,7 @@ def add_help(router: APIRouter, pages: Pages) -> None:
 
 def static_router() -> APIRouter:
     """Return the routes that need no login: style, script, and the choice of language and theme."""
-    router = APIRouter(dependencies=[needs(Role.PUBLIC)])
+    router = APIRouter(dependencies=[needs(Role.PUBLIC)], include_in_schema=False)
     files = {path.name: path for path in STATIC.iterdir() if path.suffix in _KINDS}
 
     @router.get("/static/{name}")

@@ -1,6 +1,6 @@
 """Destinations: how each does, what waits for it, and sending again what it has refused."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -12,6 +12,7 @@ from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages, from_here
 
+Health = Literal["refuses", "waits", "well", "silent"]
 _NOT_THERE, _SEE_OTHER = 404, 303
 
 
@@ -37,15 +38,23 @@ def add_destinations(router: APIRouter, desk: Desk, pages: Pages) -> None:
         """Send everything again that this destination has refused."""
         if name not in desk.destinations:
             raise HTTPException(_NOT_THERE, "missing.destination")
-        for key in desk.overview.parked_for(name):
-            job = desk.ledger.job(key)
-            if job is not None:
-                try:
-                    desk.ledger.retry(job, desk.now())
-                except IllegalMove:
-                    continue  # somebody else was faster
+        send_again(desk, name)
         pages.state.forget()
         return RedirectResponse("/destinations?told=parked_retried", _SEE_OTHER)
+
+
+def send_again(desk: Desk, name: str) -> int:
+    """Put what a destination has refused back on its way, and return of how many jobs."""
+    count = 0
+    for key in desk.overview.parked_for(name):
+        job = desk.ledger.job(key)
+        if job is not None:
+            try:
+                desk.ledger.retry(job, desk.now())
+            except IllegalMove:
+                continue  # somebody else was faster
+            count += 1
+    return count
 
 
 def address(destination: Destination) -> tuple[str, str]:
@@ -60,7 +69,7 @@ def address(destination: Destination) -> tuple[str, str]:
             return "folder", str(destination.folder)
 
 
-def health(seen: DestinationSeen) -> str:
+def health(seen: DestinationSeen) -> Health:
     """Return how a destination does: refuses, waits, well, or silent as nothing was ever sent."""
     if seen.states.get("parked"):
         return "refuses"

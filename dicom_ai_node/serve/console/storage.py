@@ -1,12 +1,14 @@
 """Storage: how full the disk is, how long studies stay, and which go next."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from dicom_ai_node.domain.overview import Going
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import patients_of
@@ -16,25 +18,42 @@ ADDED_UP_SECONDS = 60.0
 """How old the sums may be: adding up goes through a whole table."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """How many bytes all received instances have, and which studies go next."""
+
+    held_bytes: int
+    going: Sequence[Going]
+
+
 def add_storage(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the page of the storage."""
-
-    def added_up() -> Mapping[str, object]:
-        going = desk.overview.going_next(desk.now(), NEXT)
-        return {"held_bytes": desk.overview.held_bytes(), "going": going}
-
-    sums = Remembered(added_up, ADDED_UP_SECONDS)
+    sums = Remembered(lambda: added_up(desk), ADDED_UP_SECONDS)
 
     @router.get("/storage")
     def storage(request: Request) -> HTMLResponse:
         """Show how full the disk is."""
         added = sums()
-        uids = [one.study_instance_uid for one in added["going"]]  # type: ignore[attr-defined]
-        disk = os.statvfs(desk.about.folder)
+        uids = [one.study_instance_uid for one in added.going]
         facts = {
-            "total_bytes": disk.f_blocks * disk.f_frsize,
+            "total_bytes": total_bytes(desk),
             "keep": timedelta(days=desk.about.keep_days),
             "patients": patients_of(desk.archive, uids),
             "now": desk.now(),
+            "held_bytes": added.held_bytes,
+            "going": added.going,
         }
-        return pages.show(request, "storage", {**facts, **added})
+        return pages.show(request, "storage", facts)
+
+
+def added_up(desk: Desk) -> Sums:
+    """Go through the tables of what is held."""
+    return Sums(
+        held_bytes=desk.overview.held_bytes(), going=desk.overview.going_next(desk.now(), NEXT)
+    )
+
+
+def total_bytes(desk: Desk) -> int:
+    """Return how large the disk is on which the node keeps its files."""
+    disk = os.statvfs(desk.about.folder)
+    return disk.f_blocks * disk.f_frsize

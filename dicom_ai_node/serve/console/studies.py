@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from dicom_ai_node.domain import archive as asked
 from dicom_ai_node.domain.archive import Header, Key, Level
 from dicom_ai_node.domain.uids import StudyInstanceUID
+from dicom_ai_node.serve.console.asked import Moment
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import STUDY, patients_of, uid_in
@@ -65,7 +66,7 @@ def add_studies(router: APIRouter, desk: Desk, pages: Pages) -> None:
     def studies(
         request: Request,
         wanted: Annotated[Wanted, Depends(wanted_in)],
-        before: datetime | None = None,
+        before: Moment | None = None,
         number: Annotated[int, Query(ge=1, le=MOST_PAGES)] = 1,
     ) -> HTMLResponse:
         """List studies."""
@@ -87,7 +88,7 @@ def _newest(desk: Desk, before: datetime | None) -> Mapping[str, object]:
 
 
 def _found(desk: Desk, wanted: Wanted, number: int) -> Mapping[str, object]:
-    headers, has_more = _search(desk.archive, wanted, AT_ONCE * (number - 1))
+    headers, has_more = search(desk.archive, wanted, AT_ONCE * (number - 1))
     uids = [StudyInstanceUID(uid) for uid in headers]
     seen = desk.overview.studies_called(uids)
     return {
@@ -100,7 +101,7 @@ def _found(desk: Desk, wanted: Wanted, number: int) -> Mapping[str, object]:
     }
 
 
-def _search(
+def search(
     archive: asked.Archive, wanted: Wanted, offset: int
 ) -> tuple[Mapping[str, Header], bool]:
     """Return the studies of a page by their UIDs, and whether there are more.

@@ -1,5 +1,7 @@
 """Deleting by DICOMweb. PS3.18 has none; this is how archives that have it do it."""
 
+from typing import Any
+
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 
@@ -12,22 +14,29 @@ log = structlog.get_logger()
 NO_CONTENT = 204
 
 
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    409: {"description": "it is arriving, or is being worked on"}
+}
+
+
 def delete_router(deletion: Deletion) -> APIRouter:
     """Return the routes by which an admin deletes what is held."""
-    router = APIRouter(prefix="/dicom-web/studies", dependencies=[needs(Role.ADMIN)])
+    router = APIRouter(
+        prefix="/dicom-web/studies", dependencies=[needs(Role.ADMIN)], responses=_REFUSALS
+    )
 
-    @router.delete("/{study}")
+    @router.delete("/{study}", status_code=NO_CONTENT)
     def delete_study(study: str, request: Request) -> Response:
         """Delete a study, its jobs and their results."""
         return _done(request, deletion.delete(StudyInstanceUID(_uid(study))))
 
-    @router.delete("/{study}/series/{series}")
+    @router.delete("/{study}/series/{series}", status_code=NO_CONTENT)
     def delete_series(study: str, series: str, request: Request) -> Response:
         """Delete one series of a study."""
         of_study = StudyInstanceUID(_uid(study))
         return _done(request, deletion.delete(of_study, SeriesInstanceUID(_uid(series))))
 
-    @router.delete("/{study}/series/{series}/instances/{instance}")
+    @router.delete("/{study}/series/{series}/instances/{instance}", status_code=NO_CONTENT)
     def delete_instance(study: str, series: str, instance: str, request: Request) -> Response:
         """Delete one instance of a series."""
         of_study, of_series = StudyInstanceUID(_uid(study)), SeriesInstanceUID(_uid(series))

@@ -44,7 +44,9 @@ _MISSING = Template((_HERE / "missing.html").read_text("utf-8"))
 
 def viewer_router(viewer: Viewer) -> APIRouter:
     """Return the routes of the viewer, which may be installed while the node runs."""
-    router = APIRouter(prefix=PATH.rstrip("/"), dependencies=[needs(Role.VIEWER)])
+    router = APIRouter(
+        prefix=PATH.rstrip("/"), dependencies=[needs(Role.VIEWER)], include_in_schema=False
+    )
 
     @router.get("/app-config.js")
     def configuration() -> Response:

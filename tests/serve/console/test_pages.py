@@ -214,7 +214,11 @@ def test_the_list_goes_on(node: ConsoleNode) -> None:
 
 def test_what_is_asked_wrongly_is_told_on_a_page(busy: ConsoleNode) -> None:
     """With its status; nothing of what was asked is repeated as markup."""
-    for path in ("/studies/abc", "/quarantine/0", "/audit?job=xyz", f"/studies?since={EVIL}"):
+    for path in (
+        "/studies/abc", "/quarantine/0", "/audit?job=xyz", f"/studies?since={EVIL}",
+        "/studies?before=0001-01-01T00:00:00%2B14:00", "/studies?before=2026-01-01T00:00:00",
+        *(f"/{page}?before={2**63}" for page in ("jobs", "quarantine", "audit")),
+    ):  # fmt: skip
         answer = busy.ask(path)
         assert (answer.status_code, EVIL in answer.text) == (422, False), path
         assert "This cannot be asked so" in answer.text
