@@ -1,5 +1,6 @@
 """STOW-RS to services that answer in every way that PS3.18, proxies and people have thought of."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -149,17 +150,20 @@ def test_a_redirect_is_not_followed(files: list[Path], status: int) -> None:
 @pytest.mark.parametrize(
     ("header", "least", "most"),
     [
-        pytest.param("120", 120, 120, id="in seconds"),
+        pytest.param(lambda: "120", 120, 120, id="in seconds"),
         pytest.param(
-            format_datetime(datetime.now(UTC) + timedelta(hours=1)), 3000, 3600, id="as a date"
+            lambda: format_datetime(datetime.now(UTC) + timedelta(hours=1)),
+            3000,
+            3600,
+            id="as a date",
         ),
     ],
 )
 def test_a_busy_service_names_its_time(
-    files: list[Path], header: str, least: float, most: float
+    files: list[Path], header: Callable[[], str], least: float, most: float
 ) -> None:
     """503 with Retry-After; the rest of the requests is not even tried."""
-    with stow(lambda _: Answer(503, b"busy", {"Retry-After": header})) as service:
+    with stow(lambda _: Answer(503, b"busy", {"Retry-After": header()})) as service:
         entries = WebSender(WebPeer(url=service.url), most_bytes=1).send(files)
     assert len(service.requests) == 1
     for entry in entries:
