@@ -46,7 +46,7 @@ class Basic:
             401, if they are not right, or came where others could read them; 429, if they have
             been wrong too often.
         """
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         if not is_safe(request) and not _is_here(address):
             raise HTTPException(401, "passwords go over https:// only")
         name, password = _pair(given)
@@ -73,6 +73,11 @@ class Basic:
         if len(self._right) > MOST_REMEMBERED:
             self._right.popitem(last=False)
         return account
+
+
+def address_of(request: Request) -> str:
+    """Return where a request comes from."""
+    return request.client.host if request.client else ""
 
 
 def is_safe(request: Request) -> bool:

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from dicom_ai_node.domain.accounts import Account, Accounts, Role, Visit, digest
 from dicom_ai_node.serve.access import NOBODY, Person
-from dicom_ai_node.serve.basic import Basic, is_safe
+from dicom_ai_node.serve.basic import Basic, address_of, is_safe
 from dicom_ai_node.serve.csrf import Cookie, cookie_of
 from dicom_ai_node.serve.password_check import PasswordCheck
 from dicom_ai_node.serve.tokens import Bearer
@@ -109,11 +109,6 @@ def must_change_password(request: Request) -> bool:
     """Return whether whoever has logged in has to choose another password first."""
     cookie = cookie_of(request)
     return cookie is not None and cookie.session.account.must_change_password
-
-
-def address_of(request: Request) -> str:
-    """Return where a request comes from."""
-    return request.client.host if request.client else ""
 
 
 def cookie_name(request: Request) -> str:

@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader
 
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.basic import address_of
 from dicom_ai_node.serve.csrf import Cookie, cookie_of, csrf_token
 from dicom_ai_node.serve.forms import form
 from dicom_ai_node.serve.language import language
-from dicom_ai_node.serve.login import AccountsDoor, address_of, must_change_password
+from dicom_ai_node.serve.login import AccountsDoor, must_change_password
 from dicom_ai_node.serve.login_words import WORDS
 from dicom_ai_node.serve.passwords import LONGEST, SHORTEST, objection
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_ai_node.domain.errors import OutOfResources
-from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store.blobs import FolderBlobs
+from tests.faults.full_disk import FullBlobs
 from tests.receive.conftest import Node, Start, quick_path, start  # noqa: F401 - fixtures
 from tests.receive.rawpeer import RawPeer, encoded, smallest
 
@@ -19,28 +18,10 @@ pytestmark = pytest.mark.fault
 DATA = encoded(smallest())
 
 
-class _FullBlobs(FolderBlobs):
-    """A store whose next step fails as on a full disk, once."""
-
-    fails_at = ""
-
-    def spool(self) -> Path:
-        self._fail("spool")
-        return Path("/dev/full") if self.fails_at == "write" else super().spool()
-
-    def keep(self, spooled: Path, digest: Sha256 | None = None) -> Sha256:
-        self._fail("keep")
-        return super().keep(spooled, digest)
-
-    def _fail(self, step: str) -> None:
-        if self.fails_at == step:
-            raise OutOfResources(f"no room to {step}")
-
-
 @pytest.mark.parametrize("step", ["spool", "keep"])
 def test_a_store_without_room_is_a_passing_matter(start: Start, tmp_path: Path, step: str) -> None:  # noqa: F811
     """A700 means try again; when there is room the same association goes on."""
-    blobs = _FullBlobs(tmp_path / "full")
+    blobs = FullBlobs(tmp_path / "full")
     node = start(blobs=blobs)
     with RawPeer(node.port).associate() as peer:
         blobs.fails_at = step

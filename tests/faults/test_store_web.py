@@ -18,10 +18,8 @@ import httpx
 import pytest
 
 from dicom_ai_node import compose
-from dicom_ai_node.domain.errors import OutOfResources
-from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.receive.multipart import MOST_PARTS
-from dicom_ai_node.store.blobs import FolderBlobs
+from tests.faults.full_disk import FullBlobs
 from tests.peers.tools import free_port
 from tests.phantoms import ct
 from tests.receive.conftest import quick_path  # noqa: F401 - fixture
@@ -39,24 +37,6 @@ pytestmark = pytest.mark.fault
 FAILED, REFERENCED, FAILURE, INSTANCE = "00081198", "00081199", "00081197", "00081155"
 
 
-class _FullBlobs(FolderBlobs):
-    """A store whose next step fails as on a full disk."""
-
-    fails_at = ""
-
-    def spool(self) -> Path:
-        self._fail("spool")
-        return Path("/dev/full") if self.fails_at == "write" else super().spool()
-
-    def keep(self, spooled: Path, digest: Sha256 | None = None) -> Sha256:
-        self._fail("keep")
-        return super().keep(spooled, digest)
-
-    def _fail(self, step: str) -> None:
-        if self.fails_at == step:
-            raise OutOfResources(f"no room to {step}")
-
-
 @pytest.mark.parametrize("step", ["spool", "keep"])
 def test_a_store_without_room_is_a_passing_matter(
     start_web: StartWeb,  # noqa: F811
@@ -64,7 +44,7 @@ def test_a_store_without_room_is_a_passing_matter(
     step: str,
 ) -> None:
     """503 and A700 mean try again; when there is room the same request succeeds."""
-    blobs = _FullBlobs(tmp_path / "full")
+    blobs = FullBlobs(tmp_path / "full")
     node = start_web(blobs=blobs)
     image = ct(slices=1, rows=16, columns=16)[0]
     blobs.fails_at = step

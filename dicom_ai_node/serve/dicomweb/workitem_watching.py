@@ -16,11 +16,11 @@ from dicom_ai_node.domain.errors import TryAgain
 from dicom_ai_node.domain.workitem import FILTERED_WORKLIST, StepRefused, Why
 from dicom_ai_node.domain.worklist import Report, Worklist
 from dicom_ai_node.serve.access import Needs, Person, Role, needs
+from dicom_ai_node.serve.dicomweb.held import root_of
 from dicom_ai_node.serve.dicomweb.workitem_wire import (
     PREFIX,
     StepRoute,
     ae_title_of,
-    base_url,
     encoded,
     flag_of,
     key_of,
@@ -68,7 +68,7 @@ def watching_router(worklist: Worklist) -> APIRouter:
         keys = _keys(request, uid_of(resource))
         worklist.subscribe(title, resource, keys, has_lock=flag_of(request, "deletionlock"))
         # http becomes ws and https becomes wss.
-        channel = f"{base_url(request)}/subscribers/{title}".replace("http", "ws", 1)
+        channel = f"{root_of(request)}/subscribers/{title}".replace("http", "ws", 1)
         return Response(status_code=201, headers={"Content-Location": channel})
 
     @router.delete("/{resource}/subscribers/{aetitle}")

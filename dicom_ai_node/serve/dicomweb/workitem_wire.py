@@ -14,6 +14,7 @@ from dicom_ai_node.domain.errors import Refused
 from dicom_ai_node.domain.levels import path_of
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.domain.workitem import StepRefused, Why
+from dicom_ai_node.serve.dicomweb.held import root_of
 
 PREFIX = "/dicom-web"
 MOST_BYTES = 1024**2
@@ -56,12 +57,7 @@ class StepRoute(APIRoute):
 
 def warning(request: Request, words: str) -> str:
     """Return the value of a Warning header."""
-    return f"299 {base_url(request)}: {words}"
-
-
-def base_url(request: Request) -> str:
-    """Return where this service is, as whoever asks has found it."""
-    return f"{request.base_url}".rstrip("/") + PREFIX
+    return f"299 {root_of(request)}: {words}"
 
 
 def check_accepts_json(request: Request) -> None:

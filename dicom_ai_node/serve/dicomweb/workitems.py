@@ -13,6 +13,7 @@ from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.domain.workitem import StepRefused, StepState, Why
 from dicom_ai_node.domain.worklist import Search, Worklist
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.dicomweb.held import root_of
 from dicom_ai_node.serve.dicomweb.workitem_wire import (
     GIVES_JSON,
     JSON,
@@ -21,7 +22,6 @@ from dicom_ai_node.serve.dicomweb.workitem_wire import (
     StepRoute,
     ae_title_of,
     as_array,
-    base_url,
     check_accepts_json,
     data_set_in,
     data_set_or_nothing,
@@ -71,7 +71,7 @@ def _add_reading(router: APIRouter, worklist: Worklist) -> None:
             offset=number_of(request, "offset", 0, 10**9),
             is_fuzzy=flag_of(request, "fuzzymatching"),
         )
-        base = base_url(request)
+        base = root_of(request)
         found = (encoded(with_urls(one, base)) for one in worklist.search(asked))
         first = next(found, None)
         if first is None:
@@ -82,8 +82,8 @@ def _add_reading(router: APIRouter, worklist: Worklist) -> None:
     def retrieve(request: Request, uid: str) -> Response:
         """Return one workitem."""
         check_accepts_json(request)
-        found = with_urls(worklist.workitem(uid_of(uid)), base_url(request))
-        where = {"Content-Location": f"{base_url(request)}/workitems/{uid}"}
+        found = with_urls(worklist.workitem(uid_of(uid)), root_of(request))
+        where = {"Content-Location": f"{root_of(request)}/workitems/{uid}"}
         return Response(b"[" + encoded(found) + b"]", media_type=JSON, headers=where)
 
 
@@ -95,7 +95,7 @@ def _add_changing(router: APIRouter, worklist: Worklist, now: Callable[[], datet
         uid = uid_in_query(request, "workitem", "uid") or _uid_in(said)
         uid = uid or derive_uid("workitem", str(at.timestamp()), str(id(request)))
         is_completed = worklist.create(uid, said, at)
-        headers = {"Location": f"{base_url(request)}/workitems/{uid}"}
+        headers = {"Location": f"{root_of(request)}/workitems/{uid}"}
         if is_completed:
             headers["Warning"] = warning(request, "The Workitem was created with modifications.")
         return Response(status_code=201, headers=headers)
@@ -134,7 +134,7 @@ def _add_states(router: APIRouter, worklist: Worklist, now: Callable[[], datetim
 
 
 def _done(request: Request, uid: str, words: str = "") -> Response:
-    headers = {"Content-Location": f"{base_url(request)}/workitems/{uid}"}
+    headers = {"Content-Location": f"{root_of(request)}/workitems/{uid}"}
     if words:
         headers["Warning"] = warning(request, words)
     return Response(status_code=200, headers=headers)
