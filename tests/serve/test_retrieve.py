@@ -10,7 +10,7 @@ from pydicom import dcmread
 
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
-from dicom_ai_node.serve.doors import TokenDoor
+from tests.serve.token_door import TokenDoor
 from tests.serve.window import Window, parts, place, sample
 
 DICOM = 'multipart/related; type="application/dicom"'

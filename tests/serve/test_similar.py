@@ -13,12 +13,12 @@ from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.domain.similar import Similar
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.serve.application import application
-from dicom_ai_node.serve.doors import TokenDoor
 from dicom_ai_node.serve.similar import similar_router
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import migrate
 from tests.phantoms import CANARY
+from tests.serve.token_door import TokenDoor
 from tests.store.made import placed, sha
 
 TOKEN = "a long secret é"  # noqa: S105 - of nobody

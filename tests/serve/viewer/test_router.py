@@ -10,10 +10,11 @@ import pytest
 from fastapi import FastAPI
 
 from dicom_ai_node.serve.application import application
-from dicom_ai_node.serve.doors import OpenDoor, TokenDoor
+from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.serve.viewer.changes import BASE
 from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.serve.viewer.router import viewer_router
+from tests.serve.token_door import TokenDoor
 from tests.serve.viewer.releases import FILES, FIRST, tarball
 
 
