@@ -47,8 +47,8 @@ def _things() -> APIRouter:
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    """Run a server in a hurry and return its port."""
+def port(capsys: pytest.CaptureFixture[str]) -> Iterator[int]:
+    """Run a server in a hurry and return its port; when it has ended, it has had no bug."""
     app = application(OpenDoor(), [_things()])
     server = uvicorn.Server(
         uvicorn.Config(app, http=Hasty, ws="none", lifespan="off", log_config=None)
@@ -61,6 +61,7 @@ def port() -> Iterator[int]:
     thread.join(10)
     assert not thread.is_alive()
     listener.close()
+    assert '"event": "bug"' not in "".join(capsys.readouterr()), "nobody here is to blame"
 
 
 def seconds_until_closed(line: socket.socket) -> float:
@@ -81,14 +82,11 @@ def seconds_until_closed(line: socket.socket) -> float:
         pytest.param(HEAD + b"abc", id="half of a body"),
     ],
 )
-def test_who_says_no_more_is_no_longer_heard(
-    port: int, said: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_says_no_more_is_no_longer_heard(port: int, said: bytes) -> None:
     """There are only so many connections; and that somebody has gone is no bug of ours."""
     with closing(socket.create_connection(("127.0.0.1", port))) as line:
         line.sendall(said)
         assert 0.3 < seconds_until_closed(line) < 3
-    assert "bug" not in "".join(capsys.readouterr()), "nobody here is to blame"
 
 
 def _trickle(line: socket.socket) -> None:
