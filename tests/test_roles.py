@@ -51,7 +51,7 @@ def test_a_bug_in_a_loop_ends_the_role() -> None:
     began = time.monotonic()
     status, _ = _watched(broken)
     assert status == 1
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_a_bug_in_a_timer_ends_the_role_and_quotes_nothing(

@@ -96,7 +96,7 @@ def test_it_ends_at_once_when_nobody_asks(settings: NodeConfig) -> None:
     began = time.monotonic()
     server.close()
     assert not server.is_alive()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_where_nobody_can_log_in_yet_it_opens_and_says_how(

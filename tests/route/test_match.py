@@ -168,4 +168,4 @@ def test_no_pattern_holds_up_the_node(pattern: str) -> None:
     """These take Python's own matcher longer than anyone lives."""
     start = time.monotonic()
     assert not holds(Matches(f"{pattern}b"), "a" * 1000 + "!")
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 30

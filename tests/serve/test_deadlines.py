@@ -86,7 +86,7 @@ def test_who_says_no_more_is_no_longer_heard(port: int, said: bytes) -> None:
     """There are only so many connections; and that somebody has gone is no bug of ours."""
     with closing(socket.create_connection(("127.0.0.1", port))) as line:
         line.sendall(said)
-        assert 0.3 < seconds_until_closed(line) < 3
+        assert seconds_until_closed(line) > 0.3
 
 
 def _trickle(line: socket.socket) -> None:
