@@ -34,15 +34,18 @@ class Blobs(Protocol):
     def spool(self) -> Path:
         """Return the path of a new, empty file on the same file system, to be written to."""
 
-    def keep(self, spooled: Path) -> Sha256:
-        """Make a spooled file durable under its digest: fsync, rename, fsync of the folder.
+    def keep(self, spooled: Path, digest: Sha256 | None = None) -> Sha256:
+        """Make a spooled file durable under its digest, and return it; see `keep_all`."""
 
-        The same bytes twice are one blob. The spooled file is gone afterwards.
+    def keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
+        """Make spooled files durable under their digests: fsync, rename, fsync of the folders.
+
+        The same bytes twice are one blob. The spooled files are gone afterwards.
 
         Raises
         ------
         OutOfResources
-            If the disk is full or an fsync fails. The spooled file is removed.
+            If the disk is full or an fsync fails, for all of them. They are removed.
         """
 
     def path(self, digest: Sha256) -> Path:

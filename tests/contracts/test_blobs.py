@@ -99,6 +99,30 @@ def test_many_threads_keep_the_same_bytes(blobs: FolderBlobs, tmp_path: Path) ->
     blobs.verify(DIGEST)
 
 
+def test_many_files_are_kept_together(blobs: FolderBlobs, tmp_path: Path) -> None:
+    """With one wait for the disk; the same bytes among them are one blob."""
+    contents = [b"%d" % (number % 20) for number in range(25)]
+    paths = [spooled(blobs) for _ in contents]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    digests = [Sha256(hashlib.sha256(content).hexdigest()) for content in contents]
+    blobs.keep_all(dict(zip(paths, digests, strict=True)))
+    assert sorted(files(tmp_path)) == sorted({blobs.path(digest) for digest in digests})
+    for digest in digests:
+        blobs.verify(digest)
+
+
+def test_of_files_kept_together_none_is_promised_if_one_fails(
+    blobs: FolderBlobs, tmp_path: Path
+) -> None:
+    """Whoever waits for them sends all of them again; nothing is left in the spool."""
+    paths = [spooled(blobs) for _ in range(20)]
+    paths[7].unlink()
+    with pytest.raises(OutOfResources, match="keep a file: No such file"):
+        blobs.keep_all(dict.fromkeys(paths, DIGEST))
+    assert files(tmp_path) == []
+
+
 def test_nobody_else_can_read_the_store(blobs: FolderBlobs, tmp_path: Path) -> None:
     """Files are 0600 and folders 0700, whatever the umask."""
     blobs.keep(spooled(blobs))

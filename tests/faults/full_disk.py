@@ -1,5 +1,6 @@
 """A store that fails as on a full disk, where a test wants it to."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from dicom_ai_node.domain.errors import OutOfResources
@@ -16,9 +17,9 @@ class FullBlobs(FolderBlobs):
         self._fail("spool")
         return Path("/dev/full") if self.fails_at == "write" else super().spool()
 
-    def keep(self, spooled: Path, digest: Sha256 | None = None) -> Sha256:
+    def keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
         self._fail("keep")
-        return super().keep(spooled, digest)
+        super().keep_all(spooled)
 
     def _fail(self, step: str) -> None:
         if self.fails_at == step:
