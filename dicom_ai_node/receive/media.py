@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
@@ -27,17 +29,22 @@ class MediaType:
 
 def media_type(text: str) -> MediaType:
     """Return the media type that a header names; its name is empty if it names none."""
-    begin = _TYPE.match(text[:_LONGEST])
+    return _media_type(text[:_LONGEST])
+
+
+@lru_cache(256)  # a sender says the same of all that it sends
+def _media_type(text: str) -> MediaType:
+    begin = _TYPE.match(text)
     if begin is None:
         return MediaType("", {})
     parameters: dict[str, str] = {}
     at = begin.end()
-    while found := _PARAMETER.match(text[:_LONGEST], at):
+    while found := _PARAMETER.match(text, at):
         quoted, plain = found[2], found[3]
         value = plain if quoted is None else _ESCAPED.sub(r"\1", quoted)
         parameters.setdefault(found[1].lower(), value)
         at = found.end()
-    return MediaType(begin[1].lower(), parameters)
+    return MediaType(begin[1].lower(), MappingProxyType(parameters))
 
 
 def answer_type(accept: str) -> str:

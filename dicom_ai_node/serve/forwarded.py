@@ -1,12 +1,16 @@
 """Behind a proxy: who asked it, how, and under which name; believed of the proxies we know only."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dicom_ai_node.serve.address import address
+
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss")}
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 
 
 class Forwarded:
@@ -28,9 +32,7 @@ class Forwarded:
                 scope["client"] = (_plain(client[0]), client[1])
                 if _is_among(scope["client"][0], self._proxies):
                     self._believe(scope)
-            headers = MutableHeaders(scope=scope)
-            for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"):
-                del headers[name]
+            scope["headers"] = [one for one in scope["headers"] if one[0] not in _FORWARDED]
         await self._app(scope, receive, send)
 
     def _believe(self, scope: Scope) -> None:
@@ -47,32 +49,23 @@ class Forwarded:
 
     def _client(self, said: Sequence[str]) -> str:
         addresses = [one.strip() for line in said for one in line.split(",")]
-        for address in reversed(addresses):
-            if not _is_among(address, self._proxies):
-                return address if _is_address(address) else ""
+        for one in reversed(addresses):
+            if not _is_among(one, self._proxies):
+                return one if address(one) is not None else ""
         return ""
 
 
-def _plain(address: str) -> str:
+@lru_cache(4096)
+def _plain(text: str) -> str:
     """Return an address as people write it: a socket for both kinds says `::ffff:10.0.0.5`."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    parsed = address(text)
+    return text if parsed is None else str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def _last(said: Sequence[str]) -> str:
     return said[-1].rpartition(",")[2].strip() if said else ""
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    return _is_address(address) and any(ip_address(address) in one for one in networks)
+def _is_among(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    parsed = address(text)
+    return parsed is not None and any(parsed in one for one in networks)

@@ -5,7 +5,6 @@ Pure ASGI: it looks at headers only and touches no body that streams through.
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -13,6 +12,8 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dicom_ai_node.serve.address import address
 
 MOST_BODY_BYTES = 1024**2
 """Of everything but instances to be stored or explained, which go to the disk piece by piece."""
@@ -115,7 +116,7 @@ class Shield:
         if form is None:
             return False
         name = form["name"].strip("[]").lower().rstrip(".")
-        if name == "localhost" or _is_address(name):
+        if name == "localhost" or address(name) is not None:
             return True
         return name in self._names or f"*.{name.partition('.')[2]}" in self._names
 
@@ -143,15 +144,10 @@ def _is_own_page(headers: Headers, host: str) -> bool:
 def _is_here(scope: Scope) -> bool:
     """Return whether somebody on this machine asks."""
     client = scope.get("client")
-    return client is None or (_is_address(client[0]) and ip_address(client[0]).is_loopback)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    if client is None:
+        return True
+    from_where = address(client[0])
+    return from_where is not None and from_where.is_loopback
 
 
 def _limited(receive: Receive) -> Receive:

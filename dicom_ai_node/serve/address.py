@@ -1,0 +1,13 @@
+"""Addresses as texts; those who ask come again and again, so that each is read once."""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+@lru_cache(4096)
+def address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text is, if it is one."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
