@@ -121,4 +121,7 @@ def _unpacked(order: str, code: str, value: bytes) -> tuple[int | float, ...]:
 
 def _tidy(text: str) -> str:
     """Drop padding and control characters; PostgreSQL takes no NUL in a text."""
+    plain = text.strip("\0 ")
+    if plain.isprintable() and "\\" not in plain:
+        return plain.strip()
     return "\\".join(_CONTROL.sub(" ", part).strip() for part in text.split("\\"))

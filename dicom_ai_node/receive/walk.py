@@ -77,6 +77,9 @@ class _Inner:
     found: list[Element] = field(default_factory=list)
 
 
+_NOTHING_INNER = _Inner(0)
+
+
 class Walk:
     """One walk over one data set that fills `data` from `start` to its end."""
 
@@ -89,7 +92,6 @@ class Walk:
         self._is_implicit = is_implicit
         order = "<" if is_little else ">"
         self._explicit_header = Struct(f"{order}HH2sH")
-        self._implicit_header = Struct(f"{order}HHL")
         self._long_length = Struct(f"{order}L")
         self._nested = 0
 
@@ -113,7 +115,7 @@ class Walk:
                 raise NotUnderstood(f"{_named(found.tag)} is no element of a data set")
             if count > MAX_ELEMENTS:
                 raise NotUnderstood("the data set has too many elements")
-            inner = _Inner(levels=within.get(found.tag, 0))
+            inner = _Inner(within[found.tag]) if found.tag in within else _NOTHING_INNER
             at = self._after(found, value_at, inner)
             yield found
             yield from inner.found
@@ -211,20 +213,20 @@ class Walk:
         """Read the header at `at` of an element that must end before `end`, and where it ends."""
         if at + _HEADER > end:
             raise NotUnderstood("the data set ends within an element")
-        vr: bytes | None = None
+        vr: bytes | None
         value_at = at + _HEADER
-        group, element, length = self._implicit_header.unpack_from(self._data, at)
-        if not is_implicit and group != _DELIMITERS:
-            _, _, vr, short_length = self._explicit_header.unpack_from(self._data, at)
-            if vr in _LONG:
-                if value_at + 4 > end:
-                    raise NotUnderstood("the data set ends within an element")
-                (length,) = self._long_length.unpack_from(self._data, value_at)
-                value_at += 4
-            elif vr in _SHORT or (vr.isalpha() and vr.isupper()):
-                length = short_length
-            else:
-                vr = None  # some writers fall back to Implicit VR for single elements
+        group, element, vr, length = self._explicit_header.unpack_from(self._data, at)
+        if is_implicit or group == _DELIMITERS:
+            vr = None
+        elif vr in _LONG:
+            if value_at + 4 > end:
+                raise NotUnderstood("the data set ends within an element")
+            (length,) = self._long_length.unpack_from(self._data, value_at)
+            value_at += 4
+        elif not (vr in _SHORT or (vr.isalpha() and vr.isupper())):
+            vr = None  # some writers fall back to Implicit VR for single elements
+        if vr is None:
+            (length,) = self._long_length.unpack_from(self._data, at + 4)
         if length != _UNDEFINED and value_at + length > end:
             raise NotUnderstood(f"{_named(group << 16 | element)} is cut off")
         return Element(0, group << 16 | element, vr, value_at, length), value_at

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, literal, select, union_all, update
 
 from dicom_ai_node.domain.job import Event
 from dicom_ai_node.domain.study import Arrival, Instance, Received
@@ -23,13 +23,18 @@ _SERIES = (
     .order_by(series.c.series_instance_uid)
     .with_for_update(key_share=True)
 )
-_INSTANCES = select(
-    instances.c.sop_instance_uid,
-    instances.c.sha256,
-    instances.c.data_set_sha256,
-    instances.c.series_instance_uid,
-).where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
-_OWN = select(own_uids.c.uid).where(own_uids.c.uid.in_(bindparam("uids", expanding=True)))
+# Both in one: what is there already, and, with no digest, what is a UID of our own.
+_KNOWN = union_all(
+    select(
+        instances.c.sop_instance_uid.label("uid"),
+        instances.c.sha256,
+        instances.c.data_set_sha256,
+        instances.c.series_instance_uid,
+    ).where(instances.c.sop_instance_uid.in_(bindparam("sop_uids", expanding=True))),
+    select(own_uids.c.uid, literal(""), literal(""), literal("")).where(
+        own_uids.c.uid.in_(bindparam("all_uids", expanding=True))
+    ),
+)
 _CHANGES = (
     "attributes", "last_received", "revision", "is_open", "is_released", "due_at",
     "waits_because", "complete_because",
@@ -90,15 +95,13 @@ class Intake:
         sops = list({arrival.instance.sop_instance_uid for arrival in arrivals})
         uids = sorted({arrival.instance.series_instance_uid for arrival in arrivals})
         known = connection.execute(_SERIES, {"uids": uids}).all()
-        there = connection.execute(_INSTANCES, {"uids": sops})
-        own = connection.scalars(_OWN, {"uids": [*sops, *uids]})
+        there = connection.execute(_KNOWN, {"sop_uids": sops, "all_uids": [*sops, *uids]}).all()
         return cls(
-            own=frozenset(own),
+            own=frozenset(row.uid for row in there if not row.sha256),
             stored={
-                row.sop_instance_uid: _Stored(
-                    row.sha256, row.data_set_sha256, row.series_instance_uid
-                )
+                row.uid: _Stored(row.sha256, row.data_set_sha256, row.series_instance_uid)
                 for row in there
+                if row.sha256
             },
             grown={row.series_instance_uid: _grown(row) for row in known},
         )
