@@ -88,7 +88,8 @@ def depot(config: NodeConfig, desk: Reception) -> Depot:
         blobs=desk.blobs,
         inbox=replace(_inbox(config, desk, batcher.submit), released=Releases(desk.released)),
         called=AETitle(config.receive.ae_title),
-        record=batcher.submit_all,
+        record=desk.record,
+        record_along=batcher.submit_all,
         limits=guest_limits(config),
     )
 

@@ -4,8 +4,9 @@ Each is made durable by one of a few threads, so that the fsyncs of a request ar
 one after the other, and they are recorded in groups: one transaction for many.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +48,9 @@ class Depot:
     ----------
     record
         Takes arrivals whose bytes are durable and returns, when they are recorded, what each
-        turned out to be.
+        turned out to be; in a transaction of their own.
+    record_along
+        The same, in one transaction with what others bring at this moment.
     limits
         Those of an association; a request is as one.
     """
@@ -56,6 +59,7 @@ class Depot:
     inbox: desk.Inbox
     called: AETitle
     record: Callable[[Sequence[Arrival]], Sequence[Received]]
+    record_along: Callable[[Sequence[Arrival]], Sequence[Received]]
     limits: Limits
 
     def counter(self, sender: str, address: str) -> desk.Counter:
@@ -90,19 +94,14 @@ class Failed:
     http_status: int
 
 
-class Takings:
+class Takings(ABC):
     """What one request brings. Its methods are called from one thread at a time."""
 
-    def __init__(
-        self, depot: Depot, counter: desk.Counter, keepers: Executor, study_instance_uid: str = ""
-    ) -> None:
+    def __init__(self, depot: Depot, counter: desk.Counter, study_instance_uid: str = "") -> None:
         self.outcomes: list[Stored | Failed] = []
         self._depot = depot
         self._counter = counter
-        self._keepers = keepers
         self._study_instance_uid = study_instance_uid
-        self._waiting: deque[Future[Arrival | Failed]] = deque()
-        self._latest: tuple[Incoming, Announced] | None = None
 
     def spool(self) -> Path:
         """Return a new file for a part that is no instance yet; raise if there is no room."""
@@ -127,27 +126,22 @@ class Takings:
             self._counter.open(incoming, announced)
         return incoming
 
+    @abstractmethod
     def end(self, incoming: Incoming, announced: Announced) -> None:
         """Take in an instance whose data set has come in full."""
-        self._hand_on()
-        expected = replace(announced, study_instance_uid=self._study_instance_uid)
-        self._latest = incoming, expected
-        if len(self._waiting) >= 2 * AT_ONCE:
-            self._settle(AT_ONCE)
 
+    @abstractmethod
     def fail(self, announced: Announced, error: NodeError) -> None:
         """Note something that is not an instance that we could take, or no instance at all."""
-        self._hand_on()
-        self._waiting.append(_done(_failed(announced, error)))
 
-    def settle(self) -> None:
-        """Wait until everything that has come is recorded, or is known not to be."""
-        if self._latest is not None:
-            # Here: this thread would only wait for another, which most requests do not need at all.
-            latest, self._latest = self._latest, None
-            self._waiting.append(_done(self._take(*latest)))
-        while self._waiting:
-            self._settle(min(AT_ONCE, len(self._waiting)))
+    def note(self, taken: Sequence[Arrival | Failed], became: Iterator[Stored | Failed]) -> None:
+        """Note what has become of arrivals, in their order between what has failed before."""
+        outcomes = [next(became) if isinstance(each, Arrival) else each for each in taken]
+        self.outcomes += outcomes
+        reasons = Counter(each.reason for each in outcomes if isinstance(each, Failed))
+        for reason, instances in reasons.items():
+            status, peer = f"0x{reason:04X}", self._counter.sender
+            log.warning("instance_not_taken", peer=peer, status=status, instances=instances)
 
     def release(self) -> None:
         """Say that the request has ended in good order."""
@@ -162,6 +156,58 @@ class Takings:
             # The series will settle by the clock instead.
             log.warning("release_not_noted", exc_info=True)
 
+    def _taken(
+        self, take: Callable[[Incoming, Announced], Arrival], incoming: Incoming, said: Announced
+    ) -> Arrival | Failed:
+        """Return what `take` makes of an instance; where it fails, nothing is left of its file."""
+        announced = replace(said, study_instance_uid=self._study_instance_uid)
+        outcome: Arrival | Failed
+        try:
+            incoming.close()
+            if incoming.refusal is None:
+                return take(incoming, announced)
+            outcome = _refused(announced, *incoming.refusal)
+        except NodeError as error:
+            outcome = failed(announced, error)
+        except Exception:
+            log.exception("instance_failed")
+            outcome = _refused(announced, Status.PROCESSING_FAILURE, "a bug in the node")
+        incoming.discard()
+        return outcome
+
+
+class Streamed(Takings):
+    """What one request of any length brings: on its way to the disk while more is coming."""
+
+    def __init__(
+        self, depot: Depot, counter: desk.Counter, keepers: Executor, study_instance_uid: str = ""
+    ) -> None:
+        super().__init__(depot, counter, study_instance_uid)
+        self._keepers = keepers
+        self._waiting: deque[Future[Arrival | Failed]] = deque()
+        self._latest: tuple[Incoming, Announced] | None = None
+
+    def end(self, incoming: Incoming, announced: Announced) -> None:
+        """Take in an instance; in one of several threads, if it is not the last one."""
+        self._hand_on()
+        self._latest = incoming, announced
+        if len(self._waiting) >= 2 * AT_ONCE:
+            self._settle(AT_ONCE)
+
+    def fail(self, announced: Announced, error: NodeError) -> None:
+        """Note what is no instance, in its place."""
+        self._hand_on()
+        self._waiting.append(_done(failed(announced, error)))
+
+    def settle(self) -> None:
+        """Wait until everything that has come is recorded, or is known not to be."""
+        if self._latest is not None:
+            # Here: this thread would only wait for another, which most requests do not need at all.
+            latest, self._latest = self._latest, None
+            self._waiting.append(_done(self._take(*latest)))
+        while self._waiting:
+            self._settle(min(AT_ONCE, len(self._waiting)))
+
     def _hand_on(self) -> None:
         """Let another thread take the instance that came before."""
         if self._latest is not None:
@@ -169,43 +215,30 @@ class Takings:
             self._waiting.append(self._keepers.submit(self._take, *latest))
 
     def _take(self, incoming: Incoming, announced: Announced) -> Arrival | Failed:
-        """Make one instance durable; in one of several threads."""
-        try:
-            incoming.close()
-            if incoming.refusal is not None:
-                return _refused(announced, *incoming.refusal)
-            return self._counter.arrival(incoming, announced)
-        except NodeError as error:
-            return _failed(announced, error)
-        except Exception:
-            log.exception("instance_failed")
-            return _refused(announced, Status.PROCESSING_FAILURE, "a bug in the node")
-        finally:
-            incoming.discard()
+        """Make one instance durable."""
+        return self._taken(self._counter.arrival, incoming, announced)
 
     def _settle(self, count: int) -> None:
         taken = [self._waiting.popleft().result() for _ in range(count)]
-        recorded = iter(self._recorded([each for each in taken if isinstance(each, Arrival)]))
-        for each in taken:
-            outcome = next(recorded) if isinstance(each, Arrival) else each
-            self.outcomes.append(outcome)
-        failed = Counter(each.reason for each in self.outcomes[-count:] if isinstance(each, Failed))
-        for reason, instances in failed.items():
-            status, peer = f"0x{reason:04X}", self._counter.sender
-            log.warning("instance_not_taken", peer=peer, status=status, instances=instances)
+        arrivals = [each for each in taken if isinstance(each, Arrival)]
+        self.note(taken, iter(became(self._depot.record_along, arrivals)))
 
-    def _recorded(self, arrivals: Sequence[Arrival]) -> Sequence[Stored | Failed]:
-        if not arrivals:
-            return []
-        try:
-            received = self._depot.record(arrivals)
-        except NodeError as error:
-            return [_failed(_announced(each), error) for each in arrivals]
-        except Exception:
-            log.exception("instances_failed")
-            why = (Status.PROCESSING_FAILURE, "a bug in the node")
-            return [_refused(_announced(each), *why) for each in arrivals]
-        return [_stored(*each) for each in zip(arrivals, received, strict=True)]
+
+def became(
+    record: Callable[[Sequence[Arrival]], Sequence[Received]], arrivals: Sequence[Arrival]
+) -> Sequence[Stored | Failed]:
+    """Record arrivals and return what has become of each."""
+    if not arrivals:
+        return []
+    try:
+        received = record(arrivals)
+    except NodeError as error:
+        return [failed(_announced(each), error) for each in arrivals]
+    except Exception:
+        log.exception("instances_failed")
+        why = (Status.PROCESSING_FAILURE, "a bug in the node")
+        return [_refused(_announced(each), *why) for each in arrivals]
+    return [_stored(*each) for each in zip(arrivals, received, strict=True)]
 
 
 def _done(outcome: Arrival | Failed) -> Future[Arrival | Failed]:
@@ -225,7 +258,8 @@ def _stored(arrival: Arrival, received: Received) -> Stored:
     )
 
 
-def _failed(announced: Announced, error: NodeError) -> Failed:
+def failed(announced: Announced, error: NodeError) -> Failed:
+    """Return what is told of an instance that an error has kept out."""
     return Failed(
         announced=announced,
         reason=error.dimse_status,
@@ -236,7 +270,7 @@ def _failed(announced: Announced, error: NodeError) -> Failed:
 
 def _refused(announced: Announced, reason: int, comment: str) -> Failed:
     if comment == TOO_LARGE:
-        return _failed(announced, TooMuch(comment))
+        return failed(announced, TooMuch(comment))
     is_passing = reason == 0xA700  # noqa: PLR2004 - out of resources
     return Failed(
         announced=announced,

@@ -11,7 +11,7 @@ from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.study import Arrival, Received
 from dicom_ai_node.domain.uids import AETitle, SeriesInstanceUID, is_uid
 from dicom_ai_node.receive.commands import Command, Status
-from dicom_ai_node.receive.header import header_of
+from dicom_ai_node.receive.header import header_in, header_of
 from dicom_ai_node.receive.incoming import Incoming
 from dicom_ai_node.receive.negotiation import Accepted
 from dicom_ai_node.receive.part10 import Announced, file_head
@@ -79,23 +79,35 @@ class Counter:
 
         Raises
         ------
+        NotUnderstood, NotStorable
+            As `landed`.
+        OutOfResources
+            If there is no room for it.
+        """
+        landed = self.landed(incoming, announced)
+        self.blobs.keep(incoming.path, landed.instance.sha256)
+        return landed
+
+    def landed(self, incoming: Incoming, announced: Announced) -> Arrival:
+        """Look at an instance that has come in full; its file is as spooled as it was.
+
+        Raises
+        ------
         NotUnderstood
             If the data set cannot be read. Its bytes are kept for a person.
         NotStorable
             If it is not what was announced.
-        OutOfResources
-            If there is no room for it.
         """
         try:
-            header = header_of(incoming.path, incoming.data_set_at, announced.transfer_syntax_uid)
+            at, syntax = incoming.data_set_at, announced.transfer_syntax_uid
+            data = incoming.in_memory
+            header = header_in(data, at, syntax) if data else header_of(incoming.path, at, syntax)
         except NotUnderstood as error:
             self.inbox.refused(incoming.path, str(error), self.sender)
             raise
         header.check(announced)
         return Arrival(
-            instance=header.instance(
-                self.blobs.keep(incoming.path), data_set_sha256=incoming.data_set_sha256
-            ),
+            instance=header.instance(incoming.sha256, incoming.data_set_sha256),
             calling_ae_title=self.sender,
             called_ae_title=self.called,
             address=self.address,

@@ -95,20 +95,25 @@ def header_of(path: Path, data_set_at: int, transfer_syntax_uid: str) -> Header:
     NotStorable
         If one of the UIDs is not a UID.
     """
+    with path.open("rb", buffering=0) as file, closing(_mapped(file.fileno())) as data:
+        return header_in(data, data_set_at, transfer_syntax_uid)
+
+
+def header_in(data: mmap.mmap | bytes, data_set_at: int, transfer_syntax_uid: str) -> Header:
+    """Read the header of the Part 10 file with these bytes; see `header_of`."""
     if transfer_syntax_uid == DEFLATED:
         raise NotUnderstood("a deflated data set is not read")
-    with path.open("rb", buffering=0) as file, closing(_mapped(file.fileno())) as data:
-        texts, device_uids = _attributes(data, data_set_at, transfer_syntax_uid)
-        return Header(
-            sop_instance_uid=SOPInstanceUID(_uid(texts, "SOPInstanceUID")),
-            sop_class_uid=SOPClassUID(_uid(texts, "SOPClassUID")),
-            series_instance_uid=SeriesInstanceUID(_uid(texts, "SeriesInstanceUID")),
-            study_instance_uid=StudyInstanceUID(_uid(texts, "StudyInstanceUID")),
-            transfer_syntax_uid=transfer_syntax_uid,
-            size_bytes=len(data),
-            attributes=texts,
-            device_uids=device_uids,
-        )
+    texts, device_uids = _attributes(data, data_set_at, transfer_syntax_uid)
+    return Header(
+        sop_instance_uid=SOPInstanceUID(_uid(texts, "SOPInstanceUID")),
+        sop_class_uid=SOPClassUID(_uid(texts, "SOPClassUID")),
+        series_instance_uid=SeriesInstanceUID(_uid(texts, "SeriesInstanceUID")),
+        study_instance_uid=StudyInstanceUID(_uid(texts, "StudyInstanceUID")),
+        transfer_syntax_uid=transfer_syntax_uid,
+        size_bytes=len(data),
+        attributes=texts,
+        device_uids=device_uids,
+    )
 
 
 def instance_of(path: Path) -> Instance:
@@ -169,7 +174,7 @@ def _meta(data: mmap.mmap) -> tuple[str, int]:
 
 
 def _attributes(
-    data: mmap.mmap, start: int, transfer_syntax_uid: str
+    data: mmap.mmap | bytes, start: int, transfer_syntax_uid: str
 ) -> tuple[dict[str, str], frozenset[str]]:
     is_little = transfer_syntax_uid != EXPLICIT_BIG
     walk = Walk(

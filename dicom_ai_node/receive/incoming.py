@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dicom_ai_node.domain.errors import OutOfResources
+from dicom_ai_node.domain.uids import Sha256
 
 TOO_LARGE = "the instance is too large"
 _NO_ROOM = OutOfResources.dimse_status
@@ -52,7 +53,9 @@ class Incoming:
     def __init__(self, longest_bytes: int) -> None:
         self.refusal: tuple[int, str] | None = None
         self.data_set_at = 0
-        self._data_set = hashlib.sha256()
+        self._head = b""
+        self._only_piece: bytes | None = b""
+        self._file_digest, self._data_set = hashlib.sha256(), hashlib.sha256()
         self._path: Path | None = None
         self._file: int | None = None
         self._room_bytes = longest_bytes
@@ -63,6 +66,16 @@ class Incoming:
         if self._path is None:
             raise OutOfResources("there is no file")
         return self._path
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """All of the file, if its data set came in one piece; then nobody has to read it again."""
+        return self._head + self._only_piece if self._only_piece else None
+
+    @property
+    def sha256(self) -> Sha256:
+        """The digest of the file as far as it has come."""
+        return Sha256(self._file_digest.hexdigest())
 
     @property
     def data_set_sha256(self) -> str:
@@ -77,7 +90,7 @@ class Incoming:
             self._put(memoryview(head))
         except OSError:
             self.refuse(_NO_ROOM, "no room on the disk")
-        self.data_set_at = len(head)
+        self.data_set_at, self._head = len(head), head
 
     def refuse(self, status: int, comment: str) -> None:
         """Take nothing more, and answer so in the end. The first refusal stands."""
@@ -93,6 +106,7 @@ class Incoming:
             self.refuse(_NO_ROOM, TOO_LARGE)
             return
         self._data_set.update(fragment)
+        self._only_piece = bytes(fragment) if self._only_piece == b"" else None
         try:
             self._put(fragment)
         except OSError:
@@ -118,5 +132,6 @@ class Incoming:
 
     def _put(self, data: memoryview) -> None:
         assert self._file is not None  # noqa: S101 - opened in `begin`
+        self._file_digest.update(data)
         while data:
             data = data[os.write(self._file, data) :]

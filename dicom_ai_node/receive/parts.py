@@ -118,8 +118,7 @@ class Reading:
     One method at a time, whatever threads they are called from, and none after the last.
     """
 
-    def __init__(self, takings: Takings, parts: Parts, multipart: Multipart | None) -> None:
-        self._takings = takings
+    def __init__(self, parts: Parts, multipart: Multipart | None) -> None:
         self._parts = parts
         self._multipart = multipart
         self._lock = Lock()
@@ -139,7 +138,7 @@ class Reading:
             self._feed(block)
 
     def finish(self, block: bytes) -> None:
-        """Take the end of the body, and wait until all of it is recorded.
+        """Take the end of the body; what was in it is for `Takings` to settle.
 
         Raises
         ------
@@ -153,8 +152,6 @@ class Reading:
             else:
                 self._multipart.close()
             self._parts.finish()
-            self._takings.settle()
-            self._takings.release()
             self.is_over = True
 
     def _feed(self, block: bytes) -> None:
@@ -173,9 +170,8 @@ class Reading:
                     self._parts.end()
 
     def break_off(self) -> None:
-        """Throw away what is not whole, and wait until the rest is recorded."""
+        """Throw away what is not whole; what was is for `Takings` to settle."""
         with self._lock:
             if not self.is_over:
                 self.is_over = True
                 self._parts.discard()
-                self._takings.settle()

@@ -5,23 +5,26 @@ writes them, while the next block comes off the wire.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 
 from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.body import BLOCK_BYTES, Body, Broken, TooSlow
-from dicom_ai_node.receive.depot import Depot, Takings
+from dicom_ai_node.receive.depot import Depot, Streamed, Takings
 from dicom_ai_node.receive.media import DICOM, DICOM_JSON, MULTIPART, answer_type, media_type
 from dicom_ai_node.receive.metadata import MetadataParts
 from dicom_ai_node.receive.multipart import Multipart, TooMuch
 from dicom_ai_node.receive.parts import InstanceParts, Reading, WrongType, check_encoding
+from dicom_ai_node.receive.short import Short, ShortRequests
 from dicom_ai_node.receive.store_answer import body_of, sentences, status_of
 
 log = structlog.get_logger()
@@ -47,7 +50,7 @@ class NotAcceptable(NodeError):
 
 def store_router(depot: Depot, guard: Any) -> APIRouter:  # noqa: ANN401 - FastAPI gives no type
     """Return the routes by which instances come in; `guard` lets in those who may send."""
-    router = APIRouter(prefix="/dicom-web", dependencies=[guard])
+    router = APIRouter(prefix="/dicom-web", dependencies=[guard], route_class=_Plain)
     store = _Store(depot)
 
     @router.post("/studies", responses=_ANSWERS)
@@ -76,6 +79,26 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _Plain(APIRoute):
+    """A route that reads its request by itself, for of these there are many.
+
+    Nothing of it is a form, a JSON or a parameter that would have to be validated first.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers: the dependencies, which are asked and not used, come first."""
+        guards = [one.dependency for one in self.dependencies if one.dependency is not None]
+        endpoint = self.endpoint
+
+        async def answer(request: Request) -> Response:
+            for guard in guards:
+                await guard(request)
+            response: Response = await endpoint(request, **request.path_params)
+            return response
+
+        return answer
+
+
 class _Store:
     """Answers requests, so many at a time."""
 
@@ -83,6 +106,7 @@ class _Store:
         self._depot = depot
         self._workers = ThreadPoolExecutor(WORKERS, "store")
         self._keepers = ThreadPoolExecutor(KEEPERS, "keep")
+        self._short = ShortRequests(depot)
         self._busy = 0
 
     async def answer(self, request: Request, study_instance_uid: str) -> Response:
@@ -107,18 +131,16 @@ class _Store:
         if study_instance_uid and not is_uid(study_instance_uid):
             raise NotUnderstood("the address names no study: that is no UID")
         length = self._length_of(request)
-        is_short = 0 < length <= BLOCK_BYTES
-        if not is_short:
-            await self._in_thread(partial(self._check_room, length))
+        form = Form.of(request)
         counter = self._depot.counter(_sender(request), _address(request))
-        takings = Takings(self._depot, counter, self._keepers, study_instance_uid)
-        reading = _reading(request, takings)
-        try:
-            trouble = await self._read(body, reading, length if is_short else 0)
-        finally:
-            if not reading.is_over:
-                # Where this task is cancelled, nothing can be awaited here any more.
-                self._workers.submit(reading.break_off)
+        takings: Takings
+        if form.holds_instances and 0 < length <= BLOCK_BYTES:
+            takings = Short(self._depot, counter, study_instance_uid)
+            trouble = await self._take_short(body, form.reading(takings), takings)
+        else:
+            await self._in_thread(partial(self._check_room, length))
+            takings = Streamed(self._depot, counter, self._keepers, study_instance_uid)
+            trouble = await self._take(body, form.reading(takings), takings)
         if trouble is not None and not takings.outcomes:
             raise trouble
         response = _response(request, takings, answer_in)
@@ -143,23 +165,40 @@ class _Store:
         if self._depot.blobs.free_bytes() < length:
             raise OutOfResources("the request is larger than the room on the disk")
 
-    async def _read(self, body: Body, reading: Reading, short: int) -> NodeError | None:
-        """Read the whole body; return what was wrong with it after all that was right.
+    async def _take_short(self, body: Body, reading: Reading, takings: Short) -> NodeError | None:
+        """Take in a body of one block; return what was wrong with it after all that was right."""
+        whole = b""
+        try:
+            async for block in body.blocks():
+                whole += block
+        except (Broken, TooSlow):
+            await self._short.take(reading, takings, whole)  # there may be instances in it
+            raise
+        return await self._short.take(reading, takings, whole)
 
-        `short` is its length if it is one block: one thread then does all that is to be done.
-        """
+    async def _take(self, body: Body, reading: Reading, takings: Streamed) -> NodeError | None:
+        """Take in a body of any length while it comes; as `_take_short`."""
+
+        def finish(last: bytes) -> None:
+            reading.finish(last)
+            takings.settle()
+            takings.release()
+
+        def break_off() -> None:
+            reading.break_off()
+            takings.settle()
+
         try:
             last = await self._feed(body, reading)
-            await self._in_thread(partial(self._finish, reading, last, short))
+            await self._in_thread(partial(finish, last))
         except NodeError as trouble:
-            await self._in_thread(reading.break_off)
+            await self._in_thread(break_off)
             return trouble
+        finally:
+            if not reading.is_over:
+                # Where this task is cancelled, nothing can be awaited here any more.
+                self._workers.submit(break_off)
         return None
-
-    def _finish(self, reading: Reading, last: bytes, short: int) -> None:
-        if short:
-            self._check_room(short)
-        reading.finish(last)
 
     async def _feed(self, body: Body, reading: Reading) -> bytes:
         """Let a thread have one block while the next one comes; return the last one."""
@@ -186,30 +225,40 @@ class _Store:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
 
-def _reading(request: Request, takings: Takings) -> Reading:
-    """Return what reads a body of the type that the request names.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a body is made of: parts of one type, or one without a boundary."""
 
-    Raises
-    ------
-    WrongType
-        If nothing reads it.
-    NotUnderstood
-        If it has no boundary.
-    """
-    check_encoding(request.headers)
-    kind = media_type(request.headers.get("Content-Type", ""))
-    if kind.name == DICOM:
-        return Reading(takings, InstanceParts(takings), None)
-    if kind.name != MULTIPART:
-        raise WrongType(f"the body must be {MULTIPART} or {DICOM}")
-    multipart = Multipart(kind.parameters.get("boundary", ""))
-    match kind.parameters.get("type", DICOM).lower():
-        case "application/dicom":
-            return Reading(takings, InstanceParts(takings), multipart)
-        case "application/dicom+json":
-            return Reading(takings, MetadataParts(takings), multipart)
-        case _:
+    holds_instances: bool
+    multipart: Multipart | None
+
+    @classmethod
+    def of(cls, request: Request) -> "Form":
+        """Return what the headers of a request say.
+
+        Raises
+        ------
+        WrongType
+            If nothing reads such a body.
+        NotUnderstood
+            If it has no boundary.
+        """
+        check_encoding(request.headers)
+        kind = media_type(request.headers.get("Content-Type", ""))
+        if kind.name == DICOM:
+            return cls(holds_instances=True, multipart=None)
+        if kind.name != MULTIPART:
+            raise WrongType(f"the body must be {MULTIPART} or {DICOM}")
+        multipart = Multipart(kind.parameters.get("boundary", ""))
+        parts = kind.parameters.get("type", DICOM).lower()
+        if parts not in {DICOM, DICOM_JSON}:
             raise WrongType(f"parts must be {DICOM} or {DICOM_JSON}")
+        return cls(holds_instances=parts == DICOM, multipart=multipart)
+
+    def reading(self, takings: Takings) -> Reading:
+        """Return what reads the body."""
+        parts = InstanceParts(takings) if self.holds_instances else MetadataParts(takings)
+        return Reading(parts, self.multipart)
 
 
 def _response(request: Request, takings: Takings, answer_in: str) -> Response:
@@ -218,7 +267,8 @@ def _response(request: Request, takings: Takings, answer_in: str) -> Response:
     if not outcomes:
         raise NotUnderstood("there is no instance in the body")
     status = status_of(outcomes)
-    url = f"{request.url.scheme}://{request.url.netloc}/dicom-web/studies"
+    host = request.headers.get("Host", "")
+    url = f"{request.scope['scheme']}://{host}/dicom-web/studies"
     response = Response(body_of(outcomes, url), status, media_type=answer_in)
     for sentence in sentences(outcomes)[:_MOST_WARNINGS]:
         _warn(response, sentence)

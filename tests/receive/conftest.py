@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from pydicom.dataset import Dataset
@@ -36,6 +36,11 @@ class Diary:
     answer: Received | Exception = Received.NEW
     full: Exception | None = None
     bad_release: Exception | None = None
+    batches: list[int] = field(default_factory=list)
+    may_record: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.may_record.set()
 
     def room(self) -> None:
         if self.full is not None:
@@ -46,6 +51,11 @@ class Diary:
             raise self.answer
         self.arrivals.append(arrival)
         return self.answer
+
+    def arrive_all(self, arrivals: Sequence[Arrival]) -> list[Received]:
+        self.batches.append(len(arrivals))
+        assert self.may_record.wait(30)
+        return [self.arrive(arrival) for arrival in arrivals]
 
     def release(self, series: Sequence[SeriesInstanceUID]) -> None:
         if self.bad_release is not None:

@@ -63,7 +63,8 @@ class WebNode:
             blobs=self.blobs,
             inbox=inbox,
             called=AETitle("AI_NODE"),
-            record=lambda arrivals: [self.diary.arrive(each) for each in arrivals],
+            record=self.diary.arrive_all,
+            record_along=self.diary.arrive_all,
             limits=limits,
         )
         app = application(OpenDoor(), [store_router(depot, needs(Role.SENDER))])
