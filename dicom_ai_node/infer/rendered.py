@@ -28,6 +28,7 @@ SHORTEST_FRAME_MS: Final = 20.0
 _GROUPS: Final = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF"}
 _SAMPLE: Final = 1_000_000
+_SHORT_BYTES: Final = 2
 
 
 def write_picture(file: BinaryIO, order: Picture, made: BinaryIO) -> None:
@@ -121,8 +122,14 @@ def _shades(curve: Curve, stored: NDArray[Any], *, is_turned: bool) -> NDArray[n
     shades = _bytes(FULL_SCALE - grey if is_turned else grey)
     if values is stored:
         return shades
-    found: NDArray[np.uint8] = shades[stored.astype(np.int64) - low]
-    return found
+    if stored.itemsize > _SHORT_BYTES:
+        found: NDArray[np.uint8] = shades[stored.astype(np.int64) - low]
+        return found
+    # Looked up by their bits, signed or not: nothing of the size of the image is calculated.
+    bits = np.dtype(f"u{stored.itemsize}")
+    table = np.zeros(256**stored.itemsize, np.uint8)
+    table[values.view(bits)] = shades
+    return table.take(stored.view(bits))
 
 
 def _curve(plane: Plane, stored: NDArray[Any], window: Window | None) -> Curve:
