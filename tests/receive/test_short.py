@@ -12,17 +12,25 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.domain.study import Received
+from dicom_ai_node.receive import short
 from dicom_ai_node.receive.parts import InstanceParts
 from dicom_ai_node.receive.short import ShortRequests
 from tests import phantoms
 from tests.receive.conftest import quick_path  # noqa: F401 - fixtures
 from tests.receive.webdesk import (
+    StartWeb,
     WebNode,
     body,
     part10,
     start_web,  # noqa: F401 - fixtures
-    web,  # noqa: F401
 )
+
+
+@pytest.fixture
+def web(start_web: StartWeb, monkeypatch: pytest.MonkeyPatch) -> WebNode:  # noqa: F811
+    """Return a node with one thread for short requests, so that a test knows what gathers."""
+    monkeypatch.setattr(short, "LANES", 1)
+    return start_web()
 
 
 def images(count: int) -> list[Dataset]:
@@ -31,7 +39,7 @@ def images(count: int) -> list[Dataset]:
 
 
 @contextmanager
-def gathered(web: WebNode, bodies: list[bytes]) -> Iterator[list[Future[httpx.Response]]]:  # noqa: F811
+def gathered(web: WebNode, bodies: list[bytes]) -> Iterator[list[Future[httpx.Response]]]:
     """Send a first request that waits for the ledger, and let the others gather behind it."""
     lanes: list[ShortRequests] = []
     take = ShortRequests.take
@@ -52,7 +60,7 @@ def gathered(web: WebNode, bodies: list[bytes]) -> Iterator[list[Future[httpx.Re
         yield [first, *others]
 
 
-def test_what_waits_is_recorded_together(web: WebNode) -> None:  # noqa: F811
+def test_what_waits_is_recorded_together(web: WebNode) -> None:
     """One transaction for all, and each hears of its own instances."""
     slices = images(6)
     bodies = [body(*map(part10, slices[at : at + 2])) for at in range(0, 6, 2)]
@@ -67,7 +75,7 @@ def test_what_waits_is_recorded_together(web: WebNode) -> None:  # noqa: F811
     assert len(web.files("blobs")) == 7
 
 
-def test_one_that_is_broken_takes_nobody_along(web: WebNode) -> None:  # noqa: F811
+def test_one_that_is_broken_takes_nobody_along(web: WebNode) -> None:
     """What is wrong with one request is told to who sent it."""
     good, broken = body(part10(images(1)[0])), body(*map(part10, images(2)))[:-200]
     nonsense = body(b"no DICOM at all")
@@ -80,7 +88,7 @@ def test_one_that_is_broken_takes_nobody_along(web: WebNode) -> None:  # noqa: F
 
 
 def test_a_bug_met_by_one_leaves_the_others_alone(
-    web: WebNode,  # noqa: F811
+    web: WebNode,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And the thread goes on."""
@@ -100,7 +108,7 @@ def test_a_bug_met_by_one_leaves_the_others_alone(
     assert web.store(*images(1)).status_code == 200
 
 
-def test_a_ledger_that_cannot_answer_is_told_to_all(web: WebNode) -> None:  # noqa: F811
+def test_a_ledger_that_cannot_answer_is_told_to_all(web: WebNode) -> None:
     """Nobody hears success for a transaction that was rolled back."""
     with gathered(web, [body(part10(images(1)[0])) for _ in range(3)]) as answers:
         web.diary.answer = OutOfResources("locked")
