@@ -175,7 +175,7 @@ def test_metrics_tell_of_certificate_and_answers(settings: NodeConfig, tmp_path:
     url = f"https://localhost:{settings.serve.port if settings.serve else 0}"
     trust = ssl.create_default_context(cafile=str(pair.certificate))
     headers = {"Authorization": "Bearer secret"}
-    with httpx.Client(base_url=url, verify=trust, headers=headers) as client:
+    with httpx.Client(base_url=url, verify=trust, headers=headers, timeout=60) as client:
         client.get("/studies/1.2.840.99")
         client.get("/health/live", headers={"Host": "elsewhere.example"})
         client.get("/studies", headers={"Host": "elsewhere.example"})

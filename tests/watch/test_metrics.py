@@ -60,14 +60,14 @@ def test_devices_are_told_as_they_were_in_the_last_minute() -> None:
     cpu = DeviceUse(at=NOON, machine="box", device="cpu", slots=2, busy=0.5)
     gpu = replace(cpu, device="cuda:0", slots=1, gpu_used_bytes=3, gpu_bytes=8)
     assert _samples(Devices([replace(cpu, busy=1.0), replace(cpu, at=NOON + MINUTE), gpu])) == {
-        ("device_workers", "box", "cpu"): 2,
-        ("device_workers", "box", "cuda:0"): 1,
-        ("device_busy_ratio", "box", "cpu"): 0.5,
-        ("device_busy_ratio", "box", "cuda:0"): 0.5,
-        ("gpu_memory_used_bytes", "box", "cuda:0"): 3,
-        ("gpu_memory_bytes", "box", "cuda:0"): 8,
+        ("device_workers", "cpu", "box"): 2,
+        ("device_workers", "cuda:0", "box"): 1,
+        ("device_busy_ratio", "cpu", "box"): 0.5,
+        ("device_busy_ratio", "cuda:0", "box"): 0.5,
+        ("gpu_memory_used_bytes", "cuda:0", "box"): 3,
+        ("gpu_memory_bytes", "cuda:0", "box"): 8,
     }
-    assert _samples(Devices([replace(gpu, gpu=0.25)]))["gpu_use_ratio", "box", "cuda:0"] == 0.25
+    assert _samples(Devices([replace(gpu, gpu=0.25)]))["gpu_use_ratio", "cuda:0", "box"] == 0.25
 
 
 def test_a_certificate_has_an_end() -> None:
@@ -84,11 +84,11 @@ def test_answers_are_counted_and_timed() -> None:
         requests.answered("/jobs/{name}", "GET", "2xx", seconds)
     requests.answered("/jobs/{name}", "GET", "4xx", 0.0)
     found = _samples(requests)
-    where = ("/jobs/{name}", "GET")
+    where = ("GET", "/jobs/{name}")
     assert found["http_requests_total", *where, "2xx"] == 3
     assert found["http_requests_total", *where, "4xx"] == 1
     buckets = [
-        found["http_request_seconds_bucket", *where, end]
+        found["http_request_seconds_bucket", end, *where]
         for end in (*map(str, BUCKETS_SECONDS), "+Inf")
     ]
     assert buckets == [2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4]

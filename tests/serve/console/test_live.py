@@ -113,8 +113,8 @@ def test_too_many_listeners_are_told_to_wait(
 ) -> None:
     """The node answers others still."""
     monkeypatch.setattr(module, "MOST_LISTENERS", 0)
-    assert httpx.get(f"{address}/events").status_code == 503
-    assert httpx.get(f"{address}/health/live").status_code == 200
+    assert httpx.get(f"{address}/events", timeout=60).status_code == 503
+    assert httpx.get(f"{address}/health/live", timeout=60).status_code == 200
 
 
 def test_what_is_old_follows_from_what_has_grown() -> None:
