@@ -20,6 +20,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import TryAgain
+from dicom_ai_node.infer.tidings import TELL_SECONDS
+from dicom_ai_node.infer.usage import SAMPLE_SECONDS
 from dicom_ai_node.pipeline import Work
 from dicom_ai_node.store.indexing import AT_ONCE
 from dicom_ai_node.supervise import Heart, Role, this_program
@@ -101,6 +103,8 @@ def work(settings: NodeConfig, heart: Heart) -> int:
         (desk.keep_alive, desk.limits.lease.total_seconds() / 4),
         (compose.retention(settings), RETENTION_SECONDS),
         (desk.tidy, RETENTION_SECONDS),
+        (compose.tidings(settings, desk).tell, TELL_SECONDS),
+        (compose.sampler(settings, desk).sample, SAMPLE_SECONDS),
     )
     for chore, seconds in timers:
         clockwork.add_job(_patient(chore), "interval", seconds=seconds)

@@ -2,8 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from importlib.metadata import version
 
 import structlog
@@ -25,6 +26,7 @@ from dicom_ai_node.serve.api import api_router
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.console import console_routers
 from dicom_ai_node.serve.console.desk import Desk
+from dicom_ai_node.serve.counted import Counted
 from dicom_ai_node.serve.deadlines import Patient
 from dicom_ai_node.serve.dicomweb.capabilities import capabilities_router
 from dicom_ai_node.serve.dicomweb.commitment import commitment_router
@@ -51,6 +53,7 @@ from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
 from dicom_ai_node.serve.viewer.router import viewer_router
 from dicom_ai_node.watch import metrics
+from dicom_ai_node.watch.requests import Requests
 
 log = structlog.get_logger()
 
@@ -59,22 +62,34 @@ MOST_CONNECTIONS = 512
 GRACE_SECONDS = 5
 """How long an answer that has begun may take after the signal to stop."""
 
+MEASURED = timedelta(minutes=3)
+"""A device that was measured last before that is no longer there, or nobody measures it."""
+
 MOST_SOCKET_BYTES = 64 * 1024
 """Of one message over a WebSocket: whoever listens for reports has little to say."""
 
 
-def guarded(config: NodeConfig) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What this process knows of itself, for metrics: its answers, and its certificate's end."""
+
+    requests: Requests = field(default_factory=Requests)
+    expires_at: Callable[[], datetime | None] = lambda: None
+
+
+def guarded(config: NodeConfig, own: Own | None = None) -> ASGIApp:
     """Return what a server runs: the application, with what stands before every route of it."""
-    serve = _section(config)
-    return Forwarded(Shield(served(config), names(config)), serve.behind_proxy)
+    own = own or Own()
+    shield = Shield(served(config, own), names(config))
+    return Forwarded(Counted(shield, own.requests.answered), _section(config).behind_proxy)
 
 
-def served(config: NodeConfig) -> FastAPI:
+def served(config: NodeConfig, own: Own | None = None) -> FastAPI:
     """Return what answers: every wing behind the same door."""
-    opened = door(config)
+    opened, all_wings = door(config), wings(config, own or Own())
     if not isinstance(opened, AccountsDoor):
-        return application(opened, list(wings(config)))
-    app = application(opened, [login_router(opened), *wings(config)])
+        return application(opened, list(all_wings))
+    app = application(opened, [login_router(opened), *all_wings])
     app.add_exception_handler(401, unknown)
     app.add_exception_handler(403, forbidden)
     return app
@@ -133,7 +148,7 @@ def names(config: NodeConfig) -> frozenset[str]:
     return frozenset(own)
 
 
-def wings(config: NodeConfig) -> Iterator[APIRouter]:
+def wings(config: NodeConfig, own: Own) -> Iterator[APIRouter]:
     """Yield the routers of everything that is served."""
     ledger = compose.ledger(config)
     reception = compose.reception(config)
@@ -147,10 +162,13 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
         return []
 
     def exposition() -> bytes:
-        free_bytes = reception.blobs.free_bytes()
-        return metrics.exposition(
-            ledger.numbers(), free_bytes, version("dicom-ai-node"), compose.now()
-        )
+        free_bytes, now = reception.blobs.free_bytes(), compose.now()
+        return metrics.exposition([
+            metrics.Node(ledger.numbers(), free_bytes, version("dicom-ai-node"), now),
+            metrics.Devices(ledger.device_use(now - MEASURED)),
+            metrics.Certificate(own.expires_at()),
+            own.requests,
+        ])  # fmt: skip
 
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
@@ -194,14 +212,15 @@ class WebServer(threading.Thread):
         super().__init__(daemon=True)
         serve = _section(config)
         host, port = serve.host, serve.port
-        context = compose.tls(config)
+        context, own = compose.tls(config), Own()
         self.renewal: Renewal | None = None
         if context is not None and serve.tls is not None:
-            self.renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
+            self.renewal = renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
+            own = Own(expires_at=lambda: renewal.expires_at)
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                guarded(config),
+                guarded(config, own),
                 log_config=None,
                 access_log=False,
                 server_header=False,

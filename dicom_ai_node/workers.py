@@ -16,10 +16,12 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node import log
 from dicom_ai_node.config import NodeConfig, routes
+from dicom_ai_node.domain.devices import GpuSeen
 from dicom_ai_node.domain.errors import Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.domain.progress import Phase, during
 from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.domain.similar import LookedAlike
 from dicom_ai_node.infer.catalog import Catalog
@@ -28,6 +30,10 @@ from dicom_ai_node.store.findings import findings_of, keep_findings
 
 if TYPE_CHECKING:
     from dicom_ai_node.infer.worker import Worker
+
+
+_READ, _ENCODED = 0.2, 0.9
+"""How an encoding is shared out among its phases: a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,11 @@ class InferenceWorker:
     def unusable(self) -> Mapping[str, str]:
         """Models that failed their golden test here, and why."""
         return self.worker.unusable
+
+    @property
+    def gpu(self) -> GpuSeen | None:
+        """The GPU that it runs on."""
+        return self.worker.gpu
 
     def __call__(self, attempt: Attempt) -> None:
         """Run one attempt; where a report is wanted, leave also why the model declined."""
@@ -76,10 +87,13 @@ class EncodingWorker:
         order = attempt.order
         if not isinstance(order, EncodingOrder):
             raise TaskFailed("an encoder was given something else to do")
+        with during(Phase.READING, high=_READ):
+            sources = read_sources(order.sources)
+            findings = findings_of(order.findings)
         origin = Origin(
             job=attempt.job,
             model=self.catalog.facts(order.model),
-            sources=read_sources(order.sources),
+            sources=sources,
             created_at=order.created_at,
             node_version=version("dicom-ai-node"),
             node_serial=self.node_serial,
@@ -93,7 +107,10 @@ class EncodingWorker:
             equipment_purpose=self.equipment_purpose,
         )
         encoders = encoders_for(dict.fromkeys(order.write))
-        write_objects(attempt.folder, encode_job(findings_of(order.findings), origin, encoders))
+        with during(Phase.ENCODING, _READ, _ENCODED):
+            objects = encode_job(findings, origin, encoders)
+        with during(Phase.WRITING, _ENCODED):
+            write_objects(attempt.folder, objects)
 
 
 def inference_worker(

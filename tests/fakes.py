@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicom_ai_node.domain.devices import SlotSeen
 from dicom_ai_node.domain.errors import Ended, NodeError
 from dicom_ai_node.domain.orders import Attempt, Outcome
+from dicom_ai_node.domain.progress import HowFar
 
 
 @dataclass
@@ -39,6 +41,14 @@ class ScriptedExecutor:
     def running(self) -> Sequence[Attempt]:
         """Return what runs."""
         return list(self._running)
+
+    def progress(self) -> Sequence[HowFar]:
+        """Return nothing: what is scripted ends at once."""
+        return []
+
+    def slots_seen(self) -> Sequence[SlotSeen]:
+        """Return slots that have never worked."""
+        return [SlotSeen(device="cpu", busy_seconds=0.0)] * self.slots
 
     def unusable(self) -> Mapping[str, str]:
         """Return nothing: all models are fine."""

@@ -26,6 +26,7 @@ from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.serve.passwords import Passwords
+from dicom_ai_node.serve.tls import expires_at
 from dicom_ai_node.web import WebServer, names, served
 from tests.certificates import certificate
 from tests.journey.node import until
@@ -164,6 +165,35 @@ def test_it_speaks_tls_and_takes_a_new_certificate_up(settings: NodeConfig, tmp_
     server.close()
     assert (answer.status_code, version) == (200, "TLSv1.3")
     assert before != after
+
+
+def test_metrics_tell_of_certificate_and_answers(settings: NodeConfig, tmp_path: Path) -> None:
+    """Until when the one in use holds; what was asked for by its template, and no UID of it."""
+    pair = certificate(tmp_path, "localhost")
+    server = WebServer(_with(settings, tls=Tls(certificate=pair.certificate, key=pair.key)))
+    server.start()
+    url = f"https://localhost:{settings.serve.port if settings.serve else 0}"
+    trust = ssl.create_default_context(cafile=str(pair.certificate))
+    headers = {"Authorization": "Bearer secret"}
+    with httpx.Client(base_url=url, verify=trust, headers=headers, timeout=60) as client:
+        client.get("/studies/1.2.840.99")
+        client.get("/health/live", headers={"Host": "elsewhere.example"})
+        client.get("/studies", headers={"Host": "elsewhere.example"})
+        told = client.get("/metrics").text
+        again = client.get("/metrics").text
+    server.close()
+    lines = told.splitlines()
+    end = expires_at(pair.certificate).timestamp()
+    named = "dicom_ai_node_certificate_expiry_timestamp_seconds "
+    assert [float(line.removeprefix(named)) for line in lines if line.startswith(named)] == [end]
+    counted = "dicom_ai_node_http_requests_total"
+    study = 'method="GET",route="/studies/{study_instance_uid}",status="4xx"'
+    assert f"{counted}{{{study}}} 1.0" in lines
+    assert f'{counted}{{method="GET",route="/health/live",status="2xx"}} 1.0' in lines
+    assert f'{counted}{{method="GET",route="none",status="4xx"}} 1.0' in lines
+    assert f'{counted}{{method="GET",route="/metrics",status="2xx"}} 1.0' in again.splitlines()
+    assert "1.2.840" not in again
+    assert "elsewhere" not in again
 
 
 def test_behind_a_proxy_with_tls_it_knows_its_name(settings: NodeConfig, tmp_path: Path) -> None:

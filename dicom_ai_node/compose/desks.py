@@ -33,6 +33,9 @@ from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.encode.made import objects_in
 from dicom_ai_node.infer.executor import LocalProcesses
+from dicom_ai_node.infer.gpu import by_library
+from dicom_ai_node.infer.tidings import Tidings
+from dicom_ai_node.infer.usage import Sampler
 from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive import server
@@ -198,6 +201,22 @@ def work(config: NodeConfig) -> Work:
         place=Places(the_ledger, the_blobs, patients(config)).enter,
         patience=patience,
         limits=limits(config),
+        now=now,
+    )
+
+
+def tidings(config: NodeConfig, desk: Work) -> Tidings:
+    """Return the chore that enters in the ledger how far what is at work is."""
+    return Tidings((desk.inference, desk.encoding), ledger(config).note_progress)
+
+
+def sampler(config: NodeConfig, desk: Work) -> Sampler:
+    """Return the chore that measures how busy the devices are."""
+    return Sampler(
+        machine=socket.gethostname(),
+        executors=(desk.inference, desk.encoding),
+        look_up=by_library(),
+        keep=ledger(config).note_use,
         now=now,
     )
 

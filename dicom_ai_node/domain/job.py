@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from dicom_ai_node.domain.errors import IllegalMove
+from dicom_ai_node.domain.progress import Phase
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.domain.uids import (
@@ -39,6 +40,9 @@ ENDED = frozenset({
     Stage.CANCELLED,
 })  # fmt: skip
 """Stages from which a job does not move by itself."""
+
+HELD = frozenset({Stage.INFERRING, Stage.ENCODING})
+"""Stages in which a worker holds a job."""
 
 _ONWARD: Mapping[Stage, frozenset[Stage]] = {
     Stage.READY: frozenset({
@@ -86,7 +90,8 @@ class Job:
     """One route on one set of inputs. Jobs are values; the ledger moves them.
 
     `fence` grows with every claim and every reap: only who holds the present fence may finish.
-    `supersedes` is the job of the same route and inputs before later instances arrived.
+    `supersedes` is the job of the same route and inputs before later instances arrived. `progress`
+    is which part of its present leg is done, and `doing` what is done now, as its worker says.
     """
 
     key: JobKey
@@ -105,6 +110,7 @@ class Job:
     who: Who | None = None
     supersedes: JobKey | None = None
     progress: float = 0.0
+    doing: Phase | None = None
 
     @property
     def name(self) -> str:

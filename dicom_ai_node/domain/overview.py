@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from dicom_ai_node.domain.devices import DeviceUse
 from dicom_ai_node.domain.job import Event, Job, Stage
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.study import Quarantined
@@ -23,11 +24,14 @@ class Pulse:
         Grows with every event of a series or a job.
     put_aside
         Grows with every entry of the quarantine.
+    at_work
+        Another number whenever what workers hold is another, or another part of it is done.
     """
 
     arrived: int = 0
     moved: int = 0
     put_aside: int = 0
+    at_work: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,9 @@ class Overview(Protocol):
 
     def at_work(self) -> Sequence[AtWork]:
         """Return what workers hold now."""
+
+    def device_use(self, since: datetime) -> Sequence[DeviceUse]:
+        """Return how busy devices were in every minute since, by machine and device."""
 
     def leg_seconds(self, jobs: int) -> Mapping[str, Sequence[float]]:
         """Return how long each leg of the newest finished jobs took.

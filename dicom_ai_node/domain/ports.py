@@ -13,6 +13,7 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from dicom_ai_node.domain.devices import Watched
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image
@@ -221,7 +222,7 @@ class Ledger(Protocol):
         """
 
 
-class Executor(Protocol):
+class Executor(Watched, Protocol):
     """Workers. It never queues and never retries: the ledger is the only queue."""
 
     def free(self) -> int:

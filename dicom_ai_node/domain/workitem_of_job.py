@@ -35,11 +35,11 @@ _STATES: Mapping[Stage, StepState] = MappingProxyType({
     Stage.SUPERSEDED: StepState.CANCELED,
     Stage.CANCELLED: StepState.CANCELED,
 })  # fmt: skip
-_PERCENT: Mapping[Stage, int] = MappingProxyType({
-    Stage.INFERRING: 10, Stage.INFERRED: 50, Stage.ENCODING: 60, Stage.DELIVERING: 80,
-    Stage.DELIVERED: 100,
+_PERCENT: Mapping[Stage, tuple[int, int]] = MappingProxyType({
+    Stage.INFERRING: (10, 50), Stage.INFERRED: (50, 50), Stage.ENCODING: (60, 80),
+    Stage.DELIVERING: (80, 80), Stage.DELIVERED: (100, 100),
 })  # fmt: skip
-"""How far a job is, roughly: its legs, not its minutes."""
+"""How far a job is at the beginning of a leg and at its end, roughly."""
 _PRIORITIES: Mapping[Priority, str] = MappingProxyType({
     # PS3.3 C.30.1: HIGH is what is called STAT elsewhere, LOW is routine.
     Priority.STAT: "HIGH", Priority.HIGH: "MEDIUM", Priority.ROUTINE: "LOW",
@@ -159,10 +159,7 @@ def performed(job: Job, state: StepState, done: Done, station: Station) -> dict[
     )
     if state is StepState.SCHEDULED:
         return changed
-    progress = data_set(
-        ProcedureStepProgress=_PERCENT.get(job.stage, 0),
-        ProcedureStepProgressDescription=str(job.stage),
-    )
+    progress = _how_far(job)
     if state is StepState.CANCELED:
         progress = merged(progress, _discontinued(job, done.now))
     end = instant(done.now) if state in {StepState.COMPLETED, StepState.CANCELED} else ""
@@ -184,6 +181,21 @@ def performed(job: Job, state: StepState, done: Done, station: Station) -> dict[
             ProcedureStepProgressInformationSequence=[progress],
             UnifiedProcedureStepPerformedProcedureSequence=[step],
         ),
+    )
+
+
+def at_work(job: Job) -> dict[str, Any]:
+    """Return how far a job is that a worker holds, in the place of what was told of its leg."""
+    return data_set(ProcedureStepProgressInformationSequence=[_how_far(job)])
+
+
+def _how_far(job: Job) -> dict[str, Any]:
+    low, high = _PERCENT.get(job.stage, (0, 0))
+    return data_set(
+        ProcedureStepProgress=round(low + (high - low) * job.progress),
+        ProcedureStepProgressDescription=f"{job.stage}: {job.doing}"
+        if job.doing
+        else job.stage.value,
     )
 
 

@@ -19,6 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from dicom_ai_node.domain.progress import along
 from dicom_ai_node.encode.values import repaired, repaired_name, repaired_sex
 
 TYPE_2 = (
@@ -89,7 +90,7 @@ def read_sources(paths: Iterable[Path]) -> list[Dataset]:
     of its file: whatever is made from it must tell, PS3.3 C.7.6.1.1.5.
     """
     headers = []
-    for path in paths:
+    for path in along(list(paths)):
         with unvalidated():
             header = normalised(dcmread(path, stop_before_pixels=True, force=True))
         _tell_loss(header, path.stat().st_size)

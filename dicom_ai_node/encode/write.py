@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
+from dicom_ai_node.domain.progress import along
 from dicom_ai_node.encode.annotations import encode as annotations
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
@@ -56,7 +57,7 @@ def encode_job(
     encoded: dict[str, Sequence[Dataset]] = dict(origin.encoded)
     objects: list[tuple[str, Dataset]] = []
     with unvalidated():
-        for kind in sorted(encoders, key=lambda name: known.get(name, len(known))):
+        for kind in along(sorted(encoders, key=lambda name: known.get(name, len(known)))):
             encoded[kind] = encoders[kind](findings, replace(origin, encoded=dict(encoded)))
             objects.extend((kind, item) for item in encoded[kind])
     return objects
@@ -86,7 +87,7 @@ def write_objects(folder: Path, objects: Sequence[tuple[str, Dataset]]) -> list[
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number, (kind, item) in enumerate(objects, start=1):
+    for number, (kind, item) in enumerate(along(objects), start=1):
         paths.append(folder / f"{number:03d}-{kind}.dcm")
         with unvalidated(), paths[-1].open("wb") as file:
             item.save_as(file, enforce_file_format=True)

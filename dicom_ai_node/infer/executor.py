@@ -7,21 +7,22 @@ the same class runs inference slots and encoding slots.
 import contextlib
 import os
 import pickle
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from threading import RLock
 
 import structlog
 
-from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed
+from dicom_ai_node.domain.devices import SlotSeen
+from dicom_ai_node.domain.errors import Ended, OutOfResources
 from dicom_ai_node.domain.orders import Attempt, Outcome
-from dicom_ai_node.infer.slot import run_slot, unpacked
+from dicom_ai_node.domain.progress import HowFar
+from dicom_ai_node.infer.place import Slot, Worker
+from dicom_ai_node.infer.said import unpacked
+from dicom_ai_node.infer.slot import run_slot
 
 log = structlog.get_logger()
 
@@ -33,29 +34,6 @@ BREATH_SECONDS = 0.2
 """How long at most until a death is seen that left the pipe open in a grandchild."""
 
 Factory = Callable[[str], Callable[[Attempt], None]]
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A living process of a slot."""
-
-    process: SpawnProcess
-    pipe: Connection
-    started: float
-    is_ready: bool = False
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A place for one worker; survives its workers."""
-
-    name: str
-    worker: _Worker | None = None
-    attempt: Attempt | None = None
-    attempt_started: float = 0.0
-    failures: int = 0
-    not_before: float = 0.0
-    unusable: Mapping[str, str] = field(default_factory=dict)
 
 
 class LocalProcesses:
@@ -89,7 +67,7 @@ class LocalProcesses:
         # The kernel ties a death signal to the *thread* that started the process, so one thread
         # that lives as long as the executor starts them all.
         self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
-        self._slots = [_Slot(name) for name in slots]
+        self._slots = [Slot(name) for name in slots]
         for slot in self._slots:
             self._spawn(slot)
 
@@ -112,7 +90,7 @@ class LocalProcesses:
                 raise OutOfResources("no worker is free")
             slot, worker = free[0]
             message = pickle.dumps(attempt)
-            slot.attempt, slot.attempt_started = attempt, time.monotonic()
+            slot.begin(attempt)
             # If it has died in this moment, the next poll finds it lost.
             with contextlib.suppress(OSError):
                 worker.pipe.send_bytes(message)
@@ -142,6 +120,16 @@ class LocalProcesses:
         with self._lock:
             return [slot.attempt for slot in self._slots if slot.attempt]
 
+    def progress(self) -> Sequence[HowFar]:
+        """Return how far what runs is, as the workers have said by the last poll."""
+        with self._lock:
+            return [told for slot in self._slots if (told := slot.how_far())]
+
+    def slots_seen(self) -> Sequence[SlotSeen]:
+        """Return how much every slot has worked since the beginning."""
+        with self._lock:
+            return [slot.seen() for slot in self._slots]
+
     def unusable(self) -> Mapping[str, str]:
         """Return models that failed their golden test on this machine, and why."""
         with self._lock:
@@ -155,21 +143,21 @@ class LocalProcesses:
                 self._end(slot)
         self._spawner.shutdown()
 
-    def _free(self) -> list[tuple[_Slot, _Worker]]:
+    def _free(self) -> list[tuple[Slot, Worker]]:
         return [
             (slot, slot.worker)
             for slot in self._slots
             if slot.worker and slot.worker.is_ready and slot.attempt is None
         ]
 
-    def _spawn(self, slot: _Slot) -> None:
+    def _spawn(self, slot: Slot) -> None:
         ours, theirs = get_context("spawn").Pipe()
         process = get_context("spawn").Process(
             target=run_slot, args=(theirs, os.getpid(), slot.name, self._factory), daemon=False
         )
         self._spawner.submit(process.start).result()
         theirs.close()
-        slot.worker = _Worker(process, ours, time.monotonic())
+        slot.worker = Worker(process, ours, time.monotonic())
 
     @staticmethod
     def _listen(pipes: Sequence[Connection], seconds: float) -> None:
@@ -181,7 +169,7 @@ class LocalProcesses:
         except (OSError, ValueError):  # closed by another thread; the next round sees it
             time.sleep(min(seconds, 0.01))
 
-    def _looked_after(self, slot: _Slot) -> list[Outcome]:
+    def _looked_after(self, slot: Slot) -> list[Outcome]:
         now = time.monotonic()
         worker = slot.worker
         if worker is None:
@@ -191,61 +179,57 @@ class LocalProcesses:
         heard = self._heard(slot, worker)
         if heard:
             return heard
-        if not _lives(worker.process):
+        # One that still has something to say is listened to first, even if it has died since.
+        if not (heard is None or worker.lives()):
             return self._lost(slot, worker)
         if slot.attempt and now - slot.attempt_started > slot.attempt.limit_seconds:
-            outcome = self._outcome(slot, Ended.TIMEOUT, detail="still running at its limit")
+            outcome = slot.end(Ended.TIMEOUT, detail="still running at its limit")
             self._replace(slot)
             return [outcome]
         if not worker.is_ready and now - worker.started > self._start_seconds:
             self._rest(slot, "slow")
         return []
 
-    def _heard(self, slot: _Slot, worker: _Worker) -> list[Outcome]:
+    def _heard(self, slot: Slot, worker: Worker) -> list[Outcome] | None:
+        """Return what one message says has ended; `None` for one that says how far work is."""
         try:
             if not worker.pipe.poll():
                 return []
-            what, error, unusable = unpacked(worker.pipe.recv_bytes(LONGEST_MESSAGE_BYTES))
+            said = unpacked(worker.pipe.recv_bytes(LONGEST_MESSAGE_BYTES))
         except (EOFError, OSError):
             # The pipe is gone, so the worker is dead or about to be.
             return self._lost(slot, worker)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            what, error, unusable = "done", TaskFailed("the worker spoke nonsense"), {}
-        slot.unusable = unusable
-        match what:
+        match said.what:
+            case "progress" if slot.attempt:
+                slot.progress = said.progress
+                return None
             case "ready":
                 worker.is_ready, slot.failures = True, 0
             case "done" if slot.attempt:
-                ended = Ended.OK if error is None else Ended.ERROR
-                return [self._outcome(slot, ended, error)]
+                slot.unusable, slot.gpu = said.unusable, said.gpu
+                ended = Ended.OK if said.error is None else Ended.ERROR
+                return [slot.end(ended, said.error)]
             case _:
-                self._rest(slot, str(error))
+                self._rest(slot, str(said.error))
+        slot.unusable, slot.gpu = said.unusable, said.gpu
         return []
 
-    def _lost(self, slot: _Slot, worker: _Worker) -> list[Outcome]:
-        _kill(worker.process)
+    def _lost(self, slot: Slot, worker: Worker) -> list[Outcome]:
+        worker.kill()
         status = worker.process.exitcode
         if not worker.is_ready:
             self._rest(slot, status)
             return []
         log.error("worker_lost", device=slot.name, status=status)
-        lost = [self._outcome(slot, Ended.LOST, detail=f"exit {status}")] if slot.attempt else []
+        lost = [slot.end(Ended.LOST, detail=f"exit {status}")] if slot.attempt else []
         self._replace(slot)
         return lost
 
-    def _outcome(
-        self, slot: _Slot, ended: Ended, error: NodeError | None = None, detail: str = ""
-    ) -> Outcome:
-        attempt, slot.attempt = slot.attempt, None
-        assert attempt is not None  # noqa: S101 - only called for a slot that has one
-        seconds = time.monotonic() - slot.attempt_started
-        return Outcome(attempt=attempt, ended=ended, error=error, detail=detail, seconds=seconds)
-
-    def _replace(self, slot: _Slot) -> None:
+    def _replace(self, slot: Slot) -> None:
         self._end(slot)
         self._spawn(slot)
 
-    def _rest(self, slot: _Slot, status: object) -> None:
+    def _rest(self, slot: Slot, status: object) -> None:
         """Let a slot whose worker could not load rest, so that a crash loop does not spin."""
         self._end(slot)
         pause = min(self._pause_seconds * 2**slot.failures, LONGEST_PAUSE_SECONDS)
@@ -254,31 +238,8 @@ class LocalProcesses:
         log.error("worker_not_ready", device=slot.name, status=status, seconds=pause)
 
     @staticmethod
-    def _end(slot: _Slot) -> None:
+    def _end(slot: Slot) -> None:
         if slot.worker:
-            _kill(slot.worker.process)
+            slot.worker.kill()
             slot.worker.pipe.close()
             slot.worker = None
-
-
-def _lives(process: SpawnProcess) -> bool:
-    """Return whether the process runs, without reaping it: its number must stay its own."""
-    assert process.pid is not None  # noqa: S101 - it has been started
-    try:
-        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # reaped already
-        return False
-    return ended is None
-
-
-def _kill(process: SpawnProcess) -> None:
-    """End a worker and what it has started, then reap it."""
-    assert process.pid is not None  # noqa: S101 - it has been started
-    # Multiprocessing itself reaps dead children whenever it starts another; the number of one
-    # that is gone may belong to somebody else by now. Before the worker has made its own group
-    # there is none to kill.
-    with contextlib.suppress(ChildProcessError, ProcessLookupError):
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()

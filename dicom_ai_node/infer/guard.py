@@ -18,6 +18,7 @@ from dicom_ai_node.domain.errors import ModelUnusable, Rejected
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.progress import along, share
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
@@ -87,14 +88,13 @@ class Guard:
         seen = looked_at(images, self._facts)
         items = torch.from_numpy(seen.items)
         names = list(self._facts.inputs) or list(images)
-        return {
-            name: ImageQuality(
-                checks=self._checks(items, seen.inside, channel, name),
-                sources=images[name].sources,
-                looked_at=seen.said,
-            )
-            for channel, name in enumerate(names)
-        }
+        found = {}
+        for channel, name in enumerate(names):
+            with share(channel, len(names)):
+                checks = self._checks(items, seen.inside, channel, name)
+            sources = images[name].sources
+            found[name] = ImageQuality(checks=checks, sources=sources, looked_at=seen.said)
+        return found
 
     def _checks(
         self, items: torch.Tensor, inside: tuple[int, ...], channel: int, name: str
@@ -134,7 +134,7 @@ class Guard:
                 judge.scores(
                     signs(self._network, self._layer, group.to(self._device), inside, channel)
                 )
-                for group in groups
+                for group in along(groups)
             ]
         found: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
         return found

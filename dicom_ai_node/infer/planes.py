@@ -31,6 +31,7 @@ from pydicom.uid import (
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.progress import along
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import SOPInstanceUID
 
@@ -132,7 +133,8 @@ def read_headers(paths: Iterable[Path]) -> list[Dataset]:
         With PIX_CORRUPT if a file cannot be parsed or an Image Pixel module makes no sense,
         PIX_UNSUPPORTED if none is an image.
     """
-    headers = [ds for ds in map(_header, paths) if ds.get("Rows") and ds.get("Columns")]
+    read = map(_header, along(list(paths)))
+    headers = [ds for ds in read if ds.get("Rows") and ds.get("Columns")]
     if not headers:
         raise Rejected(RejectCode.PIX_UNSUPPORTED, "the series holds no images")
     for ds in headers:

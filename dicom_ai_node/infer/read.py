@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import Sees
+from dicom_ai_node.domain.progress import share
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.moments import read_moments
 from dicom_ai_node.infer.planes import read_headers
@@ -65,7 +66,10 @@ def read_series(
     with warnings.catch_warnings():
         # pydicom warns of odd values and quotes them; what matters of it is checked on the way
         warnings.simplefilter("ignore")
-        return _read(read_headers(paths), sees, options, max_pixels_bytes)
+        with share(0, 2):
+            headers = read_headers(paths)
+        with share(1, 2):
+            return _read(headers, sees, options, max_pixels_bytes)
 
 
 def _read(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,10 @@ from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.pictures import Backdrop
 from dicom_ai_node.domain.ports import Task
+from dicom_ai_node.domain.progress import Phase, during, share
 from dicom_ai_node.domain.slide import Tile
 from dicom_ai_node.infer.guard import Guard, guarded, with_quality
+from dicom_ai_node.infer.leg import ANSWERED, CHECKED, READ
 from dicom_ai_node.infer.measure import AREA
 from dicom_ai_node.infer.slide import OpenSlide, gaps, on_disk, open_slide, spans
 from dicom_ai_node.infer.units import NO_UNIT
@@ -81,27 +84,33 @@ def run_on_regions(
         Whatever the task raises; and if it does not find objects one by one.
     """
     (paths,) = order.inputs.values()
-    opened = open_slide(paths, order.options, max_pixels_bytes)
+    with during(Phase.READING, high=READ):
+        opened = open_slide(paths, order.options, max_pixels_bytes)
     mosaic = Mosaic(opened)
     notes: dict[str, None] = dict.fromkeys(opened.notes)
     size = facts.grid.size_px or opened.slide.shape
     every = list(regions_of(opened.slide.shape, size))
     some = [every[place] for place in evenly(len(every), REGIONS_AT_ONCE)]
-    _, quality = guarded({"image": _frames(opened, some, size)}, guard, order.options)
+    with during(Phase.CHECKING, READ, CHECKED):
+        _, quality = guarded({"image": _frames(opened, some, size)}, guard, order.options)
     if quality is not None:
         said = f"the guard looked at parts of {len(some)} of {len(every)} regions"
         quality = replace(quality, looked_at=said)
-    for first in range(0, len(every), REGIONS_AT_ONCE):
-        regions = every[first : first + REGIONS_AT_ONCE]
-        image: Image = _frames(opened, regions, size)
-        if guard is not None and quality is not None and quality.is_purified:
-            image = guard.purified(image)
-        found = task({"image": image}, order.options)
-        if found.instances is None:
-            raise TaskFailed(f"{facts.name} did not find objects one by one")
-        mosaic.add(regions, found.instances)
-        notes |= dict.fromkeys(found.notes)
-    return with_quality(mosaic.findings(facts, tuple(notes)), quality)
+    purifier = guard if quality is not None and quality.is_purified else None
+    with during(Phase.RUNNING, CHECKED, ANSWERED):
+        for first in range(0, len(every), REGIONS_AT_ONCE):
+            regions = every[first : first + REGIONS_AT_ONCE]
+            image: Image = _frames(opened, regions, size)
+            if purifier is not None:
+                image = purifier.purified(image)
+            with share(first // REGIONS_AT_ONCE, ceil(len(every) / REGIONS_AT_ONCE)):
+                found = task({"image": image}, order.options)
+            if found.instances is None:
+                raise TaskFailed(f"{facts.name} did not find objects one by one")
+            mosaic.add(regions, found.instances)
+            notes |= dict.fromkeys(found.notes)
+    with during(Phase.FINISHING, ANSWERED):
+        return with_quality(mosaic.findings(facts, tuple(notes)), quality)
 
 
 def regions_of(shape: tuple[int, int], size: tuple[int, int]) -> Iterator[Region]:

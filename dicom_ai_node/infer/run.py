@@ -13,12 +13,14 @@ from dicom_ai_node.domain.image import Image, Volume
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.orders import InferenceOrder
 from dicom_ai_node.domain.ports import Task
+from dicom_ai_node.domain.progress import Phase, during, share
 from dicom_ai_node.infer.align import aligned
 from dicom_ai_node.infer.back import on_sources
 from dicom_ai_node.infer.clinical import informed
 from dicom_ai_node.infer.coverage import check_coverage, check_modality
 from dicom_ai_node.infer.fused import fused
 from dicom_ai_node.infer.guard import Guard, guarded, with_quality
+from dicom_ai_node.infer.leg import ANSWERED, CHECKED, READ
 from dicom_ai_node.infer.orient import canonical
 from dicom_ai_node.infer.outlined import begun
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES, read_series
@@ -58,28 +60,42 @@ def run_inference(
         return run_on_regions(order, facts, task, guard, max_pixels_bytes)
     task, notes = informed(task, order.inputs, facts, order.earlier)
     names = sorted(set(order.inputs) - {*facts.documents, facts.outline})
-    images = {name: _read(order, name, facts, max_pixels_bytes) for name in names}
-    reference = images[facts.reference or next(iter(images))]
-    if facts.outline in order.inputs:
-        paths = order.inputs[facts.outline]
-        task = begun(task, paths, reference, facts, (order.options, max_pixels_bytes))
-    grid = placed(reference, facts.grid)
+    with during(Phase.READING, high=READ):
+        images = _images(order, names, facts, max_pixels_bytes)
+        reference = images[facts.reference or next(iter(images))]
+        if facts.outline in order.inputs:
+            paths = order.inputs[facts.outline]
+            task = begun(task, paths, reference, facts, (order.options, max_pixels_bytes))
+        grid = placed(reference, facts.grid)
     # The way back from another grid goes over probabilities.
     way_back = {} if grid.is_same else {"keep_probabilities": True}
     seen = {
         name: grid.image if image is reference else _beside(image, grid.image, name, facts)
         for name, image in images.items()
     }
-    judged, quality = guarded(seen, guard, order.options)
-    found = with_quality(task(judged, {**order.options, **way_back}), quality)
+    with during(Phase.CHECKING, READ, CHECKED):
+        judged, quality = guarded(seen, guard, order.options)
+    with during(Phase.RUNNING, CHECKED, ANSWERED):
+        found = with_quality(task(judged, {**order.options, **way_back}), quality)
     others = [
         note for name, image in seen.items() if image is not grid.image for note in image.notes
     ]
     found = replace(found, notes=(*others, *notes, *found.notes))
-    if found.restoration is not None:
-        paths = order.inputs[facts.reference or next(iter(images))]
-        return as_stored(found, grid, reference, facts, paths)
-    return fused(on_sources(found, grid, reference, facts, order.options), images, facts)
+    with during(Phase.FINISHING, ANSWERED):
+        if found.restoration is not None:
+            paths = order.inputs[facts.reference or next(iter(images))]
+            return as_stored(found, grid, reference, facts, paths)
+        return fused(on_sources(found, grid, reference, facts, order.options), images, facts)
+
+
+def _images(
+    order: InferenceOrder, names: Sequence[str], facts: ModelFacts, max_pixels_bytes: int
+) -> dict[str, Image]:
+    images = {}
+    for place, name in enumerate(names):
+        with share(place, len(names)):
+            images[name] = _read(order, name, facts, max_pixels_bytes)
+    return images
 
 
 def _read(order: InferenceOrder, name: str, facts: ModelFacts, max_pixels_bytes: int) -> Image:

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.image import Frames, Volume
+from dicom_ai_node.domain.progress import done
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.geometry import Slice, locate, oddities, orthogonal, thickness_mm
@@ -113,6 +114,7 @@ def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
     array = np.empty(shape, np.float32)
     padded: NDArray[np.bool_] | None = None
     places = {(id(item.plane.ds), item.plane.number): at for at, item in enumerate(slices)}
+    there = 0
     for ds in {id(item.plane.ds): item.plane.ds for item in slices}.values():
         for number, decoded in enumerate(decoded_frames(ds), start=1):
             at = places.get((id(ds), number))
@@ -128,6 +130,8 @@ def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
             if outside is not None and outside.any():
                 padded = np.zeros(shape, np.bool_) if padded is None else padded
                 padded[at] = outside
+            there += 1
+            done(there / len(slices))
     _set_padding(array, padded, calibration.fill)
     _make_more_brighter(slices, array, calibration.unit)
     return Filled(

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.image import SourceFrame
+from dicom_ai_node.domain.progress import done, share
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.slide import WHOLE_SLIDE, Slide, Tile, slide_of
@@ -85,7 +86,8 @@ def open_slide(
         size, PIX_TOO_LARGE above `MOST_PIXELS` or, as stored, above `max_pixels_bytes`; those of
         `slide_of` and `decoded_frames`.
     """
-    headers = read_headers(paths)
+    with share(0, 2):
+        headers = read_headers(paths)
     planes, notes = eligible([Plane(ds) for ds in headers if _is_specimen(ds)] or _none(), options)
     header = _largest([plane.ds for plane in planes])
     if len(headers) > 1:
@@ -93,7 +95,8 @@ def open_slide(
     slide = slide_of(header)
     _check_size(header, slide, max_pixels_bytes)
     grey = on_disk(slide.shape)
-    histogram = _decode(header, slide, grey)
+    with share(1, 2):
+        histogram = _decode(header, slide, grey)
     if slide.covered_px < slide.shape[0] * slide.shape[1]:
         for top, band in gaps(slide):
             grey[top : top + len(band)][band] = int(histogram.argmax())
@@ -146,6 +149,7 @@ def _decode(header: Dataset, slide: Slide, grey: NDArray[np.uint8]) -> NDArray[n
         part = _grey(decoded, header)[: rows.stop - rows.start, : columns.stop - columns.start]
         grey[rows, columns] = part
         histogram += np.bincount(part.ravel(), minlength=256)
+        done(number / len(tiles))
     return histogram
 
 

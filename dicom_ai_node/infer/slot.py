@@ -1,11 +1,9 @@
 """What runs in a worker process: load, say ready, then one attempt after the other.
 
-Towards the dispatcher a worker speaks JSON only, never pickle: whatever a hostile codestream has
-made of this process, it cannot make the dispatcher run code.
+What it says to the dispatcher is in `infer/said.py`.
 """
 
 import ctypes
-import json
 import logging
 import os
 import signal
@@ -15,16 +13,13 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
-from dicom_ai_node.domain import errors
-from dicom_ai_node.domain.errors import NodeError, OutOfResources, Rejected, TaskFailed
+from dicom_ai_node.domain.errors import NodeError, OutOfResources, TaskFailed
 from dicom_ai_node.domain.orders import Attempt
-from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.domain.progress import heard_by
+from dicom_ai_node.infer.said import Reporter, Said, packed
 
 PR_SET_PDEATHSIG = 1
-LONGEST_MESSAGE = 4096
-"""Characters of an error that travel; a message of this size goes into a pipe in one write."""
 
 
 def run_slot(
@@ -40,22 +35,17 @@ def run_slot(
     try:
         work = factory(device)
     except Exception as fault:  # noqa: BLE001 - whatever it is, the operator must hear of it
-        pipe.send_bytes(_packed("failed", speakable(fault), {}))
+        pipe.send_bytes(packed(Said(what="failed", error=speakable(fault))))
         return
-    pipe.send_bytes(_packed("ready", None, _unusable(work)))
+    pipe.send_bytes(packed(_state("ready", None, work)))
     while True:
         try:
             attempt = pipe.recv()
         except EOFError:
             return
-        pipe.send_bytes(_packed("done", _tried(work, attempt), _unusable(work)))
-
-
-def unpacked(message: bytes) -> tuple[str, NodeError | None, dict[str, str]]:
-    """Return what a worker says: what happened, the error or `None`, and unusable models."""
-    content = json.loads(message)
-    unusable = {str(model): str(why) for model, why in content["unusable"].items()}
-    return str(content["what"]), _error(content["error"]), unusable
+        with heard_by(Reporter(pipe)):
+            error = _tried(work, attempt)
+        pipe.send_bytes(packed(_state("done", error, work)))
 
 
 def speakable(fault: BaseException) -> NodeError:
@@ -80,42 +70,10 @@ def _tried(work: Callable[[Attempt], None], attempt: Attempt) -> NodeError | Non
     return None
 
 
-def _unusable(work: object) -> Mapping[str, str]:
-    return dict(getattr(work, "unusable", {}))
-
-
-def _packed(what: str, error: NodeError | None, unusable: Mapping[str, str]) -> bytes:
-    content = {"what": what, "error": _plain(error), "unusable": unusable}
-    return json.dumps(content).encode()
-
-
-def _plain(error: NodeError | None) -> dict[str, str] | None:
-    match error:
-        case None:
-            return None
-        case Rejected():
-            return {
-                "type": "Rejected",
-                "code": error.code.name,
-                "message": error.detail[:LONGEST_MESSAGE],
-            }
-        case _:
-            # A subclass that the dispatcher cannot know travels as the nearest that it does.
-            known = next(t.__name__ for t in type(error).__mro__ if t.__module__ == errors.__name__)
-            return {"type": known, "message": str(error)[:LONGEST_MESSAGE]}
-
-
-def _error(plain: dict[str, Any] | None) -> NodeError | None:
-    match plain:
-        case None:
-            return None
-        case {"type": "Rejected", "code": str(code), "message": str(detail)}:
-            return Rejected(RejectCode[code], detail)
-        case {"type": str(name), "message": str(message)}:
-            kind = getattr(errors, name, None)
-            if isinstance(kind, type) and issubclass(kind, NodeError):
-                return kind(message)
-    return TaskFailed("the worker spoke nonsense")
+def _state(what: str, error: NodeError | None, work: object) -> Said:
+    """Return what is said between attempts: what happened, and how the worker is."""
+    unusable: Mapping[str, str] = getattr(work, "unusable", {})
+    return Said(what=what, error=error, unusable=unusable, gpu=getattr(work, "gpu", None))
 
 
 def _lines(fault: BaseException) -> str:

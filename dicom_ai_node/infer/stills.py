@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.image import Frames, SourceFrame
+from dicom_ai_node.domain.progress import done
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.uids import SOPInstanceUID
@@ -141,6 +142,7 @@ def _filled(
                 valid = np.ones(shape, np.bool_) if valid is None else valid
                 valid[at] = frame_valid
             at += 1
+            done(at / len(array))
     return array, valid
 
 

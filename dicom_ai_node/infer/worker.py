@@ -9,6 +9,7 @@ from types import MappingProxyType
 import structlog
 import torch
 
+from dicom_ai_node.domain.devices import GpuSeen
 from dicom_ai_node.domain.errors import (
     ConfigError,
     ModelUnusable,
@@ -20,11 +21,14 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
 from dicom_ai_node.domain.ports import Task
+from dicom_ai_node.domain.progress import Phase, during, heard_by
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.courses import compared
 from dicom_ai_node.infer.golden import check_golden
+from dicom_ai_node.infer.gpu import seen_by_torch
 from dicom_ai_node.infer.guard import Guard
 from dicom_ai_node.infer.kinds import task_of
+from dicom_ai_node.infer.leg import LOADED
 from dicom_ai_node.infer.networks import network
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES
 from dicom_ai_node.infer.run import run_inference
@@ -85,6 +89,11 @@ class Worker:
         """Models that take no work on this machine, and why."""
         return MappingProxyType(self._unusable)
 
+    @property
+    def gpu(self) -> GpuSeen | None:
+        """The GPU that models lie on, and how full it is; `None` on a CPU."""
+        return seen_by_torch(torch.cuda) if self._device.startswith("cuda") else None
+
     def __call__(self, attempt: Attempt) -> Findings:
         """Run the inference that `attempt` orders.
 
@@ -103,14 +112,16 @@ class Worker:
         if not isinstance(order, InferenceOrder):
             raise TaskFailed("an inference worker was given something else to do")
         try:
-            loaded = self._for(order)
-            found = run_inference(
-                order,
-                loaded.facts,
-                loaded.task,
-                loaded.guard,
-                max_pixels_bytes=self._max_pixels_bytes,
-            )
+            with during(Phase.LOADING, high=LOADED):
+                loaded = self._for(order)
+            with during(Phase.READING, LOADED):
+                found = run_inference(
+                    order,
+                    loaded.facts,
+                    loaded.task,
+                    loaded.guard,
+                    max_pixels_bytes=self._max_pixels_bytes,
+                )
             return compared(found, order, loaded.facts)
         except torch.OutOfMemoryError as full:
             raise OutOfResources(f"{order.model}: no memory left on {self._device}") from full
@@ -149,7 +160,8 @@ class Worker:
         task = task_of(facts, net, self._device)
         guard = None if facts.guard is None else Guard(facts, net, self._device)
         if name not in self._tested:
-            check_golden(facts, task)
+            with heard_by(None):  # it runs the same task, which is no part of any job
+                check_golden(facts, task)
             self._tested.add(name)
             log.info("model_ready", model=name, device=self._device)
         return _Loaded(facts, task, guard)

@@ -14,11 +14,14 @@ from torch.nn import functional
 from dicom_ai_node.domain.errors import ModelUnusable, TaskFailed
 from dicom_ai_node.domain.explaining import Explain
 from dicom_ai_node.domain.pictures import Explained
+from dicom_ai_node.domain.progress import along, share
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 """Runs the network on (items, channels, *axes), two or three axes, and gives one number for each:
 how much speaks for the answer that is explained."""
 
+ANSWERED = 0.3
+"""Which part of a task that also explains its answer is done when it has one; a guess."""
 STEPS = 24
 """Between the empty image and this one, for integrated gradients."""
 SMOOTH_PX = 5
@@ -57,7 +60,11 @@ class Explainer:
         TaskFailed
             If the layer gives no map, runs more than once or decides nothing.
         """
-        heat = torch.cat([self._of(score, items).cpu() for items in groups])
+        parts = []
+        for place, items in enumerate(groups):
+            with share(place, len(groups)):
+                parts.append(self._of(score, items).cpu())
+        heat = torch.cat(parts)
         strongest = float(heat.max())
         return heat / strongest if strongest > 0 else heat
 
@@ -127,7 +134,7 @@ def integrated_gradients(score: Score, items: torch.Tensor, steps: int = STEPS) 
     """
     empty = emptied(items)
     total = torch.zeros_like(items)
-    for step in range(steps):
+    for step in along(range(steps)):
         with torch.enable_grad():
             here = (empty + (step + 0.5) / steps * (items - empty)).requires_grad_()
             answer = score(here).sum()
@@ -148,7 +155,7 @@ def occlusion(score: Score, items: torch.Tensor) -> torch.Tensor:
     empty = emptied(items)
     with torch.inference_mode():
         whole = score(items)
-        for patch in patches(tuple(shape)):
+        for patch in along(list(patches(tuple(shape)))):
             here = items.clone()
             place = (slice(None), slice(None), *patch)
             here[place] = empty[place]

@@ -87,7 +87,10 @@ def names(certificate: Path) -> frozenset[str]:
 
 
 class Renewal(threading.Thread):
-    """Looks whether somebody has put a new certificate into the place of the old one."""
+    """Looks whether somebody has put a new certificate into the place of the old one.
+
+    `expires_at` is of the one that is in use, whatever lies in the file by now.
+    """
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class Renewal(threading.Thread):
         self._every_seconds = every_seconds
         self._stopped = threading.Event()
         self._seen = self._stamps()
+        self.expires_at = expires_at(certificate)
 
     def run(self) -> None:
         """Look until it is stopped."""
@@ -115,6 +119,7 @@ class Renewal(threading.Thread):
             return
         try:
             load(self._context, *self._files)
+            self.expires_at = expires_at(self._files[0])
         except ConfigError:
             log.warning("certificate_not_taken", reason="it cannot be used, or its key is another")
         else:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,9 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 5.0
 """How long to wait for a lock or for a free connection before the answer is "not now"."""
 
+JOT_SECONDS = 0.5
+"""How long at most what is only looked at waits for who writes."""
+
 _LOST_A_RACE = frozenset({"40001", "40P01"})  # serialization failure, deadlock detected
 _TRIES = 5
 _CONNECT_SECONDS = 5
@@ -39,10 +42,11 @@ class Collision(OutOfResources):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Two ways into one database. Open it in the process that uses it, never before a fork."""
+    """Three ways into one database. Open it in the process that uses it, never before a fork."""
 
     write: Engine
     read: Engine
+    aside: Engine
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -80,6 +84,20 @@ class Database:
         with self.writing() as connection:
             return work(connection)
 
+    def jot(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction whose commit does not wait for the disk.
+
+        A power cut may take the last of them back, and nothing but them: for what is only looked
+        at. It gives up early where others are writing.
+
+        Raises
+        ------
+        OutOfResources
+            As `writing`.
+        """
+        with _translated(), self.aside.begin() as connection:
+            return work(connection)
+
     def has_any(self, query: Select[Any]) -> bool:
         """Return whether `query` finds anything, without waiting for a writer."""
         with self.reading() as connection:
@@ -89,6 +107,7 @@ class Database:
         """Close all connections."""
         self.write.dispose()
         self.read.dispose()
+        self.aside.dispose()
 
 
 def database_url(url: str) -> URL:
@@ -127,14 +146,14 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
     except OSError as error:
         raise ConfigError(f"store.database cannot be opened: {error.strerror}") from error
 
-    def engine(size: int, begin: str, *pragmas: str) -> Engine:
+    def engine(size: int, begin: str, patience: float, *pragmas: str) -> Engine:
         made = create_engine(
             url.set(drivername="sqlite"),
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
-            pool_timeout=patience_seconds,
-            connect_args={"timeout": patience_seconds, "check_same_thread": False},
+            pool_timeout=patience,
+            connect_args={"timeout": patience, "check_same_thread": False},
             hide_parameters=True,
         )
         event.listen(made, "connect", _prepare(pragmas))
@@ -142,7 +161,11 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
         return made
 
     return Database(
-        write=engine(1, "BEGIN IMMEDIATE"), read=engine(8, "BEGIN", "PRAGMA query_only = ON")
+        write=engine(1, "BEGIN IMMEDIATE", patience_seconds),
+        read=engine(8, "BEGIN", patience_seconds, "PRAGMA query_only = ON"),
+        # In WAL mode only a checkpoint waits for the disk then; the next commit of `write` takes
+        # along what this one has left.
+        aside=engine(1, "BEGIN IMMEDIATE", JOT_SECONDS, "PRAGMA synchronous = NORMAL"),
     )
 
 
@@ -182,18 +205,31 @@ def _begin(statement: str) -> Callable[[Connection], None]:
 
 
 def _postgresql(url: URL, patience_seconds: float) -> Database:
+    def engine(size: int, patience: float, *options: str) -> Engine:
+        return _postgresql_engine(url, size, (_lock_timeout(patience), *options), patience)
+
+    main = engine(4, patience_seconds)
+    aside = engine(1, JOT_SECONDS, "-c synchronous_commit=off")
+    return Database(write=main, read=main, aside=aside)
+
+
+def _lock_timeout(seconds: float) -> str:
+    return f"-c lock_timeout={round(seconds * 1000)}ms"
+
+
+def _postgresql_engine(url: URL, size: int, extra: Sequence[str], patience: float) -> Engine:
     options = (
-        f"-c lock_timeout={round(patience_seconds * 1000)}ms",
+        *extra,
         "-c statement_timeout=60s",
         "-c idle_in_transaction_session_timeout=30s",
         "-c timezone=UTC",
         "-c default_transaction_isolation=read\\ committed",
     )
-    engine = create_engine(
+    return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=4,
-        max_overflow=8,
-        pool_timeout=patience_seconds,
+        pool_size=size,
+        max_overflow=2 * size,
+        pool_timeout=patience,
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,
@@ -202,7 +238,6 @@ def _postgresql(url: URL, patience_seconds: float) -> Database:
         },
         hide_parameters=True,
     )
-    return Database(write=engine, read=engine)
 
 
 @contextmanager

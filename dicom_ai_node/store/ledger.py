@@ -1,5 +1,6 @@
 """The ledger in SQL: SQLite on one machine, PostgreSQL for several; the only queue there is."""
 
+from dicom_ai_node.store.device_use import DevicesUsed
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_arrivals import Arrivals
 from dicom_ai_node.store.ledger_deliveries import ResultsUnderWay
@@ -23,6 +24,7 @@ class SqlLedger(
     People,
     Telling,
     Counting,
+    DevicesUsed,
     Forgetting,
 ):
     """Everything that the ports of the domain ask of a ledger, one transaction per method.

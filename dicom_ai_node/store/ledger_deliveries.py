@@ -51,7 +51,9 @@ class ResultsUnderWay:
             done = connection.execute(
                 update(tables.jobs)
                 .where(holds(job))
-                .values(stage=to.value, attempts=0, note="", lease_until=None, progress=1.0)
+                .values(
+                    stage=to.value, attempts=0, note="", lease_until=None, progress=1.0, doing=""
+                )
             )
             if done.rowcount == 0:
                 return False

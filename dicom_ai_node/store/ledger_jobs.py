@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Job, Stage, check_move
+from dicom_ai_node.domain.progress import HowFar
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.rows import job_event, load_jobs, moved, write_events
@@ -45,6 +46,11 @@ def holds(job: Job) -> ColumnElement[bool]:
     return and_(
         table.c.key == job.key, table.c.fence == job.fence, table.c.stage == job.stage.value
     )
+
+
+def _is_held() -> ColumnElement[bool]:
+    # Not IN: an expanding parameter cannot be used for several rows at once.
+    return or_(*(table.c.stage == held.value for held in _BACK_TO))
 
 
 class JobsAtWork:
@@ -77,7 +83,7 @@ class JobsAtWork:
         return self._database.transact(_claiming(pick, _HELD_AS[stage], now, now + lease))
 
     def renew(self, jobs: Sequence[Job], now: datetime, lease: timedelta) -> None:
-        """Prolong the leases of jobs whose fence still holds, and note how far they are."""
+        """Prolong the leases of jobs whose fence still holds."""
         if not jobs:
             return
         statement = (
@@ -85,16 +91,42 @@ class JobsAtWork:
             .where(
                 table.c.key == bindparam("the_key"),
                 table.c.fence == bindparam("the_fence"),
-                # Not IN: an expanding parameter cannot be used for several rows at once.
-                or_(*(table.c.stage == held.value for held in _BACK_TO)),
+                _is_held(),
             )
-            .values(lease_until=now + lease, progress=bindparam("how_far"))
+            .values(lease_until=now + lease)
         )
         rows = [
-            {"the_key": job.key, "the_fence": job.fence, "how_far": job.progress}
+            {"the_key": job.key, "the_fence": job.fence}
             for job in sorted(jobs, key=lambda job: job.key)
         ]
         self._database.transact(lambda connection: connection.execute(statement, rows))
+
+    def note_progress(self, told: Sequence[HowFar]) -> None:
+        """Note how far jobs at work are, of those whose fence still holds.
+
+        In a transaction that waits for no disk and for hardly anybody: a crash may take it back.
+        """
+        if not told:
+            return
+        statement = (
+            update(table)
+            .where(
+                table.c.key == bindparam("the_key"),
+                table.c.fence == bindparam("the_fence"),
+                _is_held(),
+            )
+            .values(progress=bindparam("how_far"), doing=bindparam("the_phase"))
+        )
+        rows = [
+            {
+                "the_key": one.job,
+                "the_fence": one.fence,
+                "how_far": one.progress.part,
+                "the_phase": one.progress.phase.value,
+            }
+            for one in sorted(told, key=lambda one: one.job)
+        ]
+        self._database.jot(lambda connection: connection.execute(statement, rows))
 
     def move(
         self,
@@ -121,6 +153,7 @@ class JobsAtWork:
             "due_at": due_at,
             "lease_until": None,
             "progress": 0.0,
+            "doing": "",
         }
         if to in _STARTS_AFRESH:
             changes["attempts"] = 0
@@ -171,6 +204,7 @@ def _claiming(
             due_at=None,
             lease_until=until,
             progress=0.0,
+            doing="",
         )
         .returning(table)
     )
@@ -204,6 +238,7 @@ def _take_back(connection: Connection, row: Row[Any], now: datetime, attempts: i
             due_at=None,
             lease_until=None,
             progress=0.0,
+            doing="",
         )
     )
     write_events(connection, [job_event(row.key, moved(to, now, note))])

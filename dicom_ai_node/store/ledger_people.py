@@ -144,6 +144,7 @@ def cancel_job(connection: Connection, key: JobKey, why: str, now: datetime) -> 
             due_at=None,
             lease_until=None,
             progress=0.0,
+            doing="",
         )
     )
     write_events(connection, [job_event(key, moved(Stage.CANCELLED, now, why))])
@@ -166,6 +167,7 @@ def _set_going(connection: Connection, row: Row[Any]) -> Stage:
             due_at=None,
             lease_until=None,
             progress=0.0,
+            doing="",
         )
     )
     connection.execute(

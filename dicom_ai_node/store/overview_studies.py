@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
@@ -28,13 +29,15 @@ class StudiesSeen:
         self._database = database
 
     def pulse(self) -> Pulse:
-        """Return what has grown: the greatest numbers, which are the ends of three indexes."""
+        """Return what has grown: the ends of three indexes, and the few jobs at work."""
         with self._database.reading() as connection:
             arrived, moved, aside = (
                 connection.scalar(select(func.max(table.c.number))) or 0
                 for table in (tables.instances, tables.events, tables.quarantine)
             )
-        return Pulse(arrived=arrived, moved=moved, put_aside=aside)
+            held = connection.execute(_held()).all()
+        at_work = crc32(repr([tuple(row) for row in held]).encode())
+        return Pulse(arrived=arrived, moved=moved, put_aside=aside, at_work=at_work)
 
     def studies(self, limit: int, before: datetime | None = None) -> Sequence[StudySeen]:
         """Return studies, that with the newest series first; only our own results are left out."""
@@ -82,6 +85,16 @@ class StudiesSeen:
         query = select(table).where(table.c.study_instance_uid == uid).order_by(table.c.number)
         with self._database.reading() as connection:
             return load_jobs(connection, connection.execute(query).all())
+
+
+def _held() -> Select[Any]:
+    """Return how far what workers hold is."""
+    table = tables.jobs
+    return (
+        select(table.c.number, table.c.fence, table.c.progress, table.c.doing)
+        .where(table.c.stage.in_([Stage.INFERRING.value, Stage.ENCODING.value]))
+        .order_by(table.c.number)
+    )
 
 
 def happened(row: Row[Any]) -> Happened:

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from dicom_ai_node.domain.job import Delivery, DeliveryState, Event, Job, JobInput, Result, Stage
+from dicom_ai_node.domain.progress import Phase
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.domain.study import Instance, Series
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 
+_PHASES = frozenset(Phase)
 AGEING = timedelta(hours=1)
 """A job that has waited this long stands where one of the next higher priority began."""
 
@@ -99,6 +101,7 @@ def insert_job(connection: Connection, job: Job, signature: str, supersedes: Job
         "who": job.who,
         "supersedes": supersedes,
         "progress": job.progress,
+        "doing": job.doing or "",
     }
     connection.execute(insert(tables.jobs), row)
     inputs = [
@@ -157,6 +160,7 @@ def job_of(row: Row[Any], inputs: tuple[JobInput, ...] = ()) -> Job:
         who=None if row.who is None else Who(row.who),
         supersedes=row.supersedes,
         progress=row.progress,
+        doing=Phase(row.doing) if row.doing in _PHASES else None,
     )
 
 

@@ -136,6 +136,8 @@ jobs = Table(
     Column("who", Text),
     Column("supersedes", Text),
     Column("progress", Float, nullable=False),
+    # The phase that its worker is in, empty if that has not said so.
+    Column("doing", Text, nullable=False, server_default=""),
 )
 Index("ix_jobs_route", jobs.c.route, jobs.c.number)
 Index("ix_jobs_claim", jobs.c.stage, jobs.c.is_stat.desc(), jobs.c.urgent_at)

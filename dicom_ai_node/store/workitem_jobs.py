@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from dicom_ai_node.domain.archive import Archive, Header, Key, Level, Query
-from dicom_ai_node.domain.job import Job
+from dicom_ai_node.domain.job import HELD, Job
 from dicom_ai_node.domain.json_model import merged, tag_of, text
 from dicom_ai_node.domain.workitem import FINAL, StepState, way
 from dicom_ai_node.domain.workitem_events import assigned, progress_report, state_report
 from dicom_ai_node.domain.workitem_of_job import (
     Done,
     Station,
+    at_work,
     inputs,
     performed,
     replacing,
@@ -92,15 +93,19 @@ class Following:
         self.follow(connection, connection.execute(select(workitems).where(mine)).one())
 
     def complete(self, connection: Connection, row: Row[Any]) -> Header:
-        """Return the whole data set of a workitem, the inputs of its job among it."""
+        """Return the whole data set of a workitem: with the inputs of its job, and how far that is.
+
+        How far it is within its leg is read and not followed: that would write all the time.
+        """
         if not row.is_of_job:
             return row.data_set  # type: ignore[no-any-return]
         found = connection.execute(select(tables.jobs).where(tables.jobs.c.key == row.job)).all()
         if not found:
             return row.data_set  # type: ignore[no-any-return]
         (job,) = load_jobs(connection, found)
-        told = inputs(job, _classes(connection, job))
-        return merged(row.data_set, {INPUTS: {"vr": "SQ", "Value": told}})
+        told = {INPUTS: {"vr": "SQ", "Value": inputs(job, _classes(connection, job))}}
+        is_held = row.stage == job.stage.value and job.stage in HELD
+        return merged(row.data_set, told, at_work(job) if is_held else {})
 
     def _studies(self, uids: set[str]) -> Mapping[str, Header]:
         if not uids:

@@ -13,10 +13,11 @@ from dicom_ai_node.domain.findings import Classification, Findings, OperatingPoi
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.pictures import HeatMap
+from dicom_ai_node.domain.progress import Phase, along, during
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
-from dicom_ai_node.neural.attribution import Explainer
+from dicom_ai_node.neural.attribution import ANSWERED, Explainer
 from dicom_ai_node.neural.memory import Ladder, Rung
 
 
@@ -101,16 +102,19 @@ class Classify:
         """
         image = self._facts.only_frames(inputs)
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
-        by_frame, remarks = self._ladder.climb(
-            tuple(items.shape), lambda rung: self._probabilities(items, rung.batch)
-        )
+        explains = self._explainer is not None and bool(options.get("explain", True))
+        with during(Phase.RUNNING, high=ANSWERED if explains else 1):
+            by_frame, remarks = self._ladder.climb(
+                tuple(items.shape), lambda rung: self._probabilities(items, rung.batch)
+            )
         decided = self._deciding(by_frame)
         probabilities = by_frame.mean(0) if decided is None else by_frame[decided]
         present = _present(probabilities, self._facts, self._settings.operating_point)
         heat = None
-        if self._explainer is not None and options.get("explain", True):
+        if self._explainer is not None and explains:
             asked = slice(None) if decided is None else slice(decided, decided + 1)
-            array = self._heat(self._explainer, items[asked], present, image.array.shape[1:])
+            with during(Phase.EXPLAINING, ANSWERED):
+                array = self._heat(self._explainer, items[asked], present, image.array.shape[1:])
             heat = HeatMap(
                 array=array, sources=image.sources[asked], of=present, by=self._explainer.method
             )
@@ -149,7 +153,7 @@ class Classify:
         with torch.inference_mode():
             logits = [
                 self._logits(group.to(self._device)).double().cpu()
-                for group in items.split(at_once)
+                for group in along(items.split(at_once))
             ]
             found: NDArray[np.float64] = (
                 (torch.cat(logits) / self._settings.temperature).softmax(1).numpy()

@@ -14,10 +14,11 @@ from dicom_ai_node.domain.findings import Box, Detection, Findings
 from dicom_ai_node.domain.image import Image, SourceFrame
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.pictures import HeatMap
+from dicom_ai_node.domain.progress import Phase, along, during
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
-from dicom_ai_node.neural.attribution import Explainer
+from dicom_ai_node.neural.attribution import ANSWERED, Explainer
 from dicom_ai_node.neural.memory import Ladder, Rung
 
 
@@ -110,18 +111,21 @@ class Detect:
         image = self._facts.only_frames(inputs)
         items = torch.from_numpy(padded(scaled(image, self._facts), self._facts))[:, None]
         inside = (image.array.shape[1], image.array.shape[2])
-        proposed, remarks = self._ladder.climb(
-            tuple(items.shape), lambda rung: self._proposed(items.split(rung.batch), inside)
-        )
+        explains = self._explainer is not None and bool(options.get("explain", True))
+        with during(Phase.RUNNING, high=ANSWERED if explains else 1):
+            proposed, remarks = self._ladder.climb(
+                tuple(items.shape), lambda rung: self._proposed(items.split(rung.batch), inside)
+            )
         boxes = tuple(
             box
             for source, proposals in zip(image.sources, proposed, strict=True)
             for box in self._boxes(source, proposals)
         )
         heat = None
-        if self._explainer is not None and boxes and options.get("explain", True):
+        if self._explainer is not None and boxes and explains:
             of = max(boxes, key=lambda box: box.probability).of
-            array = self._heat(self._explainer, items, of, inside)
+            with during(Phase.EXPLAINING, ANSWERED):
+                array = self._heat(self._explainer, items, of, inside)
             heat = HeatMap(array=array, sources=image.sources, of=of, by=self._explainer.method)
         return Findings(
             detection=Detection(
@@ -141,7 +145,7 @@ class Detect:
         with torch.inference_mode():
             return [
                 candidates(answer, inside, self._settings.limit)
-                for group in groups
+                for group in along(groups)
                 for answer in self._answers(group.to(self._device)).float().cpu().numpy()
             ]
 

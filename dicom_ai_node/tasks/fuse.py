@@ -14,10 +14,11 @@ from dicom_ai_node.domain.findings import Classification, Findings
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.pictures import HeatMap
+from dicom_ai_node.domain.progress import Phase, during
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import reference_of, scaled
 from dicom_ai_node.domain.wording import Wording
-from dicom_ai_node.neural.attribution import Explainer
+from dicom_ai_node.neural.attribution import ANSWERED, Explainer
 from dicom_ai_node.neural.memory import Ladder
 
 
@@ -108,14 +109,19 @@ class Fuse:
             raise TaskFailed(f"the inputs of {self._facts.name} do not lie on one grid")
         stack = [scaled(inputs[name], self._facts, name) for name in self._facts.inputs]
         images = torch.from_numpy(np.stack(stack))[None]
-        chances, remarks = self._ladder.climb(tuple(images.shape), lambda _: self._chances(images))
+        explains = self._explainer is not None and bool(options.get("explain", True))
+        with during(Phase.RUNNING, high=ANSWERED if explains else 1):
+            chances, remarks = self._ladder.climb(
+                tuple(images.shape), lambda _: self._chances(images)
+            )
         present = int(chances.argmax())
         heat = None
-        if self._explainer is not None and options.get("explain", True):
+        if self._explainer is not None and explains:
             explainer = self._explainer
-            array, _ = self._ladder.climb(
-                ("heat", *images.shape), lambda _: self._heat(explainer, images, present)
-            )
+            with during(Phase.EXPLAINING, ANSWERED):
+                array, _ = self._ladder.climb(
+                    ("heat", *images.shape), lambda _: self._heat(explainer, images, present)
+                )
             heat = HeatMap(array=array, sources=reference.sources, of=present, by=explainer.method)
         return Findings(
             classification=Classification(

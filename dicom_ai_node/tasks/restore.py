@@ -17,11 +17,13 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
 from dicom_ai_node.domain.pictures import Restoration
+from dicom_ai_node.domain.progress import share
 from dicom_ai_node.domain.restoring import enlarged, extended, kept_mean
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import ends, to_range
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
+from dicom_ai_node.neural.windows import batches, counted
 
 FACTORS = (1, 2)
 HOUNSFIELD, AIR_HU = "[hnsf'U]", -1000.0
@@ -135,8 +137,11 @@ class Restore:
         inside = (slice(None), 0, slice(0, base.shape[1]), slice(0, base.shape[2]))
 
         def compute(rung: Rung) -> NDArray[np.float32]:
+            groups, parts = items.split(rung.batch), []
             with torch.inference_mode():
-                parts = [self._answer(group, rung)[inside] for group in items.split(rung.batch)]
+                for place, group in enumerate(groups):
+                    with share(place, len(groups)):
+                        parts.append(self._answer(group, rung)[inside])
             found: NDArray[np.float32] = torch.cat(parts).numpy()
             return found
 
@@ -151,8 +156,10 @@ class Restore:
         if window is None:
             answer: object = self._network(on_device)
         else:
+            shape, size = group.shape[2:], window.roi_size
+            total = batches(shape, size, window.overlap, len(group), rung.batch)
             answer = sliding_window_inference(
-                on_device, window.roi_size, rung.batch, self._network, overlap=window.overlap,
+                on_device, size, rung.batch, counted(self._network, total), overlap=window.overlap,
                 mode="gaussian", sw_device=self._device, device=rung.stitch_on,
             )  # fmt: skip
         if not isinstance(answer, torch.Tensor) or answer.shape != group.shape:

@@ -11,6 +11,7 @@ from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Embedding, Findings
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.progress import along
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
 from dicom_ai_node.domain.wording import Wording
@@ -89,7 +90,8 @@ class Retrieve:
     def _direction(self, items: torch.Tensor, at_once: int) -> NDArray[np.float32]:
         """Return (length,): the mean of the unit vectors of all frames, a unit vector again."""
         with torch.inference_mode():
-            vectors = [self._vectors(g.to(self._device)).cpu() for g in items.split(at_once)]
+            groups = along(items.split(at_once))
+            vectors = [self._vectors(group.to(self._device)).cpu() for group in groups]
             mean = torch.cat(vectors).mean(0)
             length = float(mean.norm())
             if not length > SHORTEST:

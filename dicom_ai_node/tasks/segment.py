@@ -13,12 +13,14 @@ from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings, Segmentation
 from dicom_ai_node.domain.image import Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
+from dicom_ai_node.domain.progress import share
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import laid_out, reference_of
 from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 from dicom_ai_node.neural.mirror import AXES, mirrored
 from dicom_ai_node.neural.outline import outlined
+from dicom_ai_node.neural.windows import batches, counted
 
 Network = Callable[[torch.Tensor], object]
 
@@ -117,9 +119,11 @@ class Segment:
     ) -> NDArray[np.float16]:
         inside = tuple(slice(0, length) for length in shape[-(items.ndim - 2) :])
         parts = []
+        groups = items.split(rung.batch)
         with torch.inference_mode():
-            for group in items.split(rung.batch):
-                logits = self._checked(self._logits(group.to(self._device), rung), group)
+            for place, group in enumerate(groups):
+                with share(place, len(groups)):
+                    logits = self._checked(self._logits(group.to(self._device), rung), group)
                 if self._settings.background:
                     logits = torch.cat(
                         [logits[:, :1] + self._settings.background, logits[:, 1:]], dim=1
@@ -135,11 +139,12 @@ class Segment:
         window = self._facts.window
         if window is None:
             return self._network(group)
+        total = batches(group.shape[2:], window.roi_size, window.overlap, len(group), rung.batch)
         stitched: object = sliding_window_inference(
             group,
             window.roi_size,
             rung.batch,
-            self._network,
+            counted(self._network, total),
             overlap=window.overlap,
             mode="gaussian",
             sw_device=self._device,

@@ -15,6 +15,7 @@ from dicom_ai_node.domain.errors import Rejected, TaskFailed
 from dicom_ai_node.domain.findings import Findings, Instances, Segmentation
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.progress import along
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded
@@ -158,7 +159,7 @@ class SegmentInstances:
         """Return (frames, 3, rows, columns) probabilities, with the padding."""
         parts = []
         with torch.inference_mode():
-            for group in items.split(rung.batch):
+            for group in along(items.split(rung.batch)):
                 logits = self._checked(self._network(group.to(self._device)), group)
                 parts.append(logits.float().softmax(1).cpu().numpy())
         return np.concatenate(parts)

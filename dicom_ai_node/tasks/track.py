@@ -18,6 +18,7 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.image import Frames, Image
 from dicom_ai_node.domain.model import ModelFacts, Sees
 from dicom_ai_node.domain.outline import Outline
+from dicom_ai_node.domain.progress import along, share
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.domain.scaling import padded, scaled
@@ -226,15 +227,18 @@ class Track:
         begin = starts[0].frame
 
         def features(of: torch.Tensor) -> Iterator[torch.Tensor]:
-            for group in of.split(at_once):
+            for group in along(of.split(at_once)):
                 yield from self._output(group.to(self._device))
 
         with torch.inference_mode():
             start, rules = torch.from_numpy(points).to(self._device), self._settings.rules
-            forth = follow(features(items[begin:]), start, rules)
+            with share(0, 2 if begin else 1):
+                forth = follow(features(items[begin:]), start, rules)
             if not begin:
                 return forth
-            return both_ways(follow(features(items[: begin + 1].flip(0)), start, rules), forth)
+            with share(1, 2):
+                back = follow(features(items[: begin + 1].flip(0)), start, rules)
+            return both_ways(back, forth)
 
     def _output(self, group: torch.Tensor) -> torch.Tensor:
         output = self._network(group)

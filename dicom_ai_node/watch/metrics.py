@@ -1,10 +1,11 @@
 """The state of the node in the text format of Prometheus.
 
-Everything is read from the ledger when it is asked for: it does not matter which process answers,
-and a restart resets nothing.
+Almost everything is read from the ledger when it is asked for: it does not matter which process
+answers, and a restart resets nothing. Only what the process that answers does itself, `requests`,
+it counts itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,19 +13,23 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from dicom_ai_node.domain.devices import DeviceUse
 from dicom_ai_node.domain.numbers import Numbers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(numbers: Numbers, free_bytes: int, version: str, now: datetime) -> bytes:
+def exposition(parts: Iterable[Collector]) -> bytes:
     """Return the metrics as Prometheus reads them."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Node(numbers, free_bytes, version, now))
+    for part in parts:
+        registry.register(part)
     return generate_latest(registry)
 
 
-class _Node(Collector):
+class Node(Collector):
+    """What is where, and how long it has been there."""
+
     def __init__(self, numbers: Numbers, free_bytes: int, version: str, now: datetime) -> None:
         self._numbers = numbers
         self._free_bytes = free_bytes
@@ -72,6 +77,50 @@ class _Node(Collector):
 
     def _age(self, since: datetime) -> float:
         return max(0.0, (self._now - since).total_seconds())
+
+
+class Devices(Collector):
+    """How busy devices were in the last minute that was measured; `use` is oldest first."""
+
+    def __init__(self, use: Sequence[DeviceUse]) -> None:
+        self._newest = {(one.machine, one.device): one for one in use}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what workers do, and the GPUs where there are any."""
+        yield self._of("device_workers", "Workers, by device.", lambda one: one.slots)
+        yield self._of(
+            "device_busy_ratio",
+            "Which part of the last minute the workers of a device worked.",
+            lambda one: one.busy,
+        )
+        yield self._of(
+            "gpu_use_ratio", "Which part of the last minute a GPU computed.", lambda one: one.gpu
+        )
+        yield self._of(
+            "gpu_memory_used_bytes", "Memory of a GPU in use.", lambda one: one.gpu_used_bytes
+        )
+        yield self._of("gpu_memory_bytes", "Memory that a GPU has.", lambda one: one.gpu_bytes)
+
+    def _of(self, name: str, help_: str, value: Callable[[DeviceUse], float | None]) -> Metric:
+        found = {key: value(one) for key, one in self._newest.items()}
+        known = {key: number for key, number in found.items() if number is not None}
+        return _gauge(name, help_, ["machine", "device"], known)
+
+
+class Certificate(Collector):
+    """Until when the certificate holds that the node shows; nothing if it shows none."""
+
+    def __init__(self, expires_at: datetime | None) -> None:
+        self._expires_at = expires_at
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one moment, in seconds since 1970."""
+        if self._expires_at is not None:
+            yield _plain(
+                "certificate_expiry_timestamp_seconds",
+                "When the certificate of serve.tls that is in use expires.",
+                self._expires_at.timestamp(),
+            )
 
 
 def _plain(name: str, help_: str, value: float) -> Metric:

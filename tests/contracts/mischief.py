@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dicom_ai_node.domain.devices import GpuSeen
 from dicom_ai_node.domain.errors import ModelUnusable, Rejected, TryAgain
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
+from dicom_ai_node.domain.progress import Phase, done, during
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import JobKey, Sha256
 
@@ -39,6 +41,7 @@ class Honest:
     def __init__(self, device: str) -> None:
         self.device = device
         self.unusable: dict[str, str] = {}
+        self.gpu: GpuSeen | None = None
 
     def __call__(self, attempt: Attempt) -> None:
         """Do the deed that the order names."""
@@ -50,6 +53,34 @@ class Honest:
 def _work(worker: Honest, attempt: Attempt) -> None:
     visible = os.environ["CUDA_VISIBLE_DEVICES"]
     (attempt.folder / "done").write_text(f"{worker.device} sees {visible!r}")
+
+
+def _go_on_for_long(worker: Honest, attempt: Attempt) -> None:
+    """Say how far it is until somebody has seen the middle of it, then quickly to the end."""
+    with during(Phase.RUNNING):
+        for step in range(1, 1001):
+            if not (attempt.folder / "seen").exists():
+                done(min(step / 1000, 0.5))
+                time.sleep(0.05)
+            else:
+                done(step / 1000)
+
+
+def _chatter(worker: Honest, attempt: Attempt) -> None:
+    """Say something new all the time, far more than a pipe holds, while nobody listens."""
+    for step in range(50_000):
+        with during(Phase.READING if step % 2 else Phase.RUNNING):
+            done(step / 50_000)
+    (attempt.folder / "done").write_text("")
+
+
+def _see_a_gpu(worker: Honest, attempt: Attempt) -> None:
+    worker.gpu = GpuSeen(uuid="GPU-1", used_bytes=2**30, bytes=2**34)
+
+
+def _tell_and_vanish(worker: Honest, attempt: Attempt) -> None:
+    with during(Phase.RUNNING):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _reject(worker: Honest, attempt: Attempt) -> None:
@@ -97,6 +128,10 @@ DEEDS: dict[str, Callable[[Honest, Attempt], object]] = {
     "child": _start_a_child_and_hang,
     "flood": _flood,
     "nap": lambda _w, _a: time.sleep(0.3),
+    "long": _go_on_for_long,
+    "chatter": _chatter,
+    "tell and vanish": _tell_and_vanish,
+    "gpu": _see_a_gpu,
 }
 
 

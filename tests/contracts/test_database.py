@@ -13,12 +13,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, insert, text
 
 from dicom_ai_node.domain.errors import ConfigError, OutOfResources
+from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.domain.progress import HowFar, Phase, Progress
 from dicom_ai_node.domain.study import Received
 from dicom_ai_node.store.engines import Collision, Database, open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import has_ledger, migrate
 from dicom_ai_node.store.tables import metadata, own_uids
-from tests.store.made import NOON, QUIET, arrival
+from tests.store.made import LEASE, NOON, QUIET, arrival, listed
 from tests.store.postgres import PostgreSQL
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,37 @@ def test_migrating_again_changes_nothing(database: Database, ledger: SqlLedger) 
     ledger.record([arrival(1)], NOON, QUIET)
     migrate(database)
     assert ledger.counts()["instances"] == 1
+
+
+def _waits_for_the_disk(connection: Connection) -> bool:
+    is_sqlite = connection.dialect.name == "sqlite"
+    asked = "PRAGMA synchronous" if is_sqlite else "SHOW synchronous_commit"
+    said = connection.execute(text(asked)).scalar_one()
+    return bool(said in {2, "on"})  # FULL is 2, NORMAL is 1
+
+
+def test_what_is_only_looked_at_waits_for_no_disk(database: Database) -> None:
+    """Everything else does, on the same database and after it, too."""
+    assert not database.jot(_waits_for_the_disk)
+    assert database.transact(_waits_for_the_disk)
+
+
+def test_what_is_only_looked_at_gives_way(database: Database, ledger: SqlLedger) -> None:
+    """While somebody writes the same row, it says so and has changed nothing."""
+    job = listed(ledger)
+    (held,) = ledger.claim(Stage.READY, NOON, LEASE)
+    told = HowFar(job.key, held.fence, Progress(Phase.RUNNING, 0.5))
+    with database.writing() as connection:
+        connection.execute(text("UPDATE jobs SET note = 'written'"))
+        with pytest.raises(OutOfResources):
+            ledger.note_progress([told])
+    found = ledger.job(job.key)
+    assert found is not None
+    assert (found.note, found.doing) == ("written", None)
+    ledger.note_progress([told])
+    after = ledger.job(job.key)
+    assert after is not None
+    assert (after.note, after.doing) == ("written", Phase.RUNNING)
 
 
 @pytest.fixture
@@ -239,7 +272,7 @@ import os, resource, signal, sys
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
-from tests.store.made import NOON, QUIET, arrival
+from tests.store.made import LEASE, NOON, QUIET, arrival, listed
 
 database = open_database(sys.argv[1])
 ledger = SqlLedger(database)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node import log
+from dicom_ai_node.domain.devices import GpuSeen
 from dicom_ai_node.domain.errors import (
     Ended,
     ModelUnusable,
@@ -23,6 +24,7 @@ from dicom_ai_node.domain.errors import (
 )
 from dicom_ai_node.domain.orders import Outcome
 from dicom_ai_node.domain.ports import Executor
+from dicom_ai_node.domain.progress import HowFar, Phase
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.infer.executor import LocalProcesses
 from tests.contracts.mischief import (
@@ -170,6 +172,68 @@ def test_never_more_runs_than_was_free(two: LocalProcesses, tmp_path: Path) -> N
         two.start(attempt("nap", tmp_path))
     _outcomes(two, 2)
     assert two.running() == []
+
+
+def test_an_attempt_says_how_far_it_is(two: LocalProcesses, tmp_path: Path) -> None:
+    """It is heard while the attempt runs, and of no attempt that has ended."""
+    _eventually(two, lambda: two.free() > 0)
+    two.start(attempt("long", tmp_path))
+    heard: list[HowFar] = []
+
+    def is_on_its_way() -> bool:
+        heard.extend(two.progress())
+        return any(0 < told.progress.part <= 0.5 for told in heard)
+
+    _eventually(two, is_on_its_way)
+    (tmp_path / "seen").touch()
+    assert {(told.job, told.fence, told.progress.phase) for told in heard} == {
+        ("1" * 64, 1, Phase.RUNNING)
+    }
+    (outcome,) = _outcomes(two, 1)
+    assert outcome.ended is Ended.OK
+    assert two.progress() == []
+
+
+def test_who_says_much_waits_for_nobody(two: LocalProcesses, tmp_path: Path) -> None:
+    """A dispatcher that listens to nobody keeps no worker waiting, and still hears the end."""
+    _eventually(two, lambda: two.free() > 0)
+    two.start(attempt("chatter", tmp_path))
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "done").exists():
+        assert time.monotonic() < deadline, "the worker waits for somebody to listen"
+        time.sleep(0.05)
+    (outcome,) = _outcomes(two, 1)
+    assert outcome.ended is Ended.OK
+
+
+def test_what_was_said_before_a_death_hides_no_death(two: LocalProcesses, tmp_path: Path) -> None:
+    """The message in the pipe is read, and then the worker is found dead all the same."""
+    assert _outcome(two, "tell and vanish", tmp_path).ended is Ended.LOST
+    assert _outcome(two, "work", tmp_path).ended is Ended.OK
+
+
+def test_slots_say_how_much_they_have_worked(two: LocalProcesses, tmp_path: Path) -> None:
+    """Every second of every attempt counts, of the one that runs, too; it never shrinks."""
+    before = sum(slot.busy_seconds for slot in two.slots_seen())
+    took = _outcome(two, "nap", tmp_path).seconds
+    between = sum(slot.busy_seconds for slot in two.slots_seen())
+    assert between - before == pytest.approx(took)
+    two.start(attempt("nap", tmp_path))
+    time.sleep(0.1)
+    assert sum(slot.busy_seconds for slot in two.slots_seen()) >= between + 0.1
+    _outcomes(two, 1)
+    assert {slot.device for slot in two.slots_seen()} == {"cpu", "cuda:1"}
+
+
+def test_a_worker_says_how_full_its_gpu_is(tmp_path: Path) -> None:
+    """It has the GPU open already; who asks for it in another process would take memory for it."""
+    executor = LocalProcesses(["cuda:0"], Honest)
+    try:
+        _outcome(executor, "gpu", tmp_path)
+        (slot,) = executor.slots_seen()
+        assert slot.gpu == GpuSeen(uuid="GPU-1", used_bytes=2**30, bytes=2**34)
+    finally:
+        executor.close()
 
 
 def test_a_model_that_fails_its_test_is_named(two: LocalProcesses, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import DeliveryState, Job, Stage
 from dicom_ai_node.domain.ports import Blobs, Ledger
+from dicom_ai_node.domain.progress import HowFar, Phase, Progress
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.domain.study import Received
@@ -582,15 +583,32 @@ def test_a_move_counts_once(ledger: SqlLedger) -> None:
 
 
 def test_a_renewed_lease_holds(ledger: SqlLedger) -> None:
-    """A long computation stays with its worker as long as that says so, and says how far it is."""
-    job = listed(ledger)
+    """A long computation stays with its worker as long as that says so."""
+    listed(ledger)
     (held,) = ledger.claim(Stage.READY, NOON, LEASE)
-    ledger.renew([replace(held, progress=0.5)], NOON + LEASE - SECOND, LEASE)
+    ledger.renew([held], NOON + LEASE - SECOND, LEASE)
     ledger.renew([], NOON, LEASE)
     assert ledger.reap(NOON + LEASE, attempts=3) == []
-    found = ledger.job(job.key)
-    assert found is not None
-    assert found.progress == 0.5
+
+
+def test_how_far_a_job_is_belongs_to_who_holds_it(ledger: SqlLedger) -> None:
+    """What a worker says that was given up is of no interest, and a new leg begins at nothing."""
+    job = listed(ledger)
+    (held,) = ledger.claim(Stage.READY, NOON, LEASE)
+
+    def told(fence: int, part: float) -> tuple[float, Phase | None]:
+        ledger.note_progress([HowFar(job.key, fence, Progress(Phase.READING, part))])
+        found = ledger.job(job.key)
+        assert found is not None
+        return found.progress, found.doing
+
+    ledger.note_progress([])
+    assert told(held.fence - 1, 0.9) == (0.0, None)
+    assert told(held.fence, 0.5) == (0.5, Phase.READING)
+    ledger.renew([held], NOON, LEASE)
+    assert told(held.fence + 1, 0.9) == (0.5, Phase.READING)
+    ledger.move(held, Stage.INFERRED, NOON)
+    assert told(held.fence, 0.9) == (0.0, None)
 
 
 @pytest.mark.parametrize("leg", [Stage.READY, Stage.INFERRED])

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.overview import EventFilter, JobFilter, Overview
+from dicom_ai_node.domain.progress import HowFar, Phase, Progress
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.store.engines import Database
@@ -49,6 +50,22 @@ def test_the_pulse_grows_with_whatever_happens(ledger: SqlLedger, overview: Over
     assert overview.pulse().put_aside == before.put_aside + 1
     listed(ledger, uid="1.3.1")
     assert overview.pulse().moved > after.moved
+
+
+def test_the_pulse_tells_that_work_goes_on(ledger: SqlLedger, overview: Overview) -> None:
+    """Without an event: how far a worker is, is no line of a time line."""
+    job = listed(ledger)
+    (held,) = ledger.claim(Stage.READY, NOON, LEASE)
+    before = overview.pulse()
+    told = HowFar(job.key, held.fence, Progress(Phase.RUNNING, 0.25))
+    ledger.note_progress([told])
+    after = overview.pulse()
+    assert after.at_work != before.at_work
+    assert replace(after, at_work=before.at_work) == before
+    ledger.note_progress([told])
+    assert overview.pulse() == after
+    (one,) = overview.at_work()
+    assert (one.job.doing, one.job.progress) == (Phase.RUNNING, 0.25)
 
 
 def test_the_newest_study_comes_first_page_by_page(ledger: SqlLedger, overview: Overview) -> None:

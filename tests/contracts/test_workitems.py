@@ -13,6 +13,7 @@ from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.json_model import code_item, data_set, items, merged, tag_of, text
 from dicom_ai_node.domain.model import Golden, Grid, Intensity, ModelFacts, Scaling, Sees
+from dicom_ai_node.domain.progress import HowFar, Phase, Progress
 from dicom_ai_node.domain.rule import Input, Priority, Route, one_of
 from dicom_ai_node.domain.workitem import (
     ALREADY_CANCELED,
@@ -124,6 +125,12 @@ def test_a_job_is_a_workitem_from_its_beginning_to_its_end(
     assert text(second, "ProcedureStepState") == "IN PROGRESS"
     (so_far,) = items(second, "ProcedureStepProgressInformationSequence")
     assert text(so_far, "ProcedureStepProgressDescription") == "encoding"
+    assert text(so_far, "ProcedureStepProgress") == "60"
+    ledger.note_progress([HowFar(job.key, held.fence, Progress(Phase.ENCODING, 0.5))])
+    for shown in (worklist.workitem(of(job)), *worklist.search(Search(keys=(), limit=9))):
+        (so_far,) = items(shown, "ProcedureStepProgressInformationSequence")
+        assert text(so_far, "ProcedureStepProgressDescription") == "encoding: encoding"
+        assert text(so_far, "ProcedureStepProgress") == "70"
     ledger.commit_results(held, results_of(held), [], NOON + 2 * MINUTE)
     third = worklist.workitem(of(job))
     assert text(third, "ProcedureStepState") == "COMPLETED"

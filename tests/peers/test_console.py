@@ -5,11 +5,15 @@ The pictures go to the folder that `CONSOLE_PICTURES` names, where it names one.
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dicom_ai_node import compose
+from dicom_ai_node.domain.devices import DeviceUse
 from dicom_ai_node.domain.job import Stage
+from dicom_ai_node.domain.progress import Phase
 from dicom_ai_node.serve.console.page import NAVIGATION
 from dicom_ai_node.web import WebServer
 from tests.peers.axe import axe, trouble
@@ -18,6 +22,10 @@ from tests.serve.console.node import EVIL, ConsoleNode, ct
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(900)]
 
+CPU = DeviceUse(at=compose.now(), machine="box", device="cpu", slots=2, busy=0.9)
+GPU = replace(
+    CPU, device="cuda:0", slots=1, busy=0.7, gpu=0.6, gpu_used_bytes=9 * 2**30, gpu_bytes=24 * 2**30
+)
 SCREENS = {
     "light": {"width": 1360, "height": 900},
     "dark": {"width": 1360, "height": 900, "dark": True},
@@ -35,6 +43,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleNode]:
     made.encoded(made.routed(ct("refused", PatientName="Birch^Bo", PatientID="B-2")))
     made.sent("0xA900 data set does not match SOP class")
     made.parked(made.routed(ct("evil", PatientName=EVIL, SeriesDescription=EVIL)), note=EVIL)
+    held = made.claimed(made.routed(ct("running", PatientName="Oak^Ola")))
+    made.says(held, Phase.RUNNING, 0.25)
+    made.worked(CPU, GPU)
     made.put(ct("arriving", PatientName="Elm^Eve"))
     made.aside(b"no DICOM at all")
     server = WebServer(made.config)
@@ -65,6 +76,8 @@ def _places(node: ConsoleNode) -> dict[str, str]:
         "study": study,
         "explained": f"{study}/explain",
         "job": f"/jobs/{parked.name}",
+        "job-running": f"/jobs/{node.ledger.jobs([Stage.INFERRING])[0].name}",
+        "study-running": f"/studies/{ct('running').StudyInstanceUID}",
         "model": "/models/lung_box_cxr",
         "entry": "/quarantine/1",
         "help": "/help",
@@ -125,6 +138,25 @@ def test_a_study_that_arrives_appears_by_itself(
     drawn = [one for one in page.requests if one.endswith("/thumbnail")]
     assert len(drawn) <= asked + 2
     page.close()
+
+
+def test_how_far_a_job_is_moves_by_itself(
+    node: ConsoleNode, browser: Browser, address: str
+) -> None:
+    """Only the bar and its words are asked for again, not the page around them."""
+    (job,) = node.ledger.jobs([Stage.INFERRING])
+    for path in (f"/studies/{job.study_instance_uid}", f"/jobs/{job.name}", "/workers"):
+        node.says(job, Phase.RUNNING, 0.25)
+        page = _opened(browser, f"{address}{path}")
+        page.wait("document.querySelector('.running progress').value === 25", 30)
+        assert "running the model 25 %" in page.text()
+        node.says(job, Phase.EXPLAINING, 0.75)
+        page.wait("document.querySelector('.running progress').value === 75", 30)
+        assert "making a heat map 75 %" in page.text()
+        assert page.js("document.querySelectorAll('.running').length") == 1
+        if path != "/workers":  # which is asked for every five seconds
+            assert page.requests.count(f"{address}{path}") == 1
+        page.close()
 
 
 def test_a_job_is_retried_after_a_question(

@@ -53,6 +53,7 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         "GET /",
         *(f"GET /{page}" for page in CONSOLE),
         "GET /jobs/{name}",
+        "GET /jobs/{name}/progress",
         "GET /models/{name}",
         "GET /models/{name}/pictures/{picture}",
         "GET /quarantine/{number}",

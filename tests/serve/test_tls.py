@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node.domain.errors import ConfigError
-from dicom_ai_node.serve.tls import Renewal, names, tls_context
+from dicom_ai_node.serve.tls import Renewal, expires_at, names, tls_context
 from tests.certificates import Pair, certificate
 
 
@@ -87,6 +87,23 @@ def test_the_names_in_a_certificate_are_names_of_the_node(tmp_path: Path) -> Non
     pair = certificate(tmp_path, "node.example.org", "*.Wild.example")
     assert names(pair.certificate) == {"node.example.org", "*.wild.example"}
     assert names(certificate(tmp_path / "b").certificate) == frozenset()
+
+
+def test_until_when_it_holds_is_that_of_the_certificate_in_use(tmp_path: Path) -> None:
+    """A file that was half replaced is no reason to believe that all is well."""
+    pair = certificate(tmp_path / "now", days=1)
+    renewal = Renewal(
+        tls_context(pair.certificate, pair.key), pair.certificate, pair.key
+    )  # fmt: skip
+    before = renewal.expires_at
+    assert before == expires_at(pair.certificate)
+    new = certificate(tmp_path / "new", days=300)
+    shutil.copy(new.certificate, pair.certificate)
+    renewal.look()
+    assert renewal.expires_at == before
+    shutil.copy(new.key, pair.key)
+    renewal.look()
+    assert renewal.expires_at == expires_at(new.certificate) > before
 
 
 def test_a_new_certificate_is_taken_up_only_when_it_is_whole(

@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage
 from dicom_ai_node.domain.overview import JobFilter
+from dicom_ai_node.domain.progress import Phase
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.serve.api.shape import ACTING, Shape, next_page, refusals
 from dicom_ai_node.serve.console.asked import Before
@@ -53,7 +54,9 @@ class JobTold(Shape):
     attempts: int
     """How often its present leg was begun."""
     progress: float
-    """How much of inference is done, 0 to 1, as the worker says."""
+    """How much of inference or encoding is done, 0 to 1, roughly; 1 when all objects are made."""
+    doing: Phase | None
+    """What its worker does now; null if none holds it, or that has not said so yet."""
     created_at: datetime
     """When it was made."""
     due_at: datetime | None
@@ -213,6 +216,7 @@ def job_told(job: Job) -> JobTold:
         priority=job.priority.name,
         attempts=job.attempts,
         progress=job.progress,
+        doing=job.doing,
         created_at=job.created_at,
         due_at=job.due_at,
     )

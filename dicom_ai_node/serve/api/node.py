@@ -1,5 +1,6 @@
 """The node itself: how it is doing, what runs now, what has happened, how full it is."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from dicom_ai_node.serve.console.charts import day_of, legs
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.home import CHART_SECONDS, LEGS, TIMED_JOBS
 from dicom_ai_node.serve.console.storage import ADDED_UP_SECONDS, added_up, total_bytes
+from dicom_ai_node.serve.console.use import first_minute
 
 
 class LegTold(Shape):
@@ -63,6 +65,27 @@ class WorkTold(Shape):
     """When somebody else may take it, if the worker does not say that it lives."""
 
 
+class UseTold(Shape):
+    """How busy one device was in one minute."""
+
+    at: datetime
+    """When the minute began."""
+    machine: str
+    """The machine."""
+    device: str
+    """Its device; `encoder` is where objects are made."""
+    slots: int
+    """How many workers there are on it."""
+    busy: float
+    """Which part of their time they worked, 0 to 1."""
+    gpu: float | None
+    """Which part of the time the GPU computed, 0 to 1; null if nobody knows."""
+    gpu_used_bytes: int | None
+    """How much of its memory anybody held; null without a GPU."""
+    gpu_bytes: int | None
+    """How much memory it has."""
+
+
 class WorkersTold(Shape):
     """The devices of this node, and what runs now."""
 
@@ -70,6 +93,8 @@ class WorkersTold(Shape):
     """Where models run."""
     at_work: list[WorkTold]
     """What runs."""
+    use: list[UseTold]
+    """How busy the devices were, minute by minute for an hour, by machine and device."""
 
 
 class HappenedTold(EventTold):
@@ -132,7 +157,12 @@ def add_node(router: APIRouter, desk: Desk) -> None:
     def workers() -> WorkersTold:
         """Return the devices, and what runs on them now."""
         found = desk.overview.at_work()
-        return WorkersTold(devices=list(desk.about.devices), at_work=[_work(one) for one in found])
+        use = desk.overview.device_use(first_minute(desk.now()))
+        return WorkersTold(
+            devices=list(desk.about.devices),
+            at_work=[_work(one) for one in found],
+            use=[UseTold(**asdict(one)) for one in use],
+        )
 
 
 def _add_overview(router: APIRouter, desk: Desk) -> None:

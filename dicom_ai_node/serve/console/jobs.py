@@ -1,17 +1,18 @@
 """Jobs: the list by stage, route and who has to act; one job; and setting it going again."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from dicom_ai_node.domain.job import Job, Stage
-from dicom_ai_node.domain.overview import JobFilter
+from dicom_ai_node.domain.job import HELD, Job, Stage
+from dicom_ai_node.domain.overview import AtWork, JobFilter
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import SIMILAR
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.console.asked import Before
-from dicom_ai_node.serve.console.desk import Desk
+from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.page import Pages, from_here
 from dicom_ai_node.serve.console.patients import patients_of
 from dicom_ai_node.serve.console.story import job_stories, steps
@@ -26,11 +27,14 @@ CANCELLABLE = frozenset({
     Stage.READY, Stage.INFERRING, Stage.INFERRED, Stage.ENCODING, Stage.PARKED, Stage.QUARANTINED,
 })  # fmt: skip
 """Stages in which nothing has been sent yet; the ledger says whether that is so."""
+AT_WORK_SECONDS = 0.5
+"""How old the answer may be to how far something is: many pages ask together."""
 _NOT_THERE, _SEE_OTHER = 404, 303
 
 
 def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
     """Add the pages of jobs."""
+    at_work = Remembered(desk.overview.at_work, AT_WORK_SECONDS)
 
     @router.get("/jobs")
     def jobs(
@@ -69,6 +73,8 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
         found = _job(desk, name)
         story = job_stories(desk.ledger, [found], ())
         facts = {
+            "at_work": running([found], desk),
+            "now": desk.now(),
             "job": found,
             "line": steps(desk.ledger.time_line(found.key)),
             "results": desk.ledger.results(found.key),
@@ -81,6 +87,12 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "patients": patients_of(desk.archive, [found.study_instance_uid]),
         }
         return pages.show(request, "job", facts)
+
+    @router.get("/jobs/{name}/progress")
+    def progress(request: Request, name: AName) -> HTMLResponse:
+        """Show how far a job is, as a piece of the pages that show it."""
+        found = next((one for one in at_work() if one.job.key.startswith(name)), None)
+        return pages.part(request, "_running", {"one": found, "name": name, "now": desk.now()})
 
     @router.post("/jobs/{name}/retry", dependencies=[needs(Role.OPERATOR), Depends(from_here)])
     def retry(name: AName) -> RedirectResponse:
@@ -97,6 +109,13 @@ def add_jobs(router: APIRouter, desk: Desk, pages: Pages) -> None:
         desk.ledger.cancel(found, "cancelled in the console", desk.now())
         pages.state.forget()
         return RedirectResponse(f"/jobs/{found.name}?told=job_cancelled", _SEE_OTHER)
+
+
+def running(jobs: Sequence[Job], desk: Desk) -> Mapping[str, AtWork]:
+    """Return which of these jobs workers hold, and since when, by their keys."""
+    if not any(job.stage in HELD for job in jobs):
+        return {}
+    return {one.job.key: one for one in desk.overview.at_work()}
 
 
 def reject_code(job: Job) -> str:

@@ -26,6 +26,7 @@ _TOPICS = {
     "arrived": ("studies",),
     "moved": ("studies", "jobs"),
     "put_aside": ("quarantine",),
+    "at_work": ("work",),
 }
 _BUSY = 503
 
@@ -98,8 +99,8 @@ def heard_last(number: str) -> Pulse | None:
     parts = number.split(".")
     if len(parts) != len(_TOPICS) or not all(part.isdecimal() for part in parts):
         return None
-    arrived, moved, put_aside = map(int, parts)
-    return Pulse(arrived=arrived, moved=moved, put_aside=put_aside)
+    arrived, moved, put_aside, at_work = map(int, parts)
+    return Pulse(arrived=arrived, moved=moved, put_aside=put_aside, at_work=at_work)
 
 
 def add_live(router: APIRouter, live: Live) -> None:

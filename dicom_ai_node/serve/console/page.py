@@ -90,6 +90,10 @@ class Pages:
         """Return the page of a template, filled in with `facts`."""
         return self._made(request, name, {"state": self.state(), **facts}, 200)
 
+    def part(self, request: Request, name: str, facts: Mapping[str, object]) -> HTMLResponse:
+        """Return a piece of a page, which asks for itself again and again."""
+        return self._made(request, name, facts, 200)
+
     def trouble(self, request: Request, status: int, detail: str) -> HTMLResponse:
         """Return the page that says what went wrong; it asks the ledger nothing."""
         facts = {"state": None, "status": status, "detail": detail}

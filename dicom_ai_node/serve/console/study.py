@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from dicom_ai_node.domain.archive import Key, Level, Query
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.serve.console.desk import Desk
+from dicom_ai_node.serve.console.jobs import running
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import STUDY, patients_of
 from dicom_ai_node.serve.console.story import job_stories, series_stories, steps
@@ -40,6 +41,7 @@ def add_study(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "seen": seen,
             "series": series_stories(series, () if seen is None else seen.series, happened),
             "jobs": job_stories(desk.ledger, jobs, happened),
+            "at_work": running(jobs, desk),
             "steps": steps,
             "alike": _alike(desk, uid),
             "has_alike": desk.alike is not None,

@@ -6,6 +6,7 @@ the workers are left out; what they would have entered in the ledger is entered 
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -17,7 +18,9 @@ from pydicom.data import get_testdata_file
 from dicom_ai_node import compose
 from dicom_ai_node import config as configuration
 from dicom_ai_node.compose.ground import models
+from dicom_ai_node.domain.devices import DeviceUse
 from dicom_ai_node.domain.job import Job, Result, Stage
+from dicom_ai_node.domain.progress import HowFar, Phase, Progress
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.study import Arrival
 from dicom_ai_node.domain.uids import (
@@ -30,6 +33,7 @@ from dicom_ai_node.domain.uids import (
 )
 from dicom_ai_node.receive.header import instance_of
 from dicom_ai_node.route.plan import plan
+from dicom_ai_node.serve.console.use import first_minute
 from dicom_ai_node.web import served
 from tests.peers.tools import free_port
 
@@ -107,6 +111,19 @@ class ConsoleNode:
         (held,) = self.ledger.claim(stage, compose.now(), self._lease)
         assert held.key == job.key
         return held
+
+    def says(self, held: Job, phase: Phase, part: float) -> None:
+        """Let the worker of a claimed job say how far it is."""
+        self.ledger.note_progress([HowFar(held.key, held.fence, Progress(phase, part))])
+
+    def worked(self, *devices: DeviceUse) -> None:
+        """Let devices have been so busy in every minute of the last hour, more and more."""
+        first = first_minute(compose.now())
+        for minute in range(60):
+            at = first + timedelta(minutes=minute)
+            self.ledger.note_use([
+                replace(one, at=at, busy=one.busy * (minute + 1) / 60) for one in devices
+            ])  # fmt: skip
 
     def parked(self, job: Job, note: str = "the model fell over") -> None:
         """Let a job stop for a person."""

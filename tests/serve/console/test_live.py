@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -112,8 +113,8 @@ def test_too_many_listeners_are_told_to_wait(
 ) -> None:
     """The node answers others still."""
     monkeypatch.setattr(module, "MOST_LISTENERS", 0)
-    assert httpx.get(f"{address}/events").status_code == 503
-    assert httpx.get(f"{address}/health/live").status_code == 200
+    assert httpx.get(f"{address}/events", timeout=60).status_code == 503
+    assert httpx.get(f"{address}/health/live", timeout=60).status_code == 200
 
 
 def test_what_is_old_follows_from_what_has_grown() -> None:
@@ -122,13 +123,14 @@ def test_what_is_old_follows_from_what_has_grown() -> None:
     assert changed(None, before) == []
     assert changed(before, Pulse(arrived=1, moved=1, put_aside=2)) == ["quarantine"]
     assert changed(before, Pulse(arrived=2, moved=2, put_aside=1)) == ["studies", "jobs"]
+    assert changed(before, replace(before, at_work=7)) == ["work"]
 
 
-@pytest.mark.parametrize("said", ["", "1.2", "1.2.x", "1.2.3.4", "-1.2.3"])
+@pytest.mark.parametrize("said", ["", "1.2.3", "1.2.3.x", "1.2.3.4.5", "-1.2.3.4"])
 def test_a_number_that_we_have_not_given_counts_as_none(said: str) -> None:
     """Whoever makes one up begins anew."""
     assert heard_last(said) is None
-    assert heard_last("1.2.3") == Pulse(arrived=1, moved=2, put_aside=3)
+    assert heard_last("1.2.3.4") == Pulse(arrived=1, moved=2, put_aside=3, at_work=4)
 
 
 def test_nothing_is_written_where_a_page_only_looks(node: ConsoleNode, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@
       last = event.lastEventId;
       const topics = JSON.parse(event.data);
       for (const topic of topics) document.body.dispatchEvent(new Event("news-" + topic));
-      if (topics.length) document.body.dispatchEvent(new Event("news"));
+      // How far something is, is asked for by what shows it; the rest of a page is no older for it.
+      if (topics.some((one) => one !== "work")) document.body.dispatchEvent(new Event("news"));
     });
   };
   const hush = () => { line?.close(); line = null; shown(false); };
