@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, insert, text
 
+from dicom_ai_node import compose  # noqa: F401 - whoever composes the node knows all tables
 from dicom_ai_node.domain.errors import ConfigError, OutOfResources
 from dicom_ai_node.domain.study import Received
 from dicom_ai_node.store.engines import Collision, Database, open_database
