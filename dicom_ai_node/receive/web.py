@@ -18,7 +18,14 @@ from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.body import BLOCK_BYTES, Body, Broken, TooSlow
 from dicom_ai_node.receive.depot import Depot, Takings
-from dicom_ai_node.receive.media import DICOM, DICOM_JSON, MULTIPART, answer_type, media_type
+from dicom_ai_node.receive.media import (
+    DICOM,
+    DICOM_JSON,
+    DICOM_XML,
+    MULTIPART,
+    answer_type,
+    media_type,
+)
 from dicom_ai_node.receive.metadata import MetadataParts
 from dicom_ai_node.receive.multipart import Multipart, TooMuch
 from dicom_ai_node.receive.parts import InstanceParts, Reading, WrongType, check_encoding
@@ -68,7 +75,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         200: "every instance is stored",
         202: "some instances are stored; the answer says which are not, and why",
-        406: "the answer is application/dicom+json, which Accept excludes",
+        406: "the answer is JSON or XML, which Accept excludes",
         409: "no instance is stored; the answer says why",
         413: "the request is too large",
         415: "the body is neither multipart/related nor application/dicom",
@@ -103,7 +110,7 @@ class _Store:
     async def _answer(self, request: Request, body: Body, study_instance_uid: str) -> Response:
         answer_in = answer_type(request.headers.get("Accept", ""))
         if not answer_in:
-            raise NotAcceptable("the answer is application/dicom+json, which Accept excludes")
+            raise NotAcceptable("the answer is JSON or XML, which Accept excludes")
         if study_instance_uid and not is_uid(study_instance_uid):
             raise NotUnderstood("the address names no study: that is no UID")
         length = self._length_of(request)
@@ -208,8 +215,10 @@ def _reading(request: Request, takings: Takings) -> Reading:
             return Reading(takings, InstanceParts(takings), multipart)
         case "application/dicom+json":
             return Reading(takings, MetadataParts(takings), multipart)
+        case "application/dicom+xml":
+            return Reading(takings, MetadataParts(takings, is_xml=True), multipart)
         case _:
-            raise WrongType(f"parts must be {DICOM} or {DICOM_JSON}")
+            raise WrongType(f"parts must be {DICOM}, {DICOM_JSON} or {DICOM_XML}")
 
 
 def _response(request: Request, takings: Takings, answer_in: str) -> Response:
@@ -219,7 +228,7 @@ def _response(request: Request, takings: Takings, answer_in: str) -> Response:
         raise NotUnderstood("there is no instance in the body")
     status = status_of(outcomes)
     url = f"{request.url.scheme}://{request.url.netloc}/dicom-web/studies"
-    response = Response(body_of(outcomes, url), status, media_type=answer_in)
+    response = Response(body_of(outcomes, url, answer_in), status, media_type=answer_in)
     for sentence in sentences(outcomes)[:_MOST_WARNINGS]:
         _warn(response, sentence)
     if status == OutOfResources.http_status:
