@@ -20,7 +20,7 @@ _EARLIEST, _LATEST = -12 * 60, 14 * 60
 """Offsets from UTC in minutes; what looks like another one is a year after a hyphen."""
 _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
-_DAY = 24 * 60 * _MINUTE
+MICROSECONDS_A_DAY = 24 * 60 * _MINUTE
 
 
 @dataclass(frozen=True, slots=True)

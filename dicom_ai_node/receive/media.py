@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
 MULTIPART = "multipart/related"
 
@@ -53,4 +54,4 @@ def answer_type(accept: str) -> str:
     wanted = {each.name for each in named if each.parameters.get("q", "1").strip("0.") != ""}
     if not accept.strip() or wanted & {DICOM_JSON, "*/*", "application/*"}:
         return DICOM_JSON
-    return JSON if JSON in wanted else ""
+    return next((one for one in (JSON, DICOM_XML) if one in wanted), "")

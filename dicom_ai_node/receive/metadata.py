@@ -1,5 +1,6 @@
-"""Instances as metadata and bulk data, PS3.18 10.5.1.2: first DICOM JSON, then a part per value.
+"""Instances as metadata and bulk data, PS3.18 10.5.1.2: first headers, then a part per value.
 
+The headers are one part of DICOM JSON, or a part of XML for each instance.
 They become Part 10 files as a sender would have written them, in Explicit VR Little Endian or in
 the transfer syntax of their pixel data, and go the same way as all others from there.
 """
@@ -18,6 +19,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.valuerep import BUFFERABLE_VRS
 
 from dicom_ai_node.domain.errors import NodeError, NotStorable, NotUnderstood
+from dicom_ai_node.domain.native_model_read import header_of
 from dicom_ai_node.receive.bulk import (
     LONGEST_VALUE_BYTES,
     PIXEL_DATA,
@@ -28,7 +30,7 @@ from dicom_ai_node.receive.bulk import (
 from dicom_ai_node.receive.contexts import EXPLICIT_LITTLE
 from dicom_ai_node.receive.depot import Takings
 from dicom_ai_node.receive.incoming import Incoming
-from dicom_ai_node.receive.media import DICOM_JSON, JSON, media_type
+from dicom_ai_node.receive.media import DICOM_JSON, DICOM_XML, JSON, media_type
 from dicom_ai_node.receive.multipart import TooMuch
 from dicom_ai_node.receive.part10 import Announced
 from dicom_ai_node.receive.parts import WrongType, check_encoding
@@ -48,10 +50,11 @@ Item = Mapping[str, Any]
 class MetadataParts:
     """Takes metadata, then bulk data, and makes instances of them when all parts are here."""
 
-    def __init__(self, takings: Takings) -> None:
+    def __init__(self, takings: Takings, *, is_xml: bool = False) -> None:
         self._takings = takings
-        self._metadata = bytearray()
-        self._is_first = True
+        self._is_xml = is_xml
+        self._metadata = [bytearray()]
+        self._size_bytes = 0
         self._bulk: dict[str, Bulk] = {}
         self._writing: Incoming | None = None
 
@@ -59,9 +62,7 @@ class MetadataParts:
         """Begin a part."""
         check_encoding(headers)
         kind = media_type(headers.get("content-type", ""))
-        if self._is_first:
-            if kind.name not in (DICOM_JSON, JSON):
-                raise WrongType(f"the first part must be {DICOM_JSON}")
+        if self._is_header(kind.name):
             return
         location = headers.get("content-location", "")
         if not location or location in self._bulk:
@@ -75,24 +76,27 @@ class MetadataParts:
         if self._writing is not None:
             self._writing.write(data)
             return
-        if len(self._metadata) + len(data) > LONGEST_METADATA_BYTES:
+        self._size_bytes += len(data)
+        if self._size_bytes > LONGEST_METADATA_BYTES:
             raise TooMuch(
                 "the metadata are too large; send values as bulk data, or fewer instances"
             )
-        self._metadata += data
+        self._metadata[-1] += data
 
     def end(self) -> None:
         """Take the part as whole."""
-        self._is_first = False
         if self._writing is not None:
             self._writing.close()
             self._writing = None
+        else:
+            self._metadata.append(bytearray())
 
     def finish(self) -> None:
         """Make an instance of each data set."""
         try:
-            for item in _items(bytes(self._metadata)):
-                self._store(item)
+            for metadata in self._metadata[:-1]:
+                for item in _items(bytes(metadata), is_xml=self._is_xml):
+                    self._store(item)
         finally:
             self.discard()
 
@@ -101,6 +105,14 @@ class MetadataParts:
         self._metadata.clear()
         for bulk in self._bulk.values():
             bulk.file.discard()
+
+    def _is_header(self, kind: str) -> bool:
+        """Return whether a part of this type is no bulk data; the first part has to be none."""
+        is_first = len(self._metadata) == 1
+        known = (DICOM_XML,) if self._is_xml else (DICOM_JSON, JSON)
+        if is_first and kind not in known:
+            raise WrongType(f"the first part must be {known[0]}")
+        return is_first or (self._is_xml and kind in known)
 
     def _store(self, item: Item) -> None:
         announced = _announced(item)
@@ -156,7 +168,7 @@ def _built(item: Item, bulk: Mapping[str, Bulk]) -> Iterator[_Built]:
             if syntax != EXPLICIT_LITTLE:
                 _encapsulate(dataset, syntax)
         except _UNREADABLE as error:
-            raise NotUnderstood("the metadata are not DICOM JSON") from error
+            raise NotUnderstood("the metadata are no data set") from error
         announced = _announced(item)
         yield _Built(
             dataset=dataset,
@@ -179,7 +191,9 @@ def _encapsulate(dataset: Dataset, transfer_syntax_uid: str) -> None:
     pixels.is_undefined_length = True
 
 
-def _items(metadata: bytes) -> list[Item]:
+def _items(metadata: bytes, *, is_xml: bool) -> list[Item]:
+    if is_xml:
+        return [header_of(metadata)]
     try:
         items = json.loads(metadata)
     except (ValueError, RecursionError) as error:

@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from dicom_ai_node.domain.native_model import xml_of
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.depot import Failed, Stored
+from dicom_ai_node.receive.media import DICOM_JSON, DICOM_XML
 
 _RETRIEVE_URL = "00081190"
 _FAILURE_REASON, _WARNING_REASON = "00081197", "00081196"
@@ -35,8 +37,16 @@ def sentences(outcomes: Iterable[Stored | Failed]) -> list[str]:
     return list(dict.fromkeys(each.comment for each in outcomes if isinstance(each, Failed)))
 
 
-def body_of(outcomes: Iterable[Stored | Failed], url: str) -> bytes:
-    """Return the response in the DICOM JSON model; `url` is where studies are retrieved."""
+def body_of(outcomes: Iterable[Stored | Failed], url: str, answer_in: str = DICOM_JSON) -> bytes:
+    """Return the response as JSON or as XML; `url` is where studies are retrieved."""
+    answer = response_of(outcomes, url)
+    if answer_in == DICOM_XML:
+        return xml_of(answer)
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def response_of(outcomes: Iterable[Stored | Failed], url: str) -> Item:
+    """Return the response in the DICOM JSON model."""
     referenced: list[Item] = []
     failed: list[Item] = []
     others: list[Item] = []
@@ -57,7 +67,7 @@ def body_of(outcomes: Iterable[Stored | Failed], url: str) -> bytes:
     for tag, items in ((_FAILED, failed), (_REFERENCED, referenced), (_OTHERS, others)):
         if items:
             answer[tag] = {"vr": "SQ", "Value": items}
-    return json.dumps(answer, separators=(",", ":")).encode()
+    return answer
 
 
 def _stored(stored: Stored, study: str) -> Item:

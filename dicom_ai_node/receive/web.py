@@ -20,7 +20,14 @@ from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.body import BLOCK_BYTES, Body, Broken, TooSlow
 from dicom_ai_node.receive.depot import Depot, Streamed, Takings
-from dicom_ai_node.receive.media import DICOM, DICOM_JSON, MULTIPART, answer_type, media_type
+from dicom_ai_node.receive.media import (
+    DICOM,
+    DICOM_JSON,
+    DICOM_XML,
+    MULTIPART,
+    answer_type,
+    media_type,
+)
 from dicom_ai_node.receive.metadata import MetadataParts
 from dicom_ai_node.receive.multipart import Multipart, TooMuch
 from dicom_ai_node.receive.parts import InstanceParts, Reading, WrongType, check_encoding
@@ -71,7 +78,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         200: "every instance is stored",
         202: "some instances are stored; the answer says which are not, and why",
-        406: "the answer is application/dicom+json, which Accept excludes",
+        406: "the answer is JSON or XML, which Accept excludes",
         409: "no instance is stored; the answer says why",
         413: "the request is too large",
         415: "the body is neither multipart/related nor application/dicom",
@@ -127,7 +134,7 @@ class _Store:
     async def _answer(self, request: Request, body: Body, study_instance_uid: str) -> Response:
         answer_in = answer_type(request.headers.get("Accept", ""))
         if not answer_in:
-            raise NotAcceptable("the answer is application/dicom+json, which Accept excludes")
+            raise NotAcceptable("the answer is JSON or XML, which Accept excludes")
         if study_instance_uid and not is_uid(study_instance_uid):
             raise NotUnderstood("the address names no study: that is no UID")
         length = self._length_of(request)
@@ -229,8 +236,13 @@ class _Store:
 class Form:
     """What a body is made of: parts of one type, or one without a boundary."""
 
-    holds_instances: bool
+    parts: str
     multipart: Multipart | None
+
+    @property
+    def holds_instances(self) -> bool:
+        """Whether parts are Part 10 files, and not headers and bulk data."""
+        return self.parts == DICOM
 
     @classmethod
     def of(cls, request: Request) -> "Form":
@@ -246,18 +258,20 @@ class Form:
         check_encoding(request.headers)
         kind = media_type(request.headers.get("Content-Type", ""))
         if kind.name == DICOM:
-            return cls(holds_instances=True, multipart=None)
+            return cls(DICOM, None)
         if kind.name != MULTIPART:
             raise WrongType(f"the body must be {MULTIPART} or {DICOM}")
         multipart = Multipart(kind.parameters.get("boundary", ""))
         parts = kind.parameters.get("type", DICOM).lower()
-        if parts not in {DICOM, DICOM_JSON}:
-            raise WrongType(f"parts must be {DICOM} or {DICOM_JSON}")
-        return cls(holds_instances=parts == DICOM, multipart=multipart)
+        if parts not in {DICOM, DICOM_JSON, DICOM_XML}:
+            raise WrongType(f"parts must be {DICOM}, {DICOM_JSON} or {DICOM_XML}")
+        return cls(parts, multipart)
 
     def reading(self, takings: Takings) -> Reading:
         """Return what reads the body."""
-        parts = InstanceParts(takings) if self.holds_instances else MetadataParts(takings)
+        if self.holds_instances:
+            return Reading(InstanceParts(takings), self.multipart)
+        parts = MetadataParts(takings, is_xml=self.parts == DICOM_XML)
         return Reading(parts, self.multipart)
 
 
@@ -269,7 +283,7 @@ def _response(request: Request, takings: Takings, answer_in: str) -> Response:
     status = status_of(outcomes)
     host = request.headers.get("Host", "")
     url = f"{request.scope['scheme']}://{host}/dicom-web/studies"
-    response = Response(body_of(outcomes, url), status, media_type=answer_in)
+    response = Response(body_of(outcomes, url, answer_in), status, media_type=answer_in)
     for sentence in sentences(outcomes)[:_MOST_WARNINGS]:
         _warn(response, sentence)
     if status == OutOfResources.http_status:

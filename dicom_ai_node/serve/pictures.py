@@ -19,13 +19,14 @@ from dicom_ai_node.domain.showing import Darkroom, Overlaid
 from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known
-from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, tag_of
+from dicom_ai_node.serve.dicomweb.held import Shelf, tag_of
 from dicom_ai_node.serve.dicomweb.objects import open_file
 from dicom_ai_node.serve.dicomweb.rendered import PNG, Wanted
 from dicom_ai_node.serve.dicomweb.sending import FilePart
+from dicom_ai_node.serve.uid_in_url import UID, Uid
 
 MOST_OVERLAYS = 8
-OneUid = Annotated[str, Query(pattern=r"^[0-9.]{1,64}$")]
+OneUid = Annotated[str, Query(pattern=UID)]
 Frame = Annotated[int, InPath(ge=1)]
 Overlays = Annotated[
     list[OneUid], Query(alias="with", max_length=MOST_OVERLAYS, default_factory=list)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Query
 
 from dicom_ai_node.domain.similar import Neighbour, Similar
 from dicom_ai_node.domain.uids import Sha256, StudyInstanceUID
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.uid_in_url import Uid
 
 MOST = 100
 """Neighbours that are told at once."""
@@ -19,7 +20,7 @@ def similar_router(similar: Similar, model: Sha256) -> APIRouter:
 
     @router.get("/studies/{study_instance_uid}/similar")
     def similar_studies(
-        study_instance_uid: Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")],
+        study_instance_uid: Uid,
         count: Annotated[int, Query(ge=1, le=MOST)] = 5,
     ) -> Sequence[Neighbour]:
         """Return the studies most like this one, best first."""

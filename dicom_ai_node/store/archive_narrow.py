@@ -103,7 +103,7 @@ def _narrowed(connection: Connection, key: Key, *, is_fuzzy: bool) -> Condition 
     # What no database keeps stands in no column, and is left out here, too.
     text = key.value.replace("\0", "")
     parts = [part for part in parts_of(vr_of(key.path[0]), text) if part]
-    if narrow is _text and "*" not in text and "?" not in text:
+    if narrow is like_text and "*" not in text and "?" not in text:
         return among(connection, column, ["" if part == EMPTY else part for part in parts])
     if len(parts) > _MOST_PARTS:
         return None
@@ -123,7 +123,8 @@ def among(connection: Connection, column: ColumnElement[Any], values: Iterable[s
     return column.in_(select(listed.c.value))
 
 
-def _text(column: Column[Any], part: str, _: bool) -> Condition | None:  # noqa: FBT001 - see _NARROWED
+def like_text(column: ColumnElement[Any], part: str, _: bool) -> Condition | None:  # noqa: FBT001 - see _NARROWED
+    """Return what a column says of a text, perhaps with wildcards."""
     if part == EMPTY:
         return column == ""
     if "*" not in part and "?" not in part:
@@ -137,7 +138,8 @@ def _text(column: Column[Any], part: str, _: bool) -> Condition | None:  # noqa:
     return column.contains(longest, autoescape=True)
 
 
-def _name(column: Column[Any], part: str, is_fuzzy: bool) -> Condition | None:  # noqa: FBT001 - likewise
+def like_name(column: ColumnElement[Any], part: str, is_fuzzy: bool) -> Condition | None:  # noqa: FBT001 - likewise
+    """Return what a column with a folded name says of a name."""
     words = words_of(part)[:_MOST_WORDS]
     if part == EMPTY or not words:
         return None
@@ -149,7 +151,8 @@ def _name(column: Column[Any], part: str, is_fuzzy: bool) -> Condition | None:  
     return and_(*(text.contains(word, autoescape=True) for word in words))
 
 
-def _date(column: Column[Any], part: str, _: bool) -> Condition | None:  # noqa: FBT001 - likewise
+def like_date(column: ColumnElement[Any], part: str, _: bool) -> Condition | None:  # noqa: FBT001 - likewise
+    """Return what a column with a day says of a day or a range of days."""
     if part == EMPTY:
         return None
     span = spans.dates(part)
@@ -159,7 +162,7 @@ def _date(column: Column[Any], part: str, _: bool) -> Condition | None:  # noqa:
     )
 
 
-def _number(column: Column[Any], part: str, _: bool) -> Condition | None:  # noqa: FBT001 - likewise
+def _number(column: ColumnElement[Any], part: str, _: bool) -> Condition | None:  # noqa: FBT001 - likewise
     if part == EMPTY:
         return None
     asked = number(part)
@@ -174,11 +177,11 @@ def _within(asked: float) -> int:
 
 _Narrow = Callable[[Column[Any], str, bool], Condition | None]
 _NARROWED: MappingProxyType[str, tuple[Column[Any], _Narrow]] = MappingProxyType({
-    "00100020": (held_studies.c.patient_id, _text),
-    "00080050": (held_studies.c.accession_number, _text),
-    "00100010": (held_studies.c.patient_name, _name),
-    "00080020": (held_studies.c.study_date, _date),
-    "00080060": (held_series.c.modality, _text),
+    "00100020": (held_studies.c.patient_id, like_text),
+    "00080050": (held_studies.c.accession_number, like_text),
+    "00100010": (held_studies.c.patient_name, like_name),
+    "00080020": (held_studies.c.study_date, like_date),
+    "00080060": (held_series.c.modality, like_text),
     "00200011": (held_series.c.series_number, _number),
     "00200013": (held_instances.c.instance_number, _number),
 })  # fmt: skip

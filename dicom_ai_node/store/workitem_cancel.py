@@ -28,7 +28,7 @@ def cancel_at_once(connection: Connection, row: Row[Any], request: Header, now: 
     for state in way(StepState.SCHEDULED, StepState.CANCELED):
         made = ended(made, state, now)
         said.append(state_report(row.uid, made))
-    write(connection, row.uid, now, data_set=made, state=StepState.CANCELED.value)
+    write(connection, row, now, data_set=made, state=StepState.CANCELED.value)
     watch.tell(connection, row.uid, said)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, sel
 
 from dicom_ai_node.domain.workitem import FINAL
 from dicom_ai_node.store.tables import jobs
-from dicom_ai_node.store.workitem_tables import subscriptions, workitems
+from dicom_ai_node.store.workitem_tables import subscriptions, workitem_keys, workitems
 
 _AT_ONCE = 500
 _HAS_ENDED = workitems.c.state.in_([state.value for state in FINAL])
@@ -45,4 +45,6 @@ def _bury(connection: Connection, which: ColumnElement[bool]) -> None:
             .where(workitems.c.uid.in_(some))
             .values(is_gone=True, data_set={}, patient_id="", transaction_uid="", follows=None)
         )
+        numbers = select(workitems.c.number).where(workitems.c.uid.in_(some))
+        connection.execute(delete(workitem_keys).where(workitem_keys.c.workitem.in_(numbers)))
         connection.execute(delete(subscriptions).where(subscriptions.c.workitem.in_(some)))

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, select, update
 
 from dicom_ai_node.domain.archive import Archive, Header, Key, Level, Query
 from dicom_ai_node.domain.job import HELD, Job
@@ -27,6 +27,8 @@ from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_series import list_jobs
 from dicom_ai_node.store.rows import job_of, load_jobs, result_of
+from dicom_ai_node.store.workitem_keys import keep
+from dicom_ai_node.store.workitem_rows import enter as enter_row
 from dicom_ai_node.store.workitem_tables import workitems
 from dicom_ai_node.store.workitem_watch import enter, tell
 
@@ -83,6 +85,7 @@ class Following:
         else:
             change = self._moved(connection, row, job)
         connection.execute(update(workitems).where(workitems.c.uid == row.uid).values(change))
+        keep(connection, row.number, row.data_set, change.get("data_set", row.data_set))
 
     def start(self, connection: Connection, uid: str, job: Job, now: datetime) -> None:
         """List the job that a workitem of somebody else asks for, and let it follow that job."""
@@ -143,23 +146,24 @@ class Following:
 
     def _enter(self, connection: Connection, job: Job, turn: int, made: Header) -> None:
         uid = text(made, "SOPInstanceUID")
-        connection.execute(
-            insert(workitems).values(
-                uid=uid,
-                state=StepState.SCHEDULED.value,
-                transaction_uid="",
-                data_set=made,
-                study_instance_uid=job.study_instance_uid,
-                patient_id=text(made, "PatientID"),
-                changed_at=job.created_at,
-                job=job.key,
-                follows=job.key,
+        enter_row(
+            connection,
+            {
+                "uid": uid,
+                "state": StepState.SCHEDULED.value,
+                "transaction_uid": "",
+                "data_set": made,
+                "study_instance_uid": job.study_instance_uid,
+                "patient_id": text(made, "PatientID"),
+                "changed_at": job.created_at,
+                "job": job.key,
+                "follows": job.key,
                 # As it was read; if it has moved since, it follows at once.
-                stage=job.stage.value if state_of(job) is StepState.SCHEDULED else "",
-                turn=turn,
-                is_of_job=True,
-                is_gone=False,
-            )
+                "stage": job.stage.value if state_of(job) is StepState.SCHEDULED else "",
+                "turn": turn,
+                "is_of_job": True,
+                "is_gone": False,
+            },
         )
         for_whom = assigned(uid, made)
         said = [state_report(uid, made), *([for_whom] if for_whom else [])]

@@ -1,13 +1,15 @@
 """One row of the worklist: made, looked up, changed."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from dicom_ai_node.domain.archive import Header
 from dicom_ai_node.domain.json_model import text
 from dicom_ai_node.domain.workitem import Lock, StepRefused, StepState, Why
+from dicom_ai_node.store.workitem_keys import keep
 from dicom_ai_node.store.workitem_tables import workitems
 
 
@@ -52,8 +54,15 @@ def lock_of(row: Row[Any]) -> Lock:
     return Lock(state=StepState(row.state), transaction_uid=row.transaction_uid)
 
 
-def write(connection: Connection, uid: str, now: datetime, **change: Any) -> None:  # noqa: ANN401
+def enter(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Enter a workitem, and what it is found by."""
+    entering = insert(workitems).values(**row).returning(workitems.c.number)
+    keep(connection, connection.execute(entering).scalar_one(), {}, row["data_set"])
+
+
+def write(connection: Connection, row: Row[Any], now: datetime, **change: Any) -> None:  # noqa: ANN401
     """Change a workitem."""
     connection.execute(
-        update(workitems).where(workitems.c.uid == uid).values(changed_at=now, **change)
+        update(workitems).where(workitems.c.uid == row.uid).values(changed_at=now, **change)
     )
+    keep(connection, row.number, row.data_set, change.get("data_set", row.data_set))

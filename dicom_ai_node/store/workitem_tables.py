@@ -30,6 +30,16 @@ workitems = Table(
     Column("is_gone", Boolean, nullable=False),
 )
 
+workitem_keys = Table(
+    "workitem_keys",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("workitem", ForeignKey(workitems.c.number, ondelete="CASCADE"), primary_key=True),
+)
+"""What workitems are searched by: the values of some attributes, also of those in sequences."""
+Index("ix_workitem_keys_workitem", workitem_keys.c.workitem)
+
 subscriptions = Table(
     "workitem_subscriptions",
     metadata,

@@ -7,7 +7,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, select
 
 from dicom_ai_node.domain.archive import Archive, Header, Key
 from dicom_ai_node.domain.errors import IllegalMove
@@ -38,19 +38,14 @@ from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_people import cancel_job
 from dicom_ai_node.store.workitem_cancel import cancel_at_once, is_heard
 from dicom_ai_node.store.workitem_jobs import AT_ONCE, INPUTS, Following
-from dicom_ai_node.store.workitem_rows import check_others, found, lock_of, row_of, write
+from dicom_ai_node.store.workitem_keys import narrowed
+from dicom_ai_node.store.workitem_rows import check_others, enter, found, lock_of, row_of, write
 from dicom_ai_node.store.workitem_tables import channels, reports, workitems
 
 LONGEST_CATCHING_UP = 20
 """So many batches of jobs are entered before a question is answered from what is there by then."""
 BETWEEN_LOOKS_SECONDS = 5.0
 _PAGE = 50
-_COLUMNS = {
-    "00741000": workitems.c.state,
-    "0020000D": workitems.c.study_instance_uid,
-    "00080018": workitems.c.uid,
-}
-"""Keys that the database itself compares; the others are compared one workitem at a time."""
 
 
 class SqlWorklist:
@@ -84,7 +79,7 @@ class SqlWorklist:
         def work(connection: Connection) -> bool:
             if connection.scalar(select(workitems.c.number).where(workitems.c.uid == uid)):
                 raise StepRefused(Why.THERE_ALREADY)
-            connection.execute(insert(workitems).values(**row_of(uid, made, now)))
+            enter(connection, row_of(uid, made, now))
             for_whom = assigned(uid, made)
             said = [state_report(uid, made), *([for_whom] if for_whom else [])]
             watch.enter(connection, uid, lambda: made, said)
@@ -104,7 +99,7 @@ class SqlWorklist:
         """Yield what matches, without Transaction UIDs, in the order in which they were entered."""
         self.catch_up()
         test = header_test(search.keys, is_fuzzy=search.is_fuzzy)
-        matching = self._matching(search.keys, test)
+        matching = self._matching(search, test)
         yield from islice(matching, search.offset, search.offset + search.limit)
 
     def update(self, uid: str, changes: Header, transaction_uid: str, now: datetime) -> None:
@@ -119,7 +114,7 @@ class SqlWorklist:
             lock = lock_of(row)
             check_update(lock, transaction_uid)
             made = updated(row.data_set, changes, lock.state, now)
-            write(connection, uid, now, data_set=made)
+            write(connection, row, now, data_set=made)
             watch.tell(connection, uid, about_update(uid, row.data_set, made))
             if job is not None and wanted(made, self._ae_title) is not None:
                 self._jobs.start(connection, uid, job, now)
@@ -137,7 +132,7 @@ class SqlWorklist:
             if not warning:
                 made = ended(row.data_set, to, now)
                 write(
-                    connection, uid, now,
+                    connection, row, now,
                     data_set=made, state=lock.state.value, transaction_uid=lock.transaction_uid,
                 )  # fmt: skip
                 watch.tell(connection, uid, [state_report(uid, made)])
@@ -242,14 +237,12 @@ class SqlWorklist:
             return None
         return self._asked_for(updated(row.data_set, changes, StepState.SCHEDULED, now), now)
 
-    def _matching(self, keys: Sequence[Key], test: Callable[[Header], bool]) -> Iterator[Header]:
+    def _matching(self, search: Search, test: Callable[[Header], bool]) -> Iterator[Header]:
         query = select(workitems).where(~workitems.c.is_gone).order_by(workitems.c.number)
-        for key in keys:
-            column = _COLUMNS.get(key.path[0])
-            if column is not None and key.value:
-                query = query.where(column.in_(key.value.split("\\")))
+        known = [narrowed(key, is_fuzzy=search.is_fuzzy) for key in search.keys]
+        query = query.where(*(one for one in known if one is not None))
         # Of a job the inputs are read one by one: only of those that match, if possible.
-        asks_for_inputs = any(key.path[0] == INPUTS for key in keys)
+        asks_for_inputs = any(key.path[0] == INPUTS for key in search.keys)
         last = 0
         # Page by page, so that a slow reader keeps neither memory nor a transaction.
         while True:

@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, insert, text
 
+from dicom_ai_node import compose  # noqa: F401 - whoever composes the node knows all tables
 from dicom_ai_node.domain.errors import ConfigError, OutOfResources
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.progress import HowFar, Phase, Progress

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -46,19 +46,25 @@ def _npmrc() -> Sequence[str]:
 
 
 class Ohif:
-    """One page of it, open on one study."""
+    """One page of it, which shows a study or is about to."""
 
-    def __init__(self, browser: Browser, url: str, study: str, series: str = "") -> None:
-        self.url = url
-        self.page: Page = browser.page(width=1280, height=800)
-        shown = f"&initialSeriesInstanceUID={series}" if series else ""
-        self.page.open(f"{url}/viewer/viewer?StudyInstanceUIDs={study}{shown}", PATIENCE_SECONDS)
+    def __init__(self, page: Page) -> None:
+        self.page = page
         self.page.wait("window.services && window.cornerstone", PATIENCE_SECONDS)
         self.page.wait("document.querySelector('canvas')", PATIENCE_SECONDS)
-        self.confirm()
+
+    @classmethod
+    def opened(cls, browser: Browser, url: str, study: str, series: str = "") -> Self:
+        """Open a study in a new page."""
+        page = browser.page(width=1280, height=800)
+        shown = f"&initialSeriesInstanceUID={series}" if series else ""
+        page.open(f"{url}/viewer/viewer?StudyInstanceUIDs={study}{shown}", PATIENCE_SECONDS)
+        viewer = cls(page)
+        viewer.confirm()
+        return viewer
 
     def confirm(self) -> None:
-        """Say that one has read that it is not for diagnosis."""
+        """Say that one has read that it is not for diagnosis: once after each start of a browser."""
         self.page.wait(
             "document.querySelector('[data-cy=confirm-and-hide-button]')", PATIENCE_SECONDS
         )

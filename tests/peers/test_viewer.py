@@ -13,18 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
-from scipy.ndimage import binary_dilation, binary_erosion
-from skimage.color import lab2rgb
 
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.samples.studies import SAMPLES
 from tests.journey.node import ROOT, Node, running, storescu
 from tests.peers.browser import Browser
 from tests.peers.ohif import Ohif, is_quiet, tarball, tinted
+from tests.peers.overlay import lies_right
 from tests.peers.tools import find, free_port
 from tests.peers.validators import LABEL_MAP_STORAGE
 
@@ -77,7 +75,7 @@ class Ward:
 
     def open(self, sample: str, series: str = "") -> Ohif:
         """Open a study in a new page."""
-        return Ohif(self.browser, self.url, self.studies[sample], series)
+        return Ohif.opened(self.browser, self.url, self.studies[sample], series)
 
 
 @pytest.fixture(scope="module")
@@ -115,47 +113,6 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         yield Ward(f"http://127.0.0.1:{port}", browser, pictures, studies, results)
 
 
-def _colour(segmentation: Dataset, number: int) -> NDArray[np.float64]:
-    """Return the recommended colour of a segment in RGB, PS3.3 C.10.7.1.1."""
-    (segment,) = (one for one in segmentation.SegmentSequence if number == one.SegmentNumber)
-    lab = np.asarray(segment.RecommendedDisplayCIELabValue)
-    scaled = lab / 65535 * (100, 255, 255) - (0, 128, 128)
-    return np.asarray(lab2rgb(scaled) * 255, np.float64)
-
-
-def _largest(segmentation: Dataset) -> tuple[int, Dataset, NDArray[np.bool_]]:
-    """Return the number of a segment, the groups of its largest frame, and where it lies there."""
-    frames = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
-    index = int((frames > 0).sum(axis=(1, 2)).argmax())
-    groups = segmentation.PerFrameFunctionalGroupsSequence[index]
-    if segmentation.SOPClassUID == LABEL_MAP_STORAGE:
-        number = int(np.bincount(frames[index][frames[index] > 0]).argmax())
-        return number, groups, frames[index] == number
-    (named,) = groups.SegmentIdentificationSequence
-    return int(named.ReferencedSegmentNumber), groups, frames[index] > 0
-
-
-def _lies_right(viewer: Ohif, segmentation: Dataset, picture: Path) -> None:
-    """Fail if the colour of a segment is not where its pixels are, or is elsewhere too."""
-    number, groups, mask = _largest(segmentation)
-    source = groups.DerivationImageSequence[0].SourceImageSequence[0]
-    viewer.go_to(source.ReferencedSOPInstanceUID, int(source.get("ReferencedFrameNumber") or 1))
-    colours = viewer.picture(picture)
-    tint = _colour(segmentation, number)
-    # The outline is drawn over the border, so that neither side of it counts.
-    inside = np.argwhere(binary_erosion(mask, iterations=2))
-    outside = np.argwhere(~binary_dilation(mask, iterations=2))
-    for pixels, expected in ((inside, True), (outside, False)):
-        assert len(pixels) > 10
-        chosen = pixels[:: max(1, len(pixels) // 200)]
-        seen = viewer.places(chosen).round().astype(int)
-        # What lies under the texts and the buttons at the borders of the picture is left out.
-        free = (seen[:, 0] > 170) & (seen[:, 0] < 720) & (seen[:, 1] > 420) & (seen[:, 1] < 1180)
-        shown = tinted(colours[tuple(seen[free].T)], tint.tolist())
-        assert free.sum() > 10
-        assert np.mean(shown == expected) > 0.97
-
-
 def test_the_list_shows_the_studies_and_that_this_is_research(ward: Ward) -> None:
     """With the patients that the node holds, and nothing from elsewhere."""
     page = ward.browser.page(width=1280, height=800)
@@ -183,7 +140,7 @@ def test_a_segmentation_lies_on_the_right_pixels_of_the_right_slice(
     segmentation = ward.result("mr-hippocampus", sop_class_uid)
     viewer = ward.open("mr-hippocampus", segmentation.SeriesInstanceUID)
     viewer.wait_for_segments()
-    _lies_right(viewer, segmentation, ward.pictures / f"segmentation-{sop_class_uid[-1]}.png")
+    lies_right(viewer, segmentation, ward.pictures / f"segmentation-{sop_class_uid[-1]}.png")
     assert is_quiet(viewer.page, ward.url) == {}
     viewer.page.close()
 
@@ -222,7 +179,7 @@ def test_boxes_of_a_report_are_drawn_on_the_image(ward: Ward) -> None:
     viewer.page.close()
 
 
-def test_an_ultrasound_cine_plays_and_its_segmentation_lies_right(ward: Ward) -> None:
+def test_an_ultrasound_cine_plays_and_its_segmentationlies_right(ward: Ward) -> None:
     """Frames without a place in the patient are laid on the frames that they were made from."""
     segmentation = ward.result("us-cine", SegmentationStorage)
     viewer = ward.open("us-cine")
@@ -243,7 +200,7 @@ def test_an_ultrasound_cine_plays_and_its_segmentation_lies_right(ward: Ward) ->
     )
     viewer.show("SEG", segmentation.SeriesDescription)
     viewer.wait_for_segments()
-    _lies_right(viewer, segmentation, ward.pictures / "cine.png")
+    lies_right(viewer, segmentation, ward.pictures / "cine.png")
     assert is_quiet(viewer.page, ward.url) == {}
     viewer.page.close()
 

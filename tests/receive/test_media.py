@@ -46,7 +46,9 @@ def test_a_type_and_its_parameters_are_read(
         ("application/json, application/dicom+json;q=0.1", "application/dicom+json"),
         ("application/json", "application/json"),
         ("application/dicom+json;q=0, application/json", "application/json"),
-        ("application/dicom+xml, text/html", ""),
+        ("application/dicom+xml, text/html", "application/dicom+xml"),
+        ("application/dicom+xml, application/json", "application/json"),
+        ("text/html", ""),
         ("*/*;q=0.0", ""),
     ],
 )

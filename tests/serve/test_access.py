@@ -87,6 +87,7 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         *(f"GET {SERIES}{what}" for what in ("", "/metadata", "/rendered", "/thumbnail")),
         *(f"GET {INSTANCE}{what}" for what in ("", "/metadata", "/rendered", "/thumbnail")),
         f"GET {INSTANCE}/bulkdata/{{path:path}}",
+        *(f"GET {where}/bulkdata" for where in (STUDY, SERIES, INSTANCE)),
         *(f"GET {INSTANCE}/frames/{{numbers}}{what}" for what in ("", "/rendered", "/thumbnail")),
     ],
     Role.SENDER: [

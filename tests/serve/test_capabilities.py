@@ -56,7 +56,8 @@ def test_the_document_names_every_route(window: Window) -> None:
         asked = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
         assert asked == set(re.findall(r"{(\w+)}", path))
     search = made["paths"]["/dicom-web/studies"]["get"]["responses"]["200"]["content"]
-    assert set(search) == {"application/dicom+json", "application/json"}
+    xml = 'multipart/related; type="application/dicom+xml"'
+    assert set(search) == {"application/dicom+json", "application/json", xml}
 
 
 @pytest.fixture

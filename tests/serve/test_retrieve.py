@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from dicom_ai_node.domain.native_model_read import header_of
+from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.dicomweb.retrieve import retrieve_routers
 from tests.serve.token_door import TokenDoor
@@ -173,6 +175,72 @@ def test_values_within_sequences_are_retrieved(window: Window) -> None:
         assert window.ask(f"{place(dataset)}/bulkdata/{path}").status_code == 404
     for path in ("x", "54000100/1", "54000100/a/54001010", "..%2F..%2Fetc%2Fpasswd"):
         assert window.ask(f"{place(dataset)}/bulkdata/{path}").status_code in (404, 422)
+
+
+def test_all_bulk_data_come_in_one_message(window: Window) -> None:
+    """Of a study, a series and an instance: what the metadata name, each with its address."""
+    dataset = window.put("waveform_ecg.dcm")
+    (header,) = window.ask(f"{place(dataset)}/metadata").json()
+    uris = [item["54001010"]["BulkDataURI"] for item in header["54000100"]["Value"]]
+    curves = [item.WaveformData for item in dataset.WaveformSequence]
+    series, study = place(dataset).rpartition("/instances/")[0], place(dataset).split("/series/")[0]
+    for where in (place(dataset), series, study):
+        answer = window.ask(f"{where}/bulkdata", OCTETS)
+        found = [(kind, body) for kind, body in parts(answer)]
+        assert [body for _, body in found if body in curves] == curves
+        assert {kind for kind, _ in found} == {"application/octet-stream"}
+        at = [answer.content.index(f"Content-Location: {uri}\r\n".encode()) for uri in uris]
+        assert at == sorted(at)
+        tag = answer.headers["etag"]
+        assert window.ask(f"{where}/bulkdata", OCTETS, If_None_Match=tag).status_code == 304
+        assert window.ask(f"{where}/bulkdata", "image/jpeg").status_code == 406
+    assert window.ask("/dicom-web/studies/1.2.3/bulkdata").status_code == 404
+
+
+def test_compressed_pixels_among_all_bulk_data_come_frame_by_frame(window: Window) -> None:
+    """Decoded for who takes octets only, as they are stored for who takes that."""
+    dataset = sample("MR_small_RLE.dcm")
+    dataset.StudyInstanceUID = dataset.SeriesInstanceUID = derive_uid("compressed")
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = derive_uid("RLE")
+    window.put(dataset)
+    answer = window.ask(f"{place(dataset)}/bulkdata", OCTETS)
+    assert answer.status_code == 200, answer.text
+    (decoded,) = parts(answer)
+    assert decoded == (
+        "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
+        sample("MR_small.dcm").PixelData,
+    )
+    both = f'{OCTETS}; q=0.5, multipart/related; type="image/dicom-rle"'
+    ((kind, body),) = parts(window.ask(f"{place(dataset)}/bulkdata", both))
+    assert kind.startswith("image/dicom-rle")
+    assert body in window.stored(dataset)
+
+
+def test_what_has_no_bulk_data_says_so(window: Window) -> None:
+    """404, and no empty message."""
+    dataset = sample("CT_small.dcm")
+    del dataset.PixelData
+    dataset.remove_private_tags()
+    dataset.StudyInstanceUID = dataset.SOPInstanceUID = derive_uid("no bulk data")
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    window.put(dataset)
+    for tag, element in window.ask(f"{place(dataset)}/metadata").json()[0].items():
+        assert "BulkDataURI" not in element, tag
+    assert window.ask(f"{place(dataset)}/bulkdata", OCTETS).status_code == 404
+
+
+def test_metadata_come_as_xml(window: Window) -> None:
+    """A part for each instance, which says what the JSON says."""
+    dataset = window.put("CT_small.dcm")
+    series = place(dataset).rpartition("/instances/")[0]
+    asked = 'multipart/related; type="application/dicom+xml"'
+    answer = window.ask(f"{series}/metadata", asked)
+    assert answer.headers["content-type"].startswith(f"{asked}; boundary=")
+    ((kind, body),) = parts(answer)
+    assert kind == "application/dicom+xml"
+    assert header_of(body) == window.ask(f"{series}/metadata").json()[0]
+    packed = window.ask(f"{series}/metadata", asked, Accept_Encoding="gzip")
+    assert parts(packed) == [(kind, body)]
 
 
 def test_values_of_big_endian_files_are_turned(window: Window) -> None:

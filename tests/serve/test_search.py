@@ -7,8 +7,9 @@ import pytest
 from pydicom import FileDataset
 
 from dicom_ai_node.domain.levels import TOLD, Level, path_of
+from dicom_ai_node.domain.native_model_read import header_of
 from dicom_ai_node.serve.dicomweb import search
-from tests.serve.window import Window, sample
+from tests.serve.window import Window, parts, sample
 
 CT, MR, SR = "CT_small.dcm", "MR_small.dcm", "reportsi.dcm"
 
@@ -170,13 +171,24 @@ def test_what_cannot_be_understood_is_refused(full: Window, query: str, why: str
 
 
 def test_the_media_type_is_negotiated(full: Window) -> None:
-    """DICOM JSON or JSON; there is no XML."""
+    """DICOM JSON, JSON or XML in parts, and nothing else."""
     path = "/dicom-web/studies"
     assert full.ask(path, "application/json").headers["content-type"] == "application/json"
     either = "application/json;q=0.5, application/dicom+json"
     assert full.ask(path, either).headers["content-type"] == "application/dicom+json"
-    xml = full.ask(path, 'multipart/related; type="application/dicom+xml"')
-    assert (xml.status_code, "application/dicom+json" in xml.json()["detail"]) == (406, True)
+    for other in ("text/html", 'multipart/related; type="application/dicom"'):
+        none = full.ask(path, other)
+        assert (none.status_code, "application/dicom+json" in none.json()["detail"]) == (406, True)
+
+
+def test_xml_is_a_part_for_each_line(full: Window) -> None:
+    """The same lines; nothing is 204, since there is no message without a part."""
+    asked = 'multipart/related; type="application/dicom+xml"'
+    found = [header_of(body) for _, body in parts(full.ask("/dicom-web/series", asked))]
+    assert found == full.ask("/dicom-web/series").json()
+    assert len(found) > 1
+    for query in ("PatientID=nobody", "limit=0"):
+        assert full.ask(f"/dicom-web/studies?{query}", asked).status_code == 204
 
 
 def test_a_path_that_is_no_uid_is_refused(full: Window) -> None:

@@ -24,6 +24,8 @@ from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.json_model import data_set, items, merged, tag_of, text
+from dicom_ai_node.domain.native_model import xml_of
+from dicom_ai_node.domain.native_model_read import header_of
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.domain.workitem import FILTERED_WORKLIST, WORKLIST
 from dicom_ai_node.domain.workitem_of_job import workitem_uid
@@ -35,6 +37,7 @@ from dicom_ai_node.serve.dicomweb.workitems import workitems_router
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.web import WebServer
 from tests.peers.tools import free_port
+from tests.serve.window import parts
 from tests.store.made import LEASE, NOON, encoding, listed, results_of
 from tests.workitems import CLAIM, discontinued, order, performed, progress, without
 
@@ -208,9 +211,7 @@ def test_what_was_left_out_is_said_to_be_added(desk: Desk) -> None:
         ),
         pytest.param("?workitem=hello", order(), {}, 400, id="no UID"),
         pytest.param("", order(SOPInstanceUID="hello"), {}, 400, id="no UID inside"),
-        pytest.param(
-            "?1.2.13.1", order(), {"Content-Type": "application/dicom+xml"}, 415, id="XML"
-        ),
+        pytest.param("?1.2.13.1", order(), {"Content-Type": "text/plain"}, 415, id="text"),
         pytest.param("?1.2.13.1", order(ProcedureStepLabel=""), {}, 400, id="no label"),
         pytest.param("?1.2.13.1", "x" * 5_000_000, {}, 413, id="too much"),
     ],
@@ -380,9 +381,69 @@ def test_a_query_that_means_nothing_is_refused(desk: Desk, query: str) -> None:
     assert (answer.status_code, bool(answer.json()["detail"])) == (400, True)
 
 
-def test_anything_but_json_is_not_given(desk: Desk) -> None:
+def test_a_search_tells_what_is_planned_and_what_is_asked_for(desk: Desk) -> None:
+    """By keyword, tag or path; all of it for `all`; 400 for what is no attribute."""
+    desk.create("1.2.25.1", merged(order(WorklistLabel="fields"), data_set(Occupation="none")))
+    performer = "UnifiedProcedureStepPerformedProcedureSequence"
+
+    def told(fields: str) -> set[str]:
+        answer = desk.ask("GET", f"/workitems?WorklistLabel=fields{fields}").raise_for_status()
+        (one,) = answer.json()
+        return set(one)
+
+    usual = told("")
+    assert {tag_of("PatientName"), tag_of("InputInformationSequence")} < usual
+    assert not {tag_of("Occupation"), tag_of(performer)} & usual
+    assert told("&includefield=Occupation") == usual | {tag_of("Occupation")}
+    assert told(f"&includefield={performer}.OutputInformationSequence,00102180") == usual | {
+        tag_of("Occupation"), tag_of(performer),
+    }  # fmt: skip
+    assert told("&includefield=00102180&includefield=PatientID") == usual | {tag_of("Occupation")}
+    assert told("&Occupation=none") == usual | {tag_of("Occupation")}
+    assert told("&includefield=all") == set(desk.workitem("1.2.25.1"))
+    assert desk.ask("GET", "/workitems?includefield=Colour").status_code == 400
+
+
+XML = "application/dicom+xml"
+XML_PARTS = f'multipart/related; type="{XML}"'
+
+
+def test_a_worklist_may_speak_xml(desk: Desk) -> None:
+    """Created, claimed, found and read as XML, it says what it says as JSON."""
+    as_xml = {"content": xml_of(order(WorklistLabel="xml")), "headers": {"Content-Type": XML}}
+    answer = desk.client.post("/dicom-web/workitems?1.2.26.1", **as_xml)
+    assert answer.status_code == 201
+    answer = desk.ask("GET", "/workitems/1.2.26.1", Accept=XML)
+    assert answer.headers["Content-Type"] == XML
+    assert header_of(answer.content) == desk.workitem("1.2.26.1")
+    ((kind, body),) = parts(desk.ask("GET", "/workitems/1.2.26.1", Accept=XML_PARTS))
+    assert (kind, header_of(body)) == (XML, desk.workitem("1.2.26.1"))
+    found = parts(
+        desk.ask("GET", "/workitems?WorklistLabel=xml&includefield=all", Accept=XML_PARTS)
+    )
+    assert [header_of(body) for _, body in found] == [desk.workitem("1.2.26.1")]
+    claim = xml_of(data_set(ProcedureStepState="IN PROGRESS", TransactionUID=CLAIM))
+    answer = desk.client.put(
+        "/dicom-web/workitems/1.2.26.1/state", content=claim, headers={"Content-Type": XML}
+    )
+    assert (answer.status_code, desk.state("1.2.26.1")) == (200, "IN PROGRESS")
+    assert desk.ask("GET", "/workitems?PatientID=nobody", Accept=XML_PARTS).status_code == 204
+
+
+def test_xml_that_is_no_data_set_is_refused(desk: Desk) -> None:
+    """In words; a DOCTYPE is not even looked at."""
+    bomb = b'<!DOCTYPE x [<!ENTITY a "a">]><NativeDicomModel/>'
+    for said, why in ((b"<x", "no"), (bomb, "DOCTYPE"), (b"<x/>", "NativeDicomModel")):
+        answer = desk.client.post(
+            "/dicom-web/workitems?1.2.27.1", content=said, headers={"Content-Type": XML}
+        )
+        assert answer.status_code == 400
+        assert why in answer.json()["detail"]
+
+
+def test_what_is_not_given_is_refused(desk: Desk) -> None:
     """406 says what is."""
-    answer = desk.ask("GET", "/workitems", Accept="application/dicom+xml")
+    answer = desk.ask("GET", "/workitems", Accept="text/html")
     assert (answer.status_code, "json" in answer.json()["detail"]) == (406, True)
 
 
@@ -566,7 +627,9 @@ def test_the_service_says_that_it_has_a_worklist(desk: Desk) -> None:
     paths = {one["path"]: one["method"] for one in told["application"]["resources"]["resource"]}
     assert {method["name"] for method in paths["workitems"]} == {"GET", "POST"}
     (change,) = paths["workitems/{uid}/state"]
-    assert change["request"]["representation"] == [{"mediaType": "application/dicom+json"}]
+    assert change["request"]["representation"] == [
+        {"mediaType": "application/dicom+json"}, {"mediaType": "application/dicom+xml"},
+    ]  # fmt: skip
     assert "commitment-requests/{transaction_uid}" in paths
 
 

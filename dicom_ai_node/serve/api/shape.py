@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.console.page import is_elsewhere
+from dicom_ai_node.serve.uid_in_url import UID
 
-AUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$", description="Study Instance UID")]
+AUid = Annotated[str, Path(pattern=UID, description="Study Instance UID")]
 AName = Annotated[str, Path(max_length=200, description="the name as configured")]
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

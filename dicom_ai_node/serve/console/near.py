@@ -9,6 +9,7 @@ from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import patients_of
+from dicom_ai_node.serve.uid_in_url import UID_OR_NOTHING
 
 MOST = 12
 NEWEST = 12
@@ -19,7 +20,7 @@ def add_similar(router: APIRouter, desk: Desk, pages: Pages) -> None:
 
     @router.get("/similar")
     def similar(
-        request: Request, study: Annotated[str, Query(pattern=r"^[0-9.]{0,64}$")] = ""
+        request: Request, study: Annotated[str, Query(pattern=UID_OR_NOTHING)] = ""
     ) -> HTMLResponse:
         """Show what looks like a study, or studies to choose from."""
         uid, alike = StudyInstanceUID(study), desk.alike

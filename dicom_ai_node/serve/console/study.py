@@ -1,8 +1,6 @@
 """One study: facts, series, what happened to each, results, and why a route did not take it."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from dicom_ai_node.domain.archive import Key, Level, Query
@@ -12,8 +10,8 @@ from dicom_ai_node.serve.console.jobs import running
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import STUDY, patients_of
 from dicom_ai_node.serve.console.story import job_stories, series_stories, steps
+from dicom_ai_node.serve.uid_in_url import Uid
 
-AUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
 MOST_SERIES = 500
 MOST_ALIKE = 4
 _NOT_THERE = 404
@@ -24,7 +22,7 @@ def add_study(router: APIRouter, desk: Desk, pages: Pages) -> None:
     overview, archive = desk.overview, desk.archive
 
     @router.get("/studies/{study_instance_uid}")
-    def study(request: Request, study_instance_uid: AUid) -> HTMLResponse:
+    def study(request: Request, study_instance_uid: Uid) -> HTMLResponse:
         """Show one study."""
         uid = StudyInstanceUID(study_instance_uid)
         header = patients_of(archive, [uid]).get(uid)
@@ -50,7 +48,7 @@ def add_study(router: APIRouter, desk: Desk, pages: Pages) -> None:
         return pages.show(request, "study", facts)
 
     @router.get("/studies/{study_instance_uid}/explain")
-    def explain(request: Request, study_instance_uid: AUid) -> HTMLResponse:
+    def explain(request: Request, study_instance_uid: Uid) -> HTMLResponse:
         """Show what today's routes say to the series of a study."""
         uid = StudyInstanceUID(study_instance_uid)
         found = desk.explain(uid)

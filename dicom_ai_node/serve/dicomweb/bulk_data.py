@@ -20,10 +20,11 @@ from dicom_ai_node.serve.dicomweb.elements import (
 )
 from dicom_ai_node.serve.dicomweb.frame_routes import OCTETS, FrameSource, frame_offers
 from dicom_ai_node.serve.dicomweb.frames import FrameIndex
-from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, tag_of
+from dicom_ai_node.serve.dicomweb.held import Shelf, tag_of
 from dicom_ai_node.serve.dicomweb.multipart import Message, Part
 from dicom_ai_node.serve.dicomweb.objects import open_file
 from dicom_ai_node.serve.dicomweb.sending import FilePart, Piece, size_of
+from dicom_ai_node.serve.uid_in_url import Uid
 
 _OFFERS = (
     Offer(media_type=OCTETS),
@@ -33,7 +34,7 @@ PDF = "application/pdf"
 PDF_STORAGE, _DOCUMENT = "1.2.840.10008.5.1.4.1.1.104.1", "00420011"
 _ELEMENT = "[0-9A-Fa-f]{8}"
 ElementPath = Annotated[str, Path(pattern=rf"^{_ELEMENT}(/[0-9]{{1,9}}/{_ELEMENT}){{0,32}}$")]
-_PIXELS = "7FE00010"
+PIXELS = "7FE00010"
 
 
 def bulk_data_router(shelf: Shelf, index: FrameIndex, darkroom: Darkroom) -> APIRouter:
@@ -50,7 +51,7 @@ def bulk_data_router(shelf: Shelf, index: FrameIndex, darkroom: Darkroom) -> API
     ) -> Response:
         """Return the value of one element; a part of it if that is asked for."""
         held = shelf.one(study, series, instance)
-        if path.upper() == _PIXELS and source.frames(held).is_encapsulated:
+        if path.upper() == PIXELS and source.frames(held).is_encapsulated:
             return _encapsulated(request, source, held)
         offer = chosen(request, _offers(held, path))
         tag = tag_of([held], path.upper(), offer)
@@ -78,7 +79,7 @@ def _encapsulated(request: Request, source: FrameSource, held: Held) -> Response
     """Return compressed pixel data: a part for each frame, one frame also alone."""
     frames = source.frames(held)
     offer = chosen(request, frame_offers(frames, is_one=frames.last == 1))
-    tag = tag_of([held], _PIXELS, offer)
+    tag = tag_of([held], PIXELS, offer)
     had = known(request, tag)
     if had is not None:
         return had

@@ -9,15 +9,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from dicom_ai_node.domain.archive import Header
 from dicom_ai_node.domain.commitment import Commitments, asked_for
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.dicomweb.accept import chosen
+from dicom_ai_node.serve.dicomweb.workitem_answers import ONE, data_set, gives
 from dicom_ai_node.serve.dicomweb.workitem_wire import (
-    GIVES_JSON,
-    JSON,
     PREFIX,
-    TAKES_JSON,
+    TAKES,
     StepRoute,
-    check_accepts_json,
     data_set_in,
-    encoded,
     uid_of,
 )
 
@@ -33,24 +31,24 @@ def commitment_router(commitments: Commitments, now: Callable[[], datetime]) -> 
     @router.post(
         "/{transaction_uid}",
         response_class=Response,
-        responses=GIVES_JSON,
-        openapi_extra=TAKES_JSON,
+        responses=gives(ONE),
+        openapi_extra=TAKES,
     )
     def commit(
         request: Request, transaction_uid: str, said: Annotated[Header, Depends(data_set_in)]
     ) -> Response:
         """Say of each instance whether it is kept."""
-        check_accepts_json(request)
+        offer = chosen(request, ONE)
         answer = commitments.commit(uid_of(transaction_uid), asked_for(said), now())
-        return Response(encoded(answer), media_type=JSON)
+        return data_set(offer, answer)
 
-    @router.get("/{transaction_uid}", response_class=Response, responses=GIVES_JSON)
+    @router.get("/{transaction_uid}", response_class=Response, responses=gives(ONE))
     def result(request: Request, transaction_uid: str) -> Response:
         """Say again what was said: for whoever has lost the answer."""
-        check_accepts_json(request)
+        offer = chosen(request, ONE)
         answer = commitments.answer(uid_of(transaction_uid))
         if answer is None:
             raise HTTPException(404, "there was no request with this Transaction UID")
-        return Response(encoded(answer), media_type=JSON)
+        return data_set(offer, answer)
 
     return router

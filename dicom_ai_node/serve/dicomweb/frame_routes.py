@@ -13,10 +13,11 @@ from dicom_ai_node.serve.dicomweb.accept import EXPLICIT_LITTLE, Offer, chosen
 from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known, streamed
 from dicom_ai_node.serve.dicomweb.elements import Unreadable
 from dicom_ai_node.serve.dicomweb.frames import FrameIndex, Frames, frame_in_bits, parts_of
-from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, place_of, root_of, tag_of
+from dicom_ai_node.serve.dicomweb.held import Shelf, place_of, root_of, tag_of
 from dicom_ai_node.serve.dicomweb.multipart import Message, Part
 from dicom_ai_node.serve.dicomweb.objects import open_file
 from dicom_ai_node.serve.dicomweb.sending import FilePart, Piece
+from dicom_ai_node.serve.uid_in_url import Uid
 
 OCTETS = "application/octet-stream"
 _CODESTREAMS = {

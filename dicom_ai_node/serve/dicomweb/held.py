@@ -5,16 +5,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from threading import Lock
-from typing import Annotated
 
-from fastapi import HTTPException, Path, Request
+from fastapi import HTTPException, Request
 
 from dicom_ai_node.domain.archive import Archive, Held
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, SOPInstanceUID, StudyInstanceUID
-
-Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
 
 REMEMBERED_SECONDS = 2.0
 """Who asks for an instance soon asks for its neighbours; so long its series is not looked up again.
@@ -33,7 +30,7 @@ class _Known:
 class Shelf:
     """Finds what is held and the file that it lies in; any number of threads may ask."""
 
-    def __init__(self, archive: Archive, path: Callable[[Sha256], FilePath]) -> None:
+    def __init__(self, archive: Archive, path: Callable[[Sha256], Path]) -> None:
         self.archive = archive
         self.path = path
         self._lock = Lock()

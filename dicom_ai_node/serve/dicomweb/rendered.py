@@ -17,9 +17,10 @@ from dicom_ai_node.serve.dicomweb.accept import Offer, chosen
 from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known
 from dicom_ai_node.serve.dicomweb.bulk_data import PDF, PDF_STORAGE, value_of
 from dicom_ai_node.serve.dicomweb.frame_routes import Numbers
-from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, tag_of
+from dicom_ai_node.serve.dicomweb.held import Shelf, tag_of
 from dicom_ai_node.serve.dicomweb.objects import open_file
 from dicom_ai_node.serve.dicomweb.sending import FilePart
+from dicom_ai_node.serve.uid_in_url import Uid
 
 READ = ["GET", "HEAD"]
 JPEG, PNG, GIF, HTML = "image/jpeg", "image/png", "image/gif", "text/html"

@@ -12,15 +12,17 @@ from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.answers import in_one_piece, known, streamed
 from dicom_ai_node.serve.dicomweb.bulk_data import bulk_data_router
+from dicom_ai_node.serve.dicomweb.bulk_data_together import bulk_data_together_router
 from dicom_ai_node.serve.dicomweb.frame_routes import frames_router
 from dicom_ai_node.serve.dicomweb.frames import FrameIndex
-from dicom_ai_node.serve.dicomweb.held import Shelf, Uid, root_of, tag_of
+from dicom_ai_node.serve.dicomweb.held import Shelf, root_of, tag_of
 from dicom_ai_node.serve.dicomweb.metadata import metadata_router
 from dicom_ai_node.serve.dicomweb.multipart import Message
 from dicom_ai_node.serve.dicomweb.objects import DICOM, ZIP, Choice, Objects
 from dicom_ai_node.serve.dicomweb.rendered import rendered_router
 from dicom_ai_node.serve.dicomweb.sending import FilePart
 from dicom_ai_node.serve.dicomweb.zipped import zipped
+from dicom_ai_node.serve.uid_in_url import Uid
 
 READ = ["GET", "HEAD"]
 
@@ -38,6 +40,7 @@ def retrieve_routers(
     shelf, index = Shelf(archive, path), FrameIndex()
     yield metadata_router(shelf)
     yield bulk_data_router(shelf, index, darkroom)
+    yield bulk_data_together_router(shelf, index, darkroom)
     yield frames_router(shelf, index, darkroom)
     yield rendered_router(shelf, darkroom)
     yield objects_router(shelf, Objects(shelf, darkroom))

@@ -1,8 +1,9 @@
 """QIDO-RS: search for studies, series and instances, PS3.18 10.6.
 
 An answer without lines is an empty array with status 200: every client reads that, and not every
-one reads 204. Whoever does not say how many lines they want gets up to `USUAL`, and of one study
-up to `MOST`; what is left out is announced by a warning.
+one reads 204; in XML, which has nothing like it, it is 204. Whoever does not say how many lines
+they want gets up to `USUAL`, and of one study up to `MOST`; what is left out is announced by a
+warning.
 """
 
 import json
@@ -18,9 +19,11 @@ from dicom_ai_node.domain.levels import COMPUTED, INSTANCE, SERIES, STUDY, picke
 from dicom_ai_node.domain.uids import SOPInstanceUID
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.dicomweb.accept import Offer, chosen
-from dicom_ai_node.serve.dicomweb.held import Uid, root_of
+from dicom_ai_node.serve.dicomweb.held import root_of
 from dicom_ai_node.serve.dicomweb.search_query import Wanted, wanted
 from dicom_ai_node.serve.dicomweb.sending import Pieces
+from dicom_ai_node.serve.dicomweb.xml_parts import XML_PARTS, xml_message
+from dicom_ai_node.serve.uid_in_url import Uid
 
 AT_ONCE = 1000
 """Lines that are in memory at once."""
@@ -28,6 +31,7 @@ AT_ONCE = 1000
 _OFFERS = (
     Offer(media_type="application/dicom+json"),
     Offer(media_type="application/json"),
+    XML_PARTS,
 )
 _IN_SHORT = frozenset({
     *STUDY, *SERIES, *INSTANCE, *COMPUTED, "00080005", "00081190", "00083002",
@@ -43,13 +47,17 @@ def search_router(archive: Archive) -> APIRouter:
         "response_class": Response,
         "responses": {
             200: {
-                "description": "what was found, as DICOM JSON; an empty array for nothing",
+                "description": "what was found, as JSON (an empty array for nothing) or as XML",
                 "headers": {"Warning": {
                     "description": "299, if there is more than the limit",
                     "schema": {"type": "string"},
                 }},
-                "content": {str(offer): {"schema": _SCHEMA} for offer in _OFFERS},
+                "content": {
+                    str(offer): {} if offer == XML_PARTS else {"schema": _SCHEMA}
+                    for offer in _OFFERS
+                },
             },
+            204: {"description": "nothing was found, where XML is asked for"},
             400: {"description": "a parameter is unknown or cannot be understood"},
             406: {"description": "another media type is asked for"},
         },
@@ -123,7 +131,7 @@ class _Answer:
 
     def response(self) -> Response:
         """Return the answer, whose first lines have been found."""
-        media_type = chosen(self.request, _OFFERS).media_type
+        offer = chosen(self.request, _OFFERS)
         asked = wanted(self.request.query_params.multi_items(), self.told, self.above)
         headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         first = self._found(asked, asked.offset, min(asked.limit, AT_ONCE) + 1)
@@ -137,7 +145,13 @@ class _Answer:
                 f'299 dicom-ai-node "more was found than {asked.limit}; for the next say'
                 f' offset={asked.offset + asked.limit}"'
             )
-        return Pieces(_array(self._lines(asked, first)), media_type, None, headers)
+        lines = self._lines(asked, first)
+        if offer != XML_PARTS:
+            return Pieces(_array(lines), offer.media_type, None, headers)
+        if not first or not asked.limit:
+            return Response(status_code=204, headers=headers)
+        content_type, pieces = xml_message(lines)
+        return Pieces(pieces, content_type, None, headers)
 
     def _found(self, asked: Wanted, offset: int, limit: int) -> Sequence[Header]:
         return self.archive.search(

@@ -1,8 +1,8 @@
-"""Workitems as they come in and go out: DICOM JSON, and refusals in the words of PS3.18."""
+"""Workitems as they come in: DICOM JSON or XML, and refusals in the words of PS3.18."""
 
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 from fastapi import HTTPException, Request, Response
@@ -10,8 +10,10 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from dicom_ai_node.domain.archive import Header, Key
-from dicom_ai_node.domain.errors import Refused
+from dicom_ai_node.domain.errors import NotUnderstood, Refused
 from dicom_ai_node.domain.levels import path_of
+from dicom_ai_node.domain.native_model import XML
+from dicom_ai_node.domain.native_model_read import header_of
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.domain.workitem import StepRefused, Why
 from dicom_ai_node.serve.dicomweb.held import root_of
@@ -23,13 +25,12 @@ DEEPEST = 16
 """A data set nested further is refused."""
 JSON = "application/dicom+json"
 
-GIVES_JSON: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {}}}}
-"""What a route answers, for the description of the service."""
-TAKES_JSON: dict[str, Any] = {"requestBody": {"content": {JSON: {"schema": {"type": "object"}}}}}
-"""What a route is sent, for the same."""
+TAKES: dict[str, Any] = {
+    "requestBody": {"content": {JSON: {"schema": {"type": "object"}}, XML: {}}}
+}
+"""What a route is sent, for the description of the service."""
 
 _JSON_TYPES = frozenset({JSON, "application/json"})
-_ACCEPTABLE = re.compile(r"\*/\*|application/\*|application/(dicom\+)?json")
 _TAG = re.compile(r"[0-9A-F]{8}")
 _VR = re.compile(r"[A-Z]{2}")
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
@@ -60,13 +61,6 @@ def warning(request: Request, words: str) -> str:
     return f"299 {root_of(request)}: {words}"
 
 
-def check_accepts_json(request: Request) -> None:
-    """Raise 406 if whoever asks wants to have anything but JSON."""
-    wanted = request.headers.get("Accept", "*/*") + request.query_params.get("accept", "")
-    if not _ACCEPTABLE.search(wanted):
-        raise HTTPException(406, f"this is given as {JSON} only")
-
-
 async def data_set_in(request: Request) -> Header:
     """Return the data set that a request brings, alone or as the one item of an array.
 
@@ -91,15 +85,28 @@ async def data_set_or_nothing(request: Request) -> Header:
     if not body.strip():
         return {}
     said = request.headers.get("Content-Type", JSON).split(";")[0].strip().lower()
+    if said == XML:
+        return _checked(_parsed_xml(bytes(body)), 0)
     if said not in _JSON_TYPES:
-        raise HTTPException(415, f"send {JSON}")
+        raise HTTPException(415, f"send {JSON} or {XML}")
+    return _checked(_parsed_json(bytes(body)), 0)
+
+
+def _parsed_json(body: bytes) -> object:
     try:
-        parsed = json.loads(bytes(body))
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         _refuse("the body is no JSON")
     if isinstance(parsed, list) and len(parsed) == 1:
         (parsed,) = parsed
-    return _checked(parsed, 0)
+    return parsed
+
+
+def _parsed_xml(body: bytes) -> Header:
+    try:
+        return header_of(body)
+    except NotUnderstood as no:
+        return _refuse(str(no))
 
 
 def _checked(said: object, depth: int) -> dict[str, Any]:
@@ -208,13 +215,5 @@ def _whole(entry: Mapping[str, Any], base: str) -> dict[str, Any]:
 
 
 def encoded(said: Header) -> bytes:
-    """Return a data set as it goes over the wire."""
+    """Return a data set as JSON."""
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def as_array(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a JSON array piece by piece."""
-    yield b"[" + first
-    for one in rest:
-        yield b"," + one
-    yield b"]"

@@ -5,29 +5,26 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import StreamingResponse
 
-from dicom_ai_node.domain.archive import Header, Key
+from dicom_ai_node.domain.archive import Header
 from dicom_ai_node.domain.json_model import text
+from dicom_ai_node.domain.levels import picked
 from dicom_ai_node.domain.uids import derive_uid
 from dicom_ai_node.domain.workitem import StepRefused, StepState, Why
 from dicom_ai_node.domain.worklist import Search, Worklist
 from dicom_ai_node.serve.access import Role, needs
+from dicom_ai_node.serve.dicomweb import workitem_answers as answers
+from dicom_ai_node.serve.dicomweb.accept import chosen
 from dicom_ai_node.serve.dicomweb.held import root_of
+from dicom_ai_node.serve.dicomweb.workitem_query import keys_of, told_of
 from dicom_ai_node.serve.dicomweb.workitem_wire import (
-    GIVES_JSON,
-    JSON,
     PREFIX,
-    TAKES_JSON,
+    TAKES,
     StepRoute,
     ae_title_of,
-    as_array,
-    check_accepts_json,
     data_set_in,
     data_set_or_nothing,
-    encoded,
     flag_of,
-    key_of,
     number_of,
     uid_in_query,
     uid_of,
@@ -37,11 +34,11 @@ from dicom_ai_node.serve.dicomweb.workitem_wire import (
 
 MOST = 100
 """Workitems in one answer; the rest is asked for with `offset`."""
-_NO_KEYS = frozenset({"limit", "offset", "fuzzymatching", "includefield", "accept", "charset"})
+_NOTHING: dict[int | str, dict[str, Any]] = {204: {"description": "nothing matches"}}
 _CHANGES: dict[str, Any] = {
     "dependencies": [needs(Role.OPERATOR)],
     "response_class": Response,
-    "openapi_extra": TAKES_JSON,
+    "openapi_extra": TAKES,
 }
 """What is said of every route that changes something."""
 
@@ -61,30 +58,30 @@ def workitems_router(worklist: Worklist, now: Callable[[], datetime]) -> APIRout
 
 
 def _add_reading(router: APIRouter, worklist: Worklist) -> None:
-    @router.get("", response_class=Response, responses=GIVES_JSON)
+    @router.get("", response_class=Response, responses=answers.gives(answers.SEVERAL) | _NOTHING)
     def search(request: Request) -> Response:
-        """Return what matches, all of it with all of its attributes."""
-        check_accepts_json(request)
+        """Return what matches, with what every workitem has and what `includefield` names."""
+        offer = chosen(request, answers.SEVERAL)
+        told = told_of(request)
         asked = Search(
-            keys=_keys(request),
+            keys=keys_of(request),
             limit=number_of(request, "limit", MOST, MOST),
             offset=number_of(request, "offset", 0, 10**9),
             is_fuzzy=flag_of(request, "fuzzymatching"),
         )
         base = root_of(request)
-        found = (encoded(with_urls(one, base)) for one in worklist.search(asked))
-        first = next(found, None)
-        if first is None:
-            return Response(status_code=204)
-        return StreamingResponse(as_array(first, found), media_type=JSON)
+        found = (
+            with_urls(one if told is None else picked(one, told), base)
+            for one in worklist.search(asked)
+        )
+        return answers.several(offer, found, {})
 
-    @router.get("/{uid}", response_class=Response, responses=GIVES_JSON)
+    @router.get("/{uid}", response_class=Response, responses=answers.gives(answers.ONE))
     def retrieve(request: Request, uid: str) -> Response:
         """Return one workitem."""
-        check_accepts_json(request)
         found = with_urls(worklist.workitem(uid_of(uid)), root_of(request))
         where = {"Content-Location": f"{root_of(request)}/workitems/{uid}"}
-        return Response(b"[" + encoded(found) + b"]", media_type=JSON, headers=where)
+        return answers.one(request, found, where)
 
 
 def _add_changing(router: APIRouter, worklist: Worklist, now: Callable[[], datetime]) -> None:
@@ -138,11 +135,6 @@ def _done(request: Request, uid: str, words: str = "") -> Response:
     if words:
         headers["Warning"] = warning(request, words)
     return Response(status_code=200, headers=headers)
-
-
-def _keys(request: Request) -> tuple[Key, ...]:
-    said = request.query_params.multi_items()
-    return tuple(key_of(name, value) for name, value in said if name not in _NO_KEYS)
 
 
 def _uid_in(said: Header) -> str:

@@ -3,6 +3,30 @@
 // Where the files of this release lie; the page says so.
 window.PUBLIC_URL = document.currentScript.dataset.base;
 window.browserImportFunction = address => import(address);
+const SAID = {
+  en: ['Your session has ended: nothing more is loaded.', 'Log in again'],
+  zh: ['您的会话已结束，不再加载任何内容。', '重新登录'],
+};
+const words = SAID[document.documentElement.dataset.language] ?? SAID.en;
+// What is on the screen, and what was measured on it, stays until the person has seen this.
+function tellThatTheSessionHasEnded() {
+  if (document.getElementById('session-ended')) {
+    return;
+  }
+  const bar = document.createElement('div');
+  bar.id = 'session-ended';
+  bar.setAttribute('role', 'alert');
+  bar.style.cssText =
+    'position: fixed; inset: 0 0 auto 0; z-index: 2147483647; padding: 0.75rem; text-align: center;' +
+    'background: #7f1d1d; color: #fff; font: 1rem/1.4 system-ui, sans-serif';
+  const onward = document.createElement('a');
+  // The login leads back to what is shown now.
+  onward.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  onward.textContent = words[1];
+  onward.style.cssText = 'color: inherit; font-weight: bold; text-decoration: underline';
+  bar.append(`${words[0]} `, onward);
+  document.body.append(bar);
+}
 window.config = {
   name: 'dicom_ai_node',
   routerBasename: '/viewer',
@@ -23,7 +47,12 @@ window.config = {
   maxNumberOfWebWorkers: 3,
   maxNumRequests: { interaction: 20, thumbnail: 4, prefetch: 6 },
   // Also called when a slice is no longer waited for; without it that would be an error.
-  httpErrorHandler: error => console.warn('not loaded', error?.status ?? ''),
+  httpErrorHandler: error => {
+    console.warn('not loaded', error?.status ?? '');
+    if (error?.status === 401) {
+      tellThatTheSessionHasEnded();
+    }
+  },
   defaultDataSourceName: 'node',
   dataSources: [
     {

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from dicom_ai_node.serve.viewer import release
 
 PATH = "/viewer/"
-RECIPE = 1
+RECIPE = 2
 """Raised when what is kept or changed is another: the address of every file changes with it."""
 BASE = f"ohif-{release.VERSION}-{RECIPE}"
 """The folder on the disk and below `/viewer/`: what lies there never changes."""
@@ -40,6 +40,20 @@ class Change:
 _SCRIPTS = (
     Change('__webpack_require__.p = "/";', f'__webpack_require__.p = "{_URL}";', 8),
     Change("'/dicom-microscopy-viewer/", f"'{_URL}dicom-microscopy-viewer/", 1),
+    # What is to be told that a slice could not be loaded is looked up, and not told.
+    Change("r_.getHTTPErrorHandler(error);", "r_.getHTTPErrorHandler()?.(error);", 1),
+    # And of what was refused it is not said how.
+    Change(
+        "const error = new Error('request failed');\n"
+        "            globalOptions.errorInterceptor(error);",
+        "globalOptions.errorInterceptor(err);",
+        2,
+    ),
+    Change(
+        "throw new Error(`Couldn't retrieve ${url} got status ${response.status}`);",
+        "throw Object.assign(new Error('not loaded'), {status: response.status});",
+        1,
+    ),
     # It goes to the first slice of a segmentation 40 ms later, in a viewport that may be gone.
     Change(
         "setTimeout(() => {\n                this.setImageIdIndex",

@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from dicom_ai_node.domain.accounts import Role
 from dicom_ai_node.serve.access import needs
+from dicom_ai_node.serve.language import language
 from dicom_ai_node.serve.viewer.changes import BASE, PATH
 from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.serve.viewer.release import NAME, VERSION
@@ -68,7 +69,7 @@ def viewer_router(viewer: Viewer) -> APIRouter:
 
     @router.get("")
     @router.get("/{page:path}")
-    def page(page: str = "") -> Response:
+    def page(request: Request, page: str = "") -> Response:
         """Return the page: OHIF itself reads from the address what to show."""
         if "." in page:
             raise HTTPException(404, "the viewer has no such file")
@@ -76,8 +77,7 @@ def viewer_router(viewer: Viewer) -> APIRouter:
         if script is None:
             return HTMLResponse(_MISSING.substitute(package=f"{NAME}@{VERSION}"), 404, _ASK_AGAIN)
         base = f"{PATH}{BASE}/"
-        return HTMLResponse(
-            _PAGE.substitute(base=base, path=PATH, script=script), headers=_ASK_AGAIN
-        )
+        told = {"base": base, "path": PATH, "script": script, "language": language(request)}
+        return HTMLResponse(_PAGE.substitute(told), headers=_ASK_AGAIN)
 
     return router
