@@ -30,6 +30,7 @@ peers: ## install the peers and validators of the tests, where this account may
 
 test: $(VENV)/test peers ## everything: style, types, structure, unit, contract, journey, peer and fault tests
 	$(MAKE) check
+	$(BIN)/python -m compileall -q -x /bundles/ dicom_ai_node # for the hundreds of processes to come
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/test

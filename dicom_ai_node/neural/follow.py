@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 
@@ -115,9 +116,11 @@ def similarities(windows: Tensor, templates: Tensor) -> Tensor:
     """
     size, k = windows.shape[-1], templates.shape[-1]
     centred = templates - templates.mean(dim=(2, 3), keepdim=True)
-    # By the convolution theorem: a tenth of the time of a convolution with kernels this large.
-    spectrum = torch.fft.rfft2(windows) * torch.fft.rfft2(centred, s=(size, size)).conj()
-    found = torch.fft.irfft2(spectrum.sum(1), s=(size, size))[:, : size - k + 1, : size - k + 1]
+    # By the convolution theorem: a tenth of the time of a convolution with kernels this large. A
+    # side with a large prime factor would take several times as long as a slightly larger one.
+    sides = (next_fast_len(size, real=True),) * 2
+    spectrum = torch.fft.rfft2(windows, s=sides) * torch.fft.rfft2(centred, s=sides).conj()
+    found = torch.fft.irfft2(spectrum.sum(1), s=sides)[:, : size - k + 1, : size - k + 1]
     spread = _means(windows.square().sum(1), k) - _means(windows, k).square().sum(1)
     lengths = centred.square().mean(dim=(2, 3)).sum(1)[:, None, None] * spread.clamp(min=0)
     alike: Tensor = found / k**2 / lengths.clamp(min=LEAST_SPREAD).sqrt()
@@ -188,6 +191,12 @@ def both_ways(back: Followed, forth: Followed) -> Followed:
     )
 
 
+def _middle(maps: Tensor, spare: int) -> Tensor:
+    """Return maps (..., side, side) without `spare` rows and columns at each of their borders."""
+    kept = slice(spare, maps.shape[-1] - spare)
+    return maps[..., kept, kept]
+
+
 def _within(maps: Tensor, reach_px: Tensor) -> Tensor:
     """Return (points, side, side) without what lies further from the middle than each may go."""
     half = (maps.shape[1] - 1) // 2
@@ -220,8 +229,10 @@ class _Trail:
         middle = self._points.round()
         windows = patches(features, middle, rules.template_px + 2 * reach)
         by_first = similarities(windows, self._first)
-        by_recent = similarities(windows, self._recent)
-        both = rules.first_weight * by_first + (1 - rules.first_weight) * by_recent
+        # Only the first patch is looked for any further; and a parabola needs one place more.
+        spare = max(0, reach - int(near_px.max()) - 1)
+        by_recent = similarities(_middle(windows, spare), self._recent)
+        both = rules.first_weight * _middle(by_first, spare) + (1 - rules.first_weight) * by_recent
         moved, similarity = peaks(_within(both, near_px))
         home, alike = peaks(_within(by_first, wide_px))
         is_home = alike >= rules.first_alone

@@ -1,5 +1,6 @@
 """The models that count: whole, honest, and the node gives what was scored."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -89,5 +90,6 @@ def test_the_node_finds_what_the_recipe_scored(name: str) -> None:
 @EVERY_COUNTER
 def test_the_scores_on_the_card_can_be_measured_again(name: str) -> None:
     """`--score-only` finds on the held-out part what score.json says, baseline and all."""
-    table = main(counting_recipe_of(name), ["--data", str(MATERIAL), "--score-only"])
+    recipe = replace(counting_recipe_of(name), read=lambda _: parts_of(name))
+    table = main(recipe, ["--data", str(MATERIAL), "--score-only"])
     assert "Otsu and watershed" in table

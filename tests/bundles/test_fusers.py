@@ -1,6 +1,7 @@
 """The models that fuse: whole, honest, better than with less, and the node gives what was scored."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -20,11 +21,14 @@ from tests.bundles.models import (
     MATERIAL,
     facts_of,
     fuse_recipe_of,
+    module_of,
     needs_material,
     spoilt_network,
 )
 
 EVERY_FUSER = pytest.mark.parametrize("name", FUSERS)
+FEW: Mapping[str, int] = {"training": 200, "validation": 200}
+"""Of the parts that are not scored only so many cases are made here."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +39,15 @@ def one_thread() -> None:
 
 @cache
 def parts_of(name: str) -> FusedParts:
-    """Make the cases of a recipe once for all tests."""
-    return fuse_recipe_of(name).read(MATERIAL)
+    """Make the cases of a recipe once for all tests: all that are scored, and few of the others.
+
+    The cases of a part follow from one random stream, so that its first ones are the same however
+    many are made; and two parts share all of them or none.
+    """
+    recipe = module_of(name)
+    recipe.COUNTS = {**recipe.COUNTS, **FEW}
+    parts: FusedParts = recipe.RECIPE.read(MATERIAL)
+    return parts
 
 
 def test_there_are_fusers() -> None:
@@ -98,6 +109,7 @@ def test_no_made_case_is_in_two_parts(name: str) -> None:
     """And every part has all classes, and facts that are not known."""
     parts = parts_of(name)
     sides = (parts.training, parts.validation, parts.test)
+    assert [len(side) for side in sides] == [*FEW.values(), module_of(name).COUNTS["test"]]
     seen = [{case.images["pet"].tobytes() for case in side} for side in sides]
     assert not seen[0] & seen[1]
     assert not seen[0] & seen[2]

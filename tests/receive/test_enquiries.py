@@ -207,7 +207,7 @@ def test_a_question_that_is_cancelled_is_left(node: Node, shelf: Shelf) -> None:
         while status_of(response := peer.message()[0]) == 0xFF00:
             pass
         assert status_of(response) == 0xFE00
-        assert shelf.closed.wait(5)
+        assert shelf.closed.wait(30)
         shelf.answers = 1
         ask(peer, 0x20)
         assert [status_of(peer.message()[0]) for _ in range(2)] == [0xFF00, 0x0000]
@@ -238,7 +238,7 @@ def test_a_move_that_is_cancelled_ends_its_association(node: Node, shelf: Shelf)
         remaining, completed, *_ = numbers_of(response)
         assert (status_of(response), remaining + completed) == (0xFE00, 4)
         assert remaining
-        assert shelf.closed.wait(5)
+        assert shelf.closed.wait(30)
         peer.release()
 
 
@@ -247,7 +247,7 @@ def test_a_peer_that_vanishes_ends_the_move(node: Node, shelf: Shelf) -> None:
     with asking(node) as peer:
         ask(peer, 0x21, context=5)
         peer.message()
-    assert shelf.closed.wait(5)
+    assert shelf.closed.wait(30)
 
 
 def taken(peer: RawPeer, status: int = 0) -> tuple[str, bytes]:
@@ -461,7 +461,7 @@ def test_nothing_else_is_said_while_a_question_is_answered(
         peer.message()
         peer.send(said)
         assert is_aborted(peer, reason)
-    assert shelf.closed.wait(5)
+    assert shelf.closed.wait(30)
 
 
 def test_who_takes_an_object_and_never_answers_is_left(start: Start, shelf: Shelf) -> None:

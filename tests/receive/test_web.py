@@ -384,14 +384,14 @@ def test_a_byte_now_and_then_prolongs_nothing(start_web: StartWeb) -> None:  # n
     with web.raw() as connection:
         connection.settimeout(0.1)
         answer = b""
-        while not answer and time.monotonic() < began + 10:
+        while not answer and time.monotonic() < began + 60:
             connection.sendall(b"1\r\n-\r\n")
             try:
                 answer = connection.recv(1000)
             except TimeoutError:
                 continue
     assert b" 408 " in answer
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_more_requests_than_allowed_are_asked_to_come_again(start_web: StartWeb) -> None:  # noqa: F811

@@ -91,12 +91,12 @@ def test_an_expression_cannot_reach_python(expression: str) -> None:
 
 
 def test_a_nested_loop_ends_soon() -> None:
-    """The worst that a thousand characters can do is a moment's work."""
+    """The worst that a thousand characters can do is a moment's work, of the processor."""
     ten = "[0,1,2,3,4,5,6,7,8,9]"
     loop = f"{ten}.all(a,{ten}.all(b,{ten}.all(c,{ten}.all(d,a+b+c+d>=0))))"
-    start = time.monotonic()
+    start = time.process_time()
     assert objection(loop, {}) == ""
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @given(

@@ -17,6 +17,8 @@ from dicom_ai_node.serve.deadlines import Patient
 from dicom_ai_node.serve.doors import OpenDoor
 
 PIECE = bytes(65_536)
+PATIENCE_SECONDS = 30.0
+"""How long the server may take for what it does within a second on a machine that does nothing else."""
 HEAD = b"POST / HTTP/1.1\r\nHost: node\r\nContent-Length: 6\r\n\r\n"
 
 
@@ -67,7 +69,7 @@ def port(capsys: pytest.CaptureFixture[str]) -> Iterator[int]:
 def seconds_until_closed(line: socket.socket) -> float:
     """Return how long a connection stays open, reading what comes."""
     began = time.monotonic()
-    line.settimeout(5)
+    line.settimeout(PATIENCE_SECONDS)
     with suppress(ConnectionError):
         while line.recv(65_536):
             pass
@@ -91,7 +93,7 @@ def test_who_says_no_more_is_no_longer_heard(port: int, said: bytes) -> None:
 
 def _trickle(line: socket.socket) -> None:
     line.sendall(b"GET / HTTP/1.1\r\n")
-    for _ in range(30):
+    for _ in range(300):
         line.sendall(b"a: b\r\n")
         time.sleep(0.2)
 
@@ -102,13 +104,13 @@ def test_headers_that_trickle_are_not_waited_for(port: int) -> None:
     with closing(socket.create_connection(("127.0.0.1", port))) as line:
         with pytest.raises(ConnectionError):
             _trickle(line)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < PATIENCE_SECONDS
 
 
 def test_headers_without_an_end_are_not_read(port: int) -> None:
     """Nothing of a stranger fills the memory."""
     with closing(socket.create_connection(("127.0.0.1", port))) as line:
-        line.settimeout(5)
+        line.settimeout(PATIENCE_SECONDS)
         line.sendall(b"GET /slow HTTP/1.1\r\nHost: node\r\nA: " + b"x" * 60_000 + b"\r\n\r\n")
         assert line.recv(1000).endswith(b'"here"'), "long is not endless"
         line.sendall(b"GET /slow HTTP/1.1\r\nHost: node\r\nA: ")
@@ -124,7 +126,7 @@ def test_who_takes_nothing_gets_no_more(port: int) -> None:
         line.sendall(b"GET /much HTTP/1.1\r\nHost: node\r\n\r\n")
         time.sleep(2)
         taken = 0
-        line.settimeout(5)
+        line.settimeout(PATIENCE_SECONDS)
         with suppress(ConnectionError):
             while part := line.recv(65_536):
                 taken += len(part)
@@ -134,7 +136,7 @@ def test_who_takes_nothing_gets_no_more(port: int) -> None:
 def test_who_is_slow_is_waited_for(port: int) -> None:
     """A body that comes piece by piece, and an answer that takes its time to be made."""
     with closing(socket.create_connection(("127.0.0.1", port))) as line:
-        line.settimeout(5)
+        line.settimeout(PATIENCE_SECONDS)
         line.sendall(HEAD)
         for byte in b"abcdef":
             time.sleep(0.3)
