@@ -6,7 +6,7 @@ from alembic import op
 from dicom_ai_node.store.workitem_keys import rows_of
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 _AT_ONCE = 500
 _MANY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
