@@ -145,7 +145,7 @@ def test_workitems_of_an_older_version_are_found(database: Database, worklist: S
     """The migration enters what is there."""
     with database.writing() as connection:
         connection.execute(delete(workitem_keys))
-        connection.execute(sql("UPDATE alembic_version SET version_num = '0009'"))
+        connection.execute(sql("UPDATE alembic_version SET version_num = '0010'"))
     migrate(database)
     found = worklist.search(Search(keys=(_key("WorklistLabel", "Readers"),)))
     assert [text(one, "SOPInstanceUID") for one in found] == ["1.2.9.4"]
