@@ -41,12 +41,8 @@ class Blobs(Protocol):
     def keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
         """Make spooled files durable under their digests: fsync, rename, fsync of the folders.
 
-        The same bytes twice are one blob. The spooled files are gone afterwards.
-
-        Raises
-        ------
-        OutOfResources
-            If the disk is full or an fsync fails, for all of them. They are removed.
+        The same bytes twice are one blob. The spooled files are gone afterwards, too if it raises
+        `OutOfResources` because the disk is full or an fsync fails.
         """
 
     def path(self, digest: Sha256) -> Path:

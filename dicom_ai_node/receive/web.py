@@ -7,7 +7,6 @@ writes them, while the next block comes off the wire.
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,17 +19,12 @@ from dicom_ai_node.domain.errors import NodeError, NotUnderstood, OutOfResources
 from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.body import BLOCK_BYTES, Body, Broken, TooSlow
 from dicom_ai_node.receive.depot import Depot, Streamed, Takings
+from dicom_ai_node.receive.form import Form
 from dicom_ai_node.receive.media import (
-    DICOM,
-    DICOM_JSON,
-    DICOM_XML,
-    MULTIPART,
     answer_type,
-    media_type,
 )
-from dicom_ai_node.receive.metadata import MetadataParts
-from dicom_ai_node.receive.multipart import Multipart, TooMuch
-from dicom_ai_node.receive.parts import InstanceParts, Reading, WrongType, check_encoding
+from dicom_ai_node.receive.multipart import TooMuch
+from dicom_ai_node.receive.parts import Reading
 from dicom_ai_node.receive.short import Short, ShortRequests
 from dicom_ai_node.receive.store_answer import body_of, sentences, status_of
 
@@ -230,49 +224,6 @@ class _Store:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a body is made of: parts of one type, or one without a boundary."""
-
-    parts: str
-    multipart: Multipart | None
-
-    @property
-    def holds_instances(self) -> bool:
-        """Whether parts are Part 10 files, and not headers and bulk data."""
-        return self.parts == DICOM
-
-    @classmethod
-    def of(cls, request: Request) -> "Form":
-        """Return what the headers of a request say.
-
-        Raises
-        ------
-        WrongType
-            If nothing reads such a body.
-        NotUnderstood
-            If it has no boundary.
-        """
-        check_encoding(request.headers)
-        kind = media_type(request.headers.get("Content-Type", ""))
-        if kind.name == DICOM:
-            return cls(DICOM, None)
-        if kind.name != MULTIPART:
-            raise WrongType(f"the body must be {MULTIPART} or {DICOM}")
-        multipart = Multipart(kind.parameters.get("boundary", ""))
-        parts = kind.parameters.get("type", DICOM).lower()
-        if parts not in {DICOM, DICOM_JSON, DICOM_XML}:
-            raise WrongType(f"parts must be {DICOM}, {DICOM_JSON} or {DICOM_XML}")
-        return cls(parts, multipart)
-
-    def reading(self, takings: Takings) -> Reading:
-        """Return what reads the body."""
-        if self.holds_instances:
-            return Reading(InstanceParts(takings), self.multipart)
-        parts = MetadataParts(takings, is_xml=self.parts == DICOM_XML)
-        return Reading(parts, self.multipart)
 
 
 def _response(request: Request, takings: Takings, answer_in: str) -> Response:
