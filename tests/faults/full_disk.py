@@ -18,7 +18,12 @@ class FullBlobs(FolderBlobs):
         return Path("/dev/full") if self.fails_at == "write" else super().spool()
 
     def keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
-        self._fail("keep")
+        try:
+            self._fail("keep")
+        except OutOfResources:
+            for path in spooled:
+                path.unlink()
+            raise
         super().keep_all(spooled)
 
     def _fail(self, step: str) -> None:
