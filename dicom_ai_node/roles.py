@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
-from pathlib import Path
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
@@ -24,7 +23,7 @@ from dicom_ai_node.infer.tidings import TELL_SECONDS
 from dicom_ai_node.infer.usage import SAMPLE_SECONDS
 from dicom_ai_node.pipeline import Work
 from dicom_ai_node.store.indexing import AT_ONCE
-from dicom_ai_node.supervise import Heart, Role, this_program
+from dicom_ai_node.supervise import Heart, Role
 
 log = structlog.get_logger()
 
@@ -38,24 +37,15 @@ STOP_SECONDS = 20.0
 """How long running attempts may go on after SIGTERM before they are given back."""
 
 
-def tree(config: NodeConfig, path: Path) -> list[Role]:
+def tree(config: NodeConfig) -> list[Role]:
     """Return the roles of the tree, receivers first, with the port open from now on."""
-    listening = compose.listening_socket(config, None)
-    descriptor = listening.detach()
+    descriptor = compose.listening_socket(config, None).detach()
     receivers = [
-        Role(
-            name=f"receive-{number}",
-            command=this_program(
-                "serve", str(path), "--role", "receive", "--socket-fd", str(descriptor)
-            ),
-            inherits=(descriptor,),
-        )
+        Role(name=f"receive-{number}", run=partial(receive, config, descriptor))
         for number in range(1, config.receive.processes + 1)
     ]
-    alone = ("work", "dispatch", *(() if config.serve is None else ("web", "index")))
-    return receivers + [
-        Role(name=name, command=this_program("serve", str(path), "--role", name)) for name in alone
-    ]
+    alone = (work, dispatch, *(() if config.serve is None else (web, index)))
+    return receivers + [Role(name=role.__name__, run=partial(role, config)) for role in alone]
 
 
 class Loop(threading.Thread):

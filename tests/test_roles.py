@@ -84,9 +84,9 @@ def _names(folder: Path, serve: str) -> list[str]:
         "routes:\n  - {name: x, when: {}, run: segment, model: ct_tissue, write: segmentation, to: []}"
         f"\n{serve}\n"
     )
-    found = roles.tree(compose.settings(path), path)
-    for descriptor in {one for role in found for one in role.inherits}:
-        os.close(descriptor)
+    found = roles.tree(compose.settings(path))
+    (descriptor,) = {role.run.args[1] for role in found if role.name.startswith("receive")}  # type: ignore[attr-defined]
+    os.close(descriptor)
     return [role.name for role in found]
 
 

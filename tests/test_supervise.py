@@ -17,24 +17,25 @@ from dicom_ai_node import log, supervise
 log.configure()
 supervise.HEART_SECONDS = 0.2
 supervise.SILENT_SECONDS = float(sys.argv[2])
-role = supervise.Role(name="role", command=(sys.executable, sys.argv[1]))
+sys.path.insert(0, sys.argv[1])
+from role import run
+role = supervise.Role(name="role", run=run)
 sys.exit(supervise.Supervisor([role], grace_seconds=5).run())
 """
 
 ROLE = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from dicom_ai_node.supervise import Heart, die_with_parent
-die_with_parent()
 here = Path(__file__).parent
-heart = Heart(int(sys.argv[sys.argv.index("--heart-fd") + 1]))
-stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
-# Only now: whoever reads this may send the signal at once.
-with (here / "starts").open("a") as starts:
-    starts.write(f"{{os.getpid()}}\\n")
-while not stop.wait(0.05):
-    {body}
+def run(heart):
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Only now: whoever reads this may send the signal at once.
+    with (here / "starts").open("a") as starts:
+        starts.write(f"{{os.getpid()}}\\n")
+    while not stop.wait(0.05):
+        {body}
+    return 0
 """
 
 
@@ -46,10 +47,10 @@ class Tree:
     ) -> None:
         self.folder = folder
         (folder / "supervisor.py").write_text(SUPERVISOR)
-        (folder / "role.py").write_text(ROLE.format(body=textwrap.indent(body, "    ").strip()))
+        (folder / "role.py").write_text(ROLE.format(body=textwrap.indent(body, "        ").strip()))
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, folder / "supervisor.py", folder / "role.py", str(silent_seconds)],
+                [sys.executable, folder / "supervisor.py", folder, str(silent_seconds)],
                 stderr=log, env={**os.environ, "PYTHONPATH": str(Path.cwd()), **environment},
             )  # fmt: skip
 

@@ -19,7 +19,7 @@ from dicom_ai_node.cli.show import (
 )
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import ConfigError
-from dicom_ai_node.supervise import Heart, Supervisor, die_with_parent
+from dicom_ai_node.supervise import Heart, Supervisor
 
 
 class RoleName(StrEnum):
@@ -36,25 +36,20 @@ def serve(
     config: ConfigArgument = DEFAULT_CONFIG,
     *,
     role: Annotated[RoleName | None, typer.Option(help="Run this role only.")] = None,
-    socket_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-    heart_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     debug: Annotated[bool, typer.Option(help="Say more.")] = False,
 ) -> None:
     """Run the node until it gets SIGTERM."""
     log.configure(debug=debug)
     log.silence_libraries()
     settings = compose.settings(config)
-    if heart_fd is None:
-        _prepare(settings)
-    else:
-        die_with_parent()  # which has prepared everything
+    _prepare(settings)
     if role is None:
-        status = Supervisor(roles.tree(settings, config)).run()
+        status = Supervisor(roles.tree(settings)).run()
         raise typer.Exit(status)
-    heart = Heart(heart_fd)
+    heart = Heart(None)
     match role:
         case RoleName.RECEIVE:
-            status = roles.receive(settings, socket_fd, heart)
+            status = roles.receive(settings, None, heart)
         case RoleName.WORK:
             status = roles.work(settings, heart)
         case RoleName.DISPATCH:
