@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -19,7 +20,6 @@ from dicom_ai_node.domain.accounts import GIVEN, Role
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.receive.web import store_router
-from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.api import api_router
 from dicom_ai_node.serve.application import application
@@ -47,9 +47,9 @@ from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
 from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
-from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
 from dicom_ai_node.serve.viewer.router import viewer_router
+from dicom_ai_node.tls.renewal import Renewal
 from dicom_ai_node.watch import metrics
 
 log = structlog.get_logger()
@@ -128,8 +128,8 @@ def names(config: NodeConfig) -> frozenset[str]:
     """Return what the node is called in URLs: as configured, by the machine, in its certificate."""
     serve = _section(config)
     own = {*serve.names, socket.gethostname().lower()}
-    if serve.tls is not None:
-        own |= certificates.names(serve.tls.certificate)
+    if (pair := compose.https_pair(config)) is not None:
+        own |= pair.names()
     return frozenset(own)
 
 
@@ -149,8 +149,9 @@ def wings(config: NodeConfig) -> Iterator[APIRouter]:
     def exposition() -> bytes:
         free_bytes = reception.blobs.free_bytes()
         return metrics.exposition(
-            ledger.numbers(), free_bytes, version("dicom-ai-node"), compose.now()
-        )
+            ledger.numbers(), free_bytes, version("dicom-ai-node"), compose.now(),
+            [metrics.DicomCertificates(compose.dicom_expiry(config))],
+        )  # fmt: skip
 
     archive, path = compose.archive(config), compose.blobs(config).path
     darkroom = compose.darkroom(config)
@@ -194,10 +195,10 @@ class WebServer(threading.Thread):
         super().__init__(daemon=True)
         serve = _section(config)
         host, port = serve.host, serve.port
-        context = compose.tls(config)
+        context, pair = compose.tls(config), compose.https_pair(config)
         self.renewal: Renewal | None = None
-        if context is not None and serve.tls is not None:
-            self.renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
+        if context is not None and pair is not None:
+            self.renewal = Renewal(pair.files, partial(pair.load, context))
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -24,7 +24,7 @@ from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.config.serving import Oidc, Tls
 from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
-from dicom_ai_node.receive.server import listening_socket
+from dicom_ai_node.receive.server import Entrance, listening_socket
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.web import WebServer, names, served
 from tests.certificates import certificate
@@ -210,7 +210,7 @@ def test_an_instance_is_the_same_by_either_way(settings: NodeConfig, address: st
     image, other = ct(slices=2, rows=16, columns=16, **JANE)
     listener = compose.listener(settings)
     listening = listening_socket("127.0.0.1", 0)
-    thread = threading.Thread(target=listener.serve, args=(listening,))
+    thread = threading.Thread(target=listener.serve, args=([Entrance(listening)],))
     thread.start()
     ae = AE("CT1")
     ae.add_requested_context(image.SOPClassUID, image.file_meta.TransferSyntaxUID)

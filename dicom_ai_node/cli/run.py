@@ -36,7 +36,7 @@ def serve(
     config: ConfigArgument = DEFAULT_CONFIG,
     *,
     role: Annotated[RoleName | None, typer.Option(help="Run this role only.")] = None,
-    socket_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    socket_fd: Annotated[list[int] | None, typer.Option(hidden=True)] = None,
     heart_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     debug: Annotated[bool, typer.Option(help="Say more.")] = False,
 ) -> None:
@@ -54,7 +54,7 @@ def serve(
     heart = Heart(heart_fd)
     match role:
         case RoleName.RECEIVE:
-            status = roles.receive(settings, socket_fd, heart)
+            status = roles.receive(settings, socket_fd or [], heart)
         case RoleName.WORK:
             status = roles.work(settings, heart)
         case RoleName.DISPATCH:
@@ -79,7 +79,8 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     settings = compose.settings(config)
     check_all(settings)
     judge_settings(settings)
-    without, advice = unguarded(settings), compose.advice(settings)
+    without = unguarded(settings)
+    advice = [*compose.dicom_advice(settings), *compose.advice(settings)]
     if as_json:
         names = [route.name for route in settings.routes]
         typer.echo(json.dumps({"routes": names, "unguarded": without, "advice": advice}))

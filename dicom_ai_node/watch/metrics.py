@@ -4,7 +4,7 @@ Everything is read from the ledger when it is asked for: it does not matter whic
 and a restart resets nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,13 @@ from dicom_ai_node.domain.numbers import Numbers
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(numbers: Numbers, free_bytes: int, version: str, now: datetime) -> bytes:
+def exposition(
+    numbers: Numbers, free_bytes: int, version: str, now: datetime, parts: Iterable[Collector] = ()
+) -> bytes:
     """Return the metrics as Prometheus reads them."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Node(numbers, free_bytes, version, now))
+    for part in (_Node(numbers, free_bytes, version, now), *parts):
+        registry.register(part)
     return generate_latest(registry)
 
 
@@ -72,6 +75,22 @@ class _Node(Collector):
 
     def _age(self, since: datetime) -> float:
         return max(0.0, (self._now - since).total_seconds())
+
+
+class DicomCertificates(Collector):
+    """Until when the certificates hold that the node shows over DIMSE, by place in the file."""
+
+    def __init__(self, expires_at: Mapping[str, datetime]) -> None:
+        self._expires_at = expires_at
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one moment each, in seconds since 1970."""
+        yield _gauge(
+            "dicom_certificate_expiry_timestamp_seconds",
+            "When a certificate expires that is shown over DICOM with TLS.",
+            ["place"],
+            {(place,): end.timestamp() for place, end in self._expires_at.items()},
+        )
 
 
 def _plain(name: str, help_: str, value: float) -> Metric:
