@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.numbers import Numbers
-from dicom_ai_node.watch.metrics import exposition
+from dicom_ai_node.watch.metrics import DicomCertificates, exposition
 from tests.store.made import MINUTE, NOON
 
 NUMBERS = Numbers(
@@ -46,3 +46,17 @@ def test_prometheus_can_read_it() -> None:
         ("oldest_job_seconds", "ready"): 90,
         ("oldest_delivery_seconds", "pacs"): 150,
     }
+
+
+def test_the_end_of_every_certificate_is_told() -> None:
+    """By its place in the configuration; of none, nothing."""
+    parts = [DicomCertificates({"receive.tls": NOON})]
+    text = exposition(NUMBERS, 1000, "1.2.3", NOON, parts).decode()
+    [family] = [
+        family
+        for family in text_string_to_metric_families(text)
+        if family.name == "dicom_ai_node_dicom_certificate_expiry_timestamp_seconds"
+    ]
+    assert [(one.labels, one.value) for one in family.samples] == [
+        ({"place": "receive.tls"}, NOON.timestamp())
+    ]
