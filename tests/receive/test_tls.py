@@ -115,6 +115,7 @@ def test_a_name_with_a_certificate_is_refused_in_clear_text(
         assert peer.send(request()).pdu() == REJECTED
     with RawPeer(node.port) as peer:
         assert peer.send(request(calling=b"OTHER")).pdu()[0] == ACCEPTED
+        peer.release()
     logged = capfd.readouterr().err
     assert "certificate_refused" in logged
     assert "the calling AE title has to show a certificate" in logged
