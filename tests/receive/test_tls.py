@@ -50,22 +50,6 @@ def tls(authority: Authority) -> KeptTls:
     return KeptTls(DicomTls(pair=pair, trusted=authority.certificate))
 
 
-Logged = Callable[[], str]
-
-
-@pytest.fixture
-def logged(capfd: pytest.CaptureFixture[str]) -> Logged:
-    """Return what returns all that was logged since the test began."""
-    log.configure(debug=True)  # onto what is captured here
-    read: list[str] = []
-
-    def everything() -> str:
-        read.append(capfd.readouterr().err)
-        return "".join(read)
-
-    return everything
-
-
 def client(authority: Authority, shows: Pair | None = None) -> ssl.SSLContext:
     """Return the context of a peer."""
     context = ssl.create_default_context(cafile=str(authority.certificate))
@@ -121,38 +105,45 @@ def test_a_certificate_without_names_is_known_by_its_common_name(
         assert peer.send(request()).pdu()[0] == ACCEPTED
 
 
-def test_a_name_with_a_certificate_is_refused_in_clear_text(start: Start, logged: Logged) -> None:
+def test_a_name_with_a_certificate_is_refused_in_clear_text(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
     """And the log says so, without naming anybody."""
+    log.configure()
     node = start(peers=[peer_of("CT1", "ct1.example.org"), AllowedPeer(ae_title=ANYONE)])
     with RawPeer(node.port) as peer:
         assert peer.send(request()).pdu() == REJECTED
     with RawPeer(node.port) as peer:
         assert peer.send(request(calling=b"OTHER")).pdu()[0] == ACCEPTED
         peer.release()
-    assert "certificate_refused" in logged()
-    assert "the calling AE title has to show a certificate" in logged()
-    assert "ct1.example" not in logged()
+    logged = capfd.readouterr().err
+    assert "certificate_refused" in logged
+    assert "the calling AE title has to show a certificate" in logged
+    assert "ct1.example" not in logged
 
 
 def test_a_certificate_of_another_is_told_in_the_log_but_not_whose(
     start: Start, authority: Authority, tls: KeptTls, scanner: Pair,
-    logged: Logged,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """A certificate may be one of a person."""
+    log.configure()
     node = start(peers=[peer_of("CT1", "ct9.example.org")], ssl_context=tls())
     with secured(node, client(authority, scanner)) as peer:
         assert peer.send(request()).pdu() == REJECTED
-    assert "certificate_refused" in logged()
-    assert "person.example" not in logged()
-    assert "ct1.example" not in logged()
+    logged = capfd.readouterr().err
+    assert "certificate_refused" in logged
+    assert "person.example" not in logged
+    assert "ct1.example" not in logged
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_whoever_has_no_certificate_of_ours_hears_it(
     start: Start, authority: Authority, tls: KeptTls, tmp_path: Path, version: ssl.TLSVersion,
-    logged: Logged,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The alert reaches the peer, and the log has the reason."""
+    log.configure()
     node = start(peers=[peer_of("CT1")], ssl_context=tls())
     strangers = {
         "PEER_DID_NOT_RETURN_A_CERTIFICATE": None,
@@ -164,13 +155,31 @@ def test_whoever_has_no_certificate_of_ours_hears_it(
         context.maximum_version = context.minimum_version = version
         with pytest.raises(ssl.SSLError, match="ALERT"):
             _asks(node, context)
-        assert node.sees(partial(lambda why: why in logged(), why)), why
+        assert node.sees(partial(_is_logged, why, capfd)), why
 
 
 def _asks(node: Node, context: ssl.SSLContext) -> None:
     with secured(node, context) as peer:
         peer.send(request())  # in TLS 1.3 the answer to this is where one hears of a refusal
         peer.sock.recv(1)
+
+
+def _is_logged(what: str, capfd: pytest.CaptureFixture[str]) -> bool:
+    return what in _more(capfd)
+
+
+_LOGGED: dict[int, str] = {}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_logged_yet() -> None:
+    _LOGGED.clear()
+
+
+def _more(capfd: pytest.CaptureFixture[str]) -> str:
+    """Return all that was logged until now in a test."""
+    _LOGGED[id(capfd)] = _LOGGED.get(id(capfd), "") + capfd.readouterr().err
+    return _LOGGED[id(capfd)]
 
 
 def test_a_single_certificate_can_be_trusted_for_itself(
@@ -287,9 +296,10 @@ def _put(pair: Pair, files: Files) -> None:
     ],
 )
 def test_a_user_identity_is_no_error_and_stays_unread(
-    node: Node, logged: Logged, kind: int, known: str
+    node: Node, capfd: pytest.CaptureFixture[str], kind: int, known: str
 ) -> None:
     """Its kind is logged and never who it is, even if an answer is asked for, PS3.7 D.3.3.7."""
+    log.configure(debug=True)
     name = b"DOE^JANE"
     identity = bytes((kind, 1)) + struct.pack(">H", len(name)) + name + struct.pack(">H", 0)
     with RawPeer(node.port) as peer:
@@ -297,8 +307,8 @@ def test_a_user_identity_is_no_error_and_stays_unread(
         peer.release()
     assert answer[0] == ACCEPTED
     assert b"\x59\x00" not in answer[1], "no user identity response"
-    assert node.sees(lambda: known in logged())
-    assert "DOE" not in logged()
+    assert node.sees(lambda: known in _more(capfd))
+    assert "DOE" not in _more(capfd)
 
 
 def test_half_a_user_identity_is_no_error(node: Node) -> None:
