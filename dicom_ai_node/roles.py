@@ -1,11 +1,12 @@
 """The roles of the process tree: what each process does from its start to its SIGTERM.
 
-`receive` may run several times on one listening socket; `work` holds the workers; `dispatch`
+`receive` may run several times on the same listening sockets; `work` holds the workers; `dispatch`
 holds one thread per destination and per target of notices; where the node answers HTTP, `web`
 does so, and `index` reads the headers by which things are found. They meet in the ledger only.
 """
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,10 +39,11 @@ STOP_SECONDS = 20.0
 
 
 def tree(config: NodeConfig) -> list[Role]:
-    """Return the roles of the tree, receivers first, with the port open from now on."""
-    descriptor = compose.listening_socket(config, None).detach()
+    """Return the roles of the tree, receivers first, with the ports open from now on."""
+    descriptors = [one.detach() for one in compose.listening_sockets(config)]
+    _advise(config)
     receivers = [
-        Role(name=f"receive-{number}", run=partial(receive, config, descriptor))
+        Role(name=f"receive-{number}", run=partial(receive, config, descriptors))
         for number in range(1, config.receive.processes + 1)
     ]
     alone = (work, dispatch, *(() if config.serve is None else (web, index)))
@@ -69,16 +71,25 @@ class Loop(threading.Thread):
                 self._stopped.wait(IDLE_SECONDS)
 
 
-def receive(settings: NodeConfig, descriptor: int | None, heart: Heart) -> int:
-    """Be one receiver on an inherited socket, or on one of its own if there is none."""
+def receive(settings: NodeConfig, descriptors: Sequence[int], heart: Heart) -> int:
+    """Be one receiver on inherited sockets, or on its own if there are none."""
     stop = _stop_signal()
-    listener = compose.listener(settings)
-    server = threading.Thread(
-        target=listener.serve, args=(compose.listening_socket(settings, descriptor),), daemon=True
-    )
-    status = _watch([server], heart, stop)
+    listener, tls = compose.listener(settings), compose.reception_tls(settings)
+    listening = [socket.socket(fileno=one) for one in descriptors]
+    if not listening:
+        listening = compose.listening_sockets(settings)
+        _advise(settings)
+    entrances = compose.entrances(settings, listening, tls)
+    server = threading.Thread(target=listener.serve, args=(entrances,), daemon=True)
+    threads = [server, *(() if tls is None else (tls.renewal,))]
+    status = _watch(threads, heart, stop)
     listener.close(grace_seconds=STOP_SECONDS)
     return status
+
+
+def _advise(settings: NodeConfig) -> None:
+    for sentence in compose.dicom_advice(settings):
+        log.warning("receive_advice", reason=sentence)
 
 
 def work(settings: NodeConfig, heart: Heart) -> int:

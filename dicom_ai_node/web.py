@@ -2,9 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -20,7 +20,6 @@ from dicom_ai_node.domain.accounts import GIVEN, Role
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 from dicom_ai_node.receive.server import listening_socket
 from dicom_ai_node.receive.web import store_router
-from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.api import api_router
 from dicom_ai_node.serve.application import application
@@ -49,9 +48,9 @@ from dicom_ai_node.serve.pictures import pictures_router
 from dicom_ai_node.serve.refusals import forbidden, unknown
 from dicom_ai_node.serve.shield import Shield
 from dicom_ai_node.serve.similar import similar_router
-from dicom_ai_node.serve.tls import Renewal
 from dicom_ai_node.serve.tokens import Bearer, Provider
 from dicom_ai_node.serve.viewer.router import viewer_router
+from dicom_ai_node.tls.renewal import Renewal
 from dicom_ai_node.watch import metrics
 from dicom_ai_node.watch.requests import Requests
 
@@ -69,24 +68,16 @@ MOST_SOCKET_BYTES = 64 * 1024
 """Of one message over a WebSocket: whoever listens for reports has little to say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
-    """What this process knows of itself, for metrics: its answers, and its certificate's end."""
-
-    requests: Requests = field(default_factory=Requests)
-    expires_at: Callable[[], datetime | None] = lambda: None
-
-
-def guarded(config: NodeConfig, own: Own | None = None) -> ASGIApp:
+def guarded(config: NodeConfig) -> ASGIApp:
     """Return what a server runs: the application, with what stands before every route of it."""
-    own = own or Own()
-    shield = Shield(served(config, own), names(config))
-    return Forwarded(Counted(shield, own.requests.answered), _section(config).behind_proxy)
+    requests = Requests()
+    shield = Shield(served(config, requests), names(config))
+    return Forwarded(Counted(shield, requests.answered), _section(config).behind_proxy)
 
 
-def served(config: NodeConfig, own: Own | None = None) -> FastAPI:
+def served(config: NodeConfig, requests: Requests | None = None) -> FastAPI:
     """Return what answers: every wing behind the same door."""
-    opened, all_wings = door(config), wings(config, own or Own())
+    opened, all_wings = door(config), wings(config, requests or Requests())
     if not isinstance(opened, AccountsDoor):
         return application(opened, list(all_wings))
     app = application(opened, [login_router(opened), *all_wings])
@@ -143,12 +134,12 @@ def names(config: NodeConfig) -> frozenset[str]:
     """Return what the node is called in URLs: as configured, by the machine, in its certificate."""
     serve = _section(config)
     own = {*serve.names, socket.gethostname().lower()}
-    if serve.tls is not None:
-        own |= certificates.names(serve.tls.certificate)
+    if (pair := compose.https_pair(config)) is not None:
+        own |= pair.names()
     return frozenset(own)
 
 
-def wings(config: NodeConfig, own: Own) -> Iterator[APIRouter]:
+def wings(config: NodeConfig, requests: Requests) -> Iterator[APIRouter]:
     """Yield the routers of everything that is served."""
     ledger = compose.ledger(config)
     reception = compose.reception(config)
@@ -166,8 +157,8 @@ def wings(config: NodeConfig, own: Own) -> Iterator[APIRouter]:
         return metrics.exposition([
             metrics.Node(ledger.numbers(), free_bytes, version("dicom-ai-node"), now),
             metrics.Devices(ledger.device_use(now - MEASURED)),
-            metrics.Certificate(own.expires_at()),
-            own.requests,
+            metrics.Certificates(compose.expiry(config)),
+            requests,
         ])  # fmt: skip
 
     archive, path = compose.archive(config), compose.blobs(config).path
@@ -212,15 +203,14 @@ class WebServer(threading.Thread):
         super().__init__(daemon=True)
         serve = _section(config)
         host, port = serve.host, serve.port
-        context, own = compose.tls(config), Own()
+        context, pair = compose.tls(config), compose.https_pair(config)
         self.renewal: Renewal | None = None
-        if context is not None and serve.tls is not None:
-            self.renewal = renewal = Renewal(context, serve.tls.certificate, serve.tls.key)
-            own = Own(expires_at=lambda: renewal.expires_at)
+        if context is not None and pair is not None:
+            self.renewal = Renewal(pair.files, partial(pair.load, context))
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                guarded(config, own),
+                guarded(config),
                 log_config=None,
                 access_log=False,
                 server_header=False,

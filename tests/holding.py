@@ -62,13 +62,14 @@ destinations: {{{listed}}}
 """)
     config = compose.settings(path)
     compose.prepare(config)
-    listener, listening = compose.listener(config), compose.listening_socket(config, None)
-    thread = Thread(target=listener.serve, args=(listening,))
+    listener, listening = compose.listener(config), compose.listening_sockets(config)
+    thread = Thread(target=listener.serve, args=(compose.entrances(config, listening, None),))
     thread.start()
     try:
         yield Holding(config, port)
     finally:
         listener.close(0)
         thread.join(10)
-        listening.close()
+        for one in listening:
+            one.close()
         assert not thread.is_alive()

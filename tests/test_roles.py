@@ -1,6 +1,8 @@
 """What a role does when something in it breaks: it says so and ends, to be started again."""
 
+import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from apscheduler.events import EVENT_JOB_ERROR
 from apscheduler.schedulers.background import BackgroundScheduler
+from pynetdicom import AE
 from sqlalchemy import func, select
 
 from dicom_ai_node import compose, roles
@@ -18,6 +21,7 @@ from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.store.archive_tables import held_instances
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.supervise import Heart
+from tests.certificates import Authority
 from tests.holding import holding
 from tests.journey.node import until
 from tests.peers.tools import free_port
@@ -75,6 +79,16 @@ def test_a_bug_in_a_timer_ends_the_role_and_quotes_nothing(
     assert CANARY not in said
 
 
+ONE_OF_THE_TREE = """
+import sys
+from pathlib import Path
+from dicom_ai_node import compose, roles
+from dicom_ai_node.supervise import Heart
+tree = {role.name: role for role in roles.tree(compose.settings(Path(sys.argv[1])))}
+sys.exit(tree[sys.argv[2]].run(Heart(None)))
+"""
+
+
 def _names(folder: Path, serve: str) -> list[str]:
     """Return the names of the roles of a node with this section `serve`."""
     path = folder / "ae_config.yaml"
@@ -85,8 +99,9 @@ def _names(folder: Path, serve: str) -> list[str]:
         f"\n{serve}\n"
     )
     found = roles.tree(compose.settings(path))
-    (descriptor,) = {role.run.args[1] for role in found if role.name.startswith("receive")}  # type: ignore[attr-defined]
-    os.close(descriptor)
+    receiver = next(role for role in found if role.name.startswith("receive"))
+    for descriptor in receiver.run.args[1]:  # type: ignore[attr-defined] - a partial
+        os.close(descriptor)
     return [role.name for role in found]
 
 
@@ -117,3 +132,48 @@ def test_what_has_come_is_indexed_before_anybody_asks(tmp_path: Path) -> None:
         finally:
             process.kill()
             process.wait(30)
+
+
+def test_receivers_share_both_ports(tmp_path: Path) -> None:
+    """Each of two processes answers in clear text and over TLS, until both are told to stop."""
+    authority = Authority(tmp_path / "ca")
+    own = authority.issue("node", "localhost")
+    tls = {
+        "port": free_port(), "certificate": str(own.certificate), "key": str(own.key),
+        "trusted": str(authority.certificate),
+    }  # fmt: skip
+    receive = {
+        "ae_title": "AI_NODE", "host": "127.0.0.1", "port": free_port(), "tls": tls,
+        "accept_from": ["CT1"],
+    }  # fmt: skip
+    path = tmp_path / "ae_config.yaml"
+    path.write_text(
+        f"receive: {json.dumps(receive)}\nstore: {{folder: {tmp_path / 'store'}, min_free_gb: 0}}\n"
+        "routes:\n  - {name: x, when: {}, run: segment, model: ct_tissue, write: segmentation, to: []}\n"
+    )
+    config = compose.settings(path)
+    compose.prepare(config)
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    context.load_cert_chain(own.certificate, own.key)
+    for name in ("receive-1", "receive-2"):  # one at a time: it must be this one that answers
+        process = subprocess.Popen(
+            [sys.executable, "-c", ONE_OF_THE_TREE, path, name], stderr=subprocess.DEVNULL
+        )
+        try:
+            until(lambda: _echoes(receive["port"], None), 120, "clear text is answered")
+            assert _echoes(tls["port"], (context, "127.0.0.1"))
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+def _echoes(port: object, tls: object) -> bool:
+    ae = AE("CT1")
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 60
+    ae.add_requested_context("1.2.840.10008.1.1")
+    association = ae.associate("127.0.0.1", port, ae_title="AI_NODE", tls_args=tls)
+    if not association.is_established:
+        return False
+    status = association.send_c_echo().get("Status")
+    association.release()
+    return bool(status == 0)

@@ -24,9 +24,9 @@ from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.config.serving import Oidc, Tls
 from dicom_ai_node.domain.accounts import Account, Role
 from dicom_ai_node.domain.errors import ConfigError
-from dicom_ai_node.receive.server import listening_socket
+from dicom_ai_node.receive.server import Entrance, listening_socket
 from dicom_ai_node.serve.passwords import Passwords
-from dicom_ai_node.serve.tls import expires_at
+from dicom_ai_node.tls.files import Pair
 from dicom_ai_node.web import WebServer, names, served
 from tests.certificates import certificate
 from tests.journey.node import until
@@ -183,8 +183,9 @@ def test_metrics_tell_of_certificate_and_answers(settings: NodeConfig, tmp_path:
         again = client.get("/metrics").text
     server.close()
     lines = told.splitlines()
-    end = expires_at(pair.certificate).timestamp()
-    named = "dicom_ai_node_certificate_expiry_timestamp_seconds "
+    shown = Pair(place="serve.tls", certificate=pair.certificate, key=pair.key)
+    end = shown.expires_at().timestamp()
+    named = 'dicom_ai_node_certificate_expiry_timestamp_seconds{place="serve.tls"} '
     assert [float(line.removeprefix(named)) for line in lines if line.startswith(named)] == [end]
     counted = "dicom_ai_node_http_requests_total"
     study = 'method="GET",route="/studies/{study_instance_uid}",status="4xx"'
@@ -240,7 +241,7 @@ def test_an_instance_is_the_same_by_either_way(settings: NodeConfig, address: st
     image, other = ct(slices=2, rows=16, columns=16, **JANE)
     listener = compose.listener(settings)
     listening = listening_socket("127.0.0.1", 0)
-    thread = threading.Thread(target=listener.serve, args=(listening,))
+    thread = threading.Thread(target=listener.serve, args=([Entrance(listening)],))
     thread.start()
     ae = AE("CT1")
     ae.add_requested_context(image.SOPClassUID, image.file_meta.TransferSyntaxUID)

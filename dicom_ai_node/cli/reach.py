@@ -66,6 +66,7 @@ def check(config: NodeConfig) -> None:
         raise ConfigError("\n".join(mistakes))
     serve_token(config)
     compose.tls(config)
+    compose.check_dicom_tls(config)
 
 
 def judge_settings(config: NodeConfig) -> None:
@@ -144,7 +145,7 @@ def job_called(ledger: SqlLedger, name: str) -> Job:
 def is_listening(config: NodeConfig) -> bool:
     """Return whether anything listens on the port of the node."""
     try:
-        with socket.create_connection((_here(config), config.receive.port), timeout=1.0):
+        with socket.create_connection((_here(config), config.receive.ports[0]), timeout=1.0):
             return True
     except OSError:
         return False
@@ -155,7 +156,7 @@ def _here(config: NodeConfig) -> str:
 
 
 def sender_to(config: NodeConfig, to: str, calling: str) -> Sender:
-    """Return the way to `HOST:PORT/AE_TITLE`, or to this node if `to` is empty.
+    """Return the way to `HOST:PORT/AE_TITLE`, or to this node, then over TLS if it must be.
 
     Raises
     ------
@@ -165,7 +166,7 @@ def sender_to(config: NodeConfig, to: str, calling: str) -> Sender:
     form = re.fullmatch(r"(?P<host>.+):(?P<port>[0-9]+)/(?P<ae_title>.{1,16})", to)
     if to and form is None:
         raise ConfigError(f"{to} is not of the form HOST:PORT/AE_TITLE")
-    here = _here(config), str(config.receive.port), config.receive.ae_title
+    here = _here(config), str(config.receive.ports[0]), config.receive.ae_title
     host, port, ae_title = form.group("host", "port", "ae_title") if form else here
     known = [p.ae_title for p in config.receive.accept_from if p.ae_title != "*"]
     return compose.sender(
@@ -174,5 +175,6 @@ def sender_to(config: NodeConfig, to: str, calling: str) -> Sender:
             host=host,
             port=int(port),
             calling_ae_title=AETitle(calling or (known or ["DICOM_AI_NODE"])[0]),
+            tls=None if form else compose.tls_to_itself(config),
         )
     )

@@ -49,7 +49,7 @@ def serve(
     heart = Heart(None)
     match role:
         case RoleName.RECEIVE:
-            status = roles.receive(settings, None, heart)
+            status = roles.receive(settings, [], heart)
         case RoleName.WORK:
             status = roles.work(settings, heart)
         case RoleName.DISPATCH:
@@ -74,7 +74,8 @@ def check(config: ConfigArgument = DEFAULT_CONFIG, *, as_json: JsonOption = Fals
     settings = compose.settings(config)
     check_all(settings)
     judge_settings(settings)
-    without, advice = unguarded(settings), compose.advice(settings)
+    without = unguarded(settings)
+    advice = [*compose.dicom_advice(settings), *compose.advice(settings)]
     if as_json:
         names = [route.name for route in settings.routes]
         typer.echo(json.dumps({"routes": names, "unguarded": without, "advice": advice}))

@@ -3,10 +3,11 @@
 from dicom_ai_node.compose.desks import (
     depot,
     dispatch,
+    entrances,
     inbox,
     limits,
     listener,
-    listening_socket,
+    listening_sockets,
     reception,
     retention,
     sampler,
@@ -34,8 +35,15 @@ from dicom_ai_node.compose.ground import (
     similar_model,
     viewer,
 )
+from dicom_ai_node.compose.secured import (
+    check_dicom_tls,
+    dicom_advice,
+    dicom_expiry,
+    reception_tls,
+    tls_to_itself,
+)
 from dicom_ai_node.compose.watching import notifier, teller
-from dicom_ai_node.compose.window import accounts, advice, tls
+from dicom_ai_node.compose.window import accounts, advice, expiry, https_pair, tls
 from dicom_ai_node.compose.worklist import commitments, worklist
 
 __all__ = [
@@ -45,16 +53,22 @@ __all__ = [
     "archive",
     "blobs",
     "catalog",
+    "check_dicom_tls",
     "commitments",
     "darkroom",
     "deletion",
     "depot",
+    "dicom_advice",
+    "dicom_expiry",
     "dispatch",
+    "entrances",
+    "expiry",
+    "https_pair",
     "inbox",
     "ledger",
     "limits",
     "listener",
-    "listening_socket",
+    "listening_sockets",
     "model_folders",
     "models",
     "node_serial",
@@ -64,6 +78,7 @@ __all__ = [
     "prepare",
     "prepare_database",
     "reception",
+    "reception_tls",
     "retention",
     "sampler",
     "sender",
@@ -73,6 +88,7 @@ __all__ = [
     "teller",
     "tidings",
     "tls",
+    "tls_to_itself",
     "viewer",
     "work",
     "worklist",

@@ -75,7 +75,7 @@ def _about(config: NodeConfig) -> About:
         version=version("dicom-ai-node"),
         ae_title=config.receive.ae_title,
         host=config.receive.host,
-        port=config.receive.port,
+        port=config.receive.ports[0],
         folder=config.store.folder,
         database="PostgreSQL" if backend == "postgresql" else "SQLite",
         devices=config.infer.devices,

@@ -2,7 +2,7 @@
 
 import random
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -47,6 +47,7 @@ from dicom_ai_node.receive.peers import AllowedPeer, May
 from dicom_ai_node.store.histories import Histories
 from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
+from dicom_ai_node.tls.server import KeptTls
 from dicom_ai_node.workers import encoding_worker, inference_worker
 
 # receive
@@ -119,6 +120,7 @@ def listener(config: NodeConfig) -> DimseListener:
             AllowedPeer(
                 ae_title=AETitle(peer.ae_title),
                 network=None if peer.address is None else ip_network(peer.address, strict=False),
+                certificate=peer.certificate,
                 may=frozenset(map(May, peer.may)),
             )
             for peer in receive.accept_from
@@ -132,21 +134,33 @@ def listener(config: NodeConfig) -> DimseListener:
     return listens
 
 
-def listening_socket(config: NodeConfig, descriptor: int | None) -> socket.socket:
-    """Return the socket that the supervisor has opened, or a new one.
+def listening_sockets(config: NodeConfig) -> list[socket.socket]:
+    """Return sockets for the ports of the node, the one in clear text first.
 
     Raises
     ------
     ConfigError
         If nobody can listen there.
     """
-    if descriptor is not None:
-        return socket.socket(fileno=descriptor)
-    host, port = config.receive.host, config.receive.port
-    try:
-        return server.listening_socket(host, port)
-    except OSError as error:
-        raise ConfigError(f"receive: cannot listen on {host}:{port}: {error.strerror}") from error
+    host, found = config.receive.host, []
+    for port in config.receive.ports:
+        try:
+            found.append(server.listening_socket(host, port))
+        except OSError as error:
+            for one in found:
+                one.close()
+            raise ConfigError(
+                f"receive: cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
+    return found
+
+
+def entrances(
+    config: NodeConfig, listening: Sequence[socket.socket], tls: KeptTls | None
+) -> list[server.Entrance]:
+    """Return the sockets of `listening_sockets` with what is spoken on each."""
+    spoken = [None] * (config.receive.port is not None) + [tls] * (tls is not None)
+    return [server.Entrance(*one) for one in zip(listening, spoken, strict=True)]
 
 
 # complete, route, infer, encode

@@ -1,19 +1,18 @@
 """What those who ask by HTTP need, and what an operator should know of it. Brings no FastAPI."""
 
 import ssl
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from dicom_ai_node import config as configuration
-from dicom_ai_node.compose.ground import now
+from dicom_ai_node.compose.secured import dicom_expiry, expiry_advice
 from dicom_ai_node.config import NodeConfig
-from dicom_ai_node.serve import tls as certificates
 from dicom_ai_node.store.accounts import SqlAccounts
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.schema import is_current
+from dicom_ai_node.tls.files import Pair
+from dicom_ai_node.tls.server import https_context
 
-WARN_BEFORE = timedelta(days=30)
-"""How long before a certificate expires the operator hears of it."""
 SHORTEST_TOKEN = 16
 
 
@@ -30,9 +29,23 @@ def tls(config: NodeConfig) -> ssl.SSLContext | None:
     ConfigError
         If the certificate or its key cannot be used.
     """
+    pair = https_pair(config)
+    return None if pair is None else https_context(pair)
+
+
+def https_pair(config: NodeConfig) -> Pair | None:
+    """Return the certificate that browsers see; `None` if the node itself speaks no TLS."""
     if config.serve is None or config.serve.tls is None:
         return None
-    return certificates.tls_context(config.serve.tls.certificate, config.serve.tls.key)
+    said = config.serve.tls
+    return Pair(place="serve.tls", certificate=said.certificate, key=said.key)
+
+
+def expiry(config: NodeConfig) -> Mapping[str, datetime]:
+    """Return until when all certificates hold that the node shows, by their place."""
+    pair = https_pair(config)
+    own = {} if pair is None else {pair.place: pair.expires_at()}
+    return {**own, **dicom_expiry(config)}
 
 
 def advice(config: NodeConfig) -> list[str]:
@@ -55,11 +68,8 @@ def _advice(config: NodeConfig) -> Iterator[str]:
         yield "serve: nobody can log in yet; run `dicom-ai-node users add NAME --role admin`"
     if token is not None and len(token) < SHORTEST_TOKEN:
         yield f"serve.token: less than {SHORTEST_TOKEN} characters can be guessed; make it longer"
-    if serve.tls is not None:
-        end = certificates.expires_at(serve.tls.certificate)
-        if end - now() < WARN_BEFORE:
-            past = "has expired" if end < now() else "expires"
-            yield f"serve.tls: the certificate {past} on {end:%Y-%m-%d}; put a new one in its place"
+    if (pair := https_pair(config)) is not None:
+        yield from expiry_advice({pair.place: pair.expires_at()})
 
 
 def _has_people(config: NodeConfig) -> bool:

@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dicom_ai_node.config.values import Address, AETitleText, Port, Seconds, Section
+from dicom_ai_node.config.values import (
+    Address,
+    AETitleText,
+    CertificateText,
+    PathHere,
+    Port,
+    Seconds,
+    Section,
+)
 
 
 class Deadlines(Section):
@@ -25,6 +33,11 @@ class Sender(Section):
         None,
         description="an IP address or a network; without it the AE title may come from anywhere",
     )
+    certificate: CertificateText | None = Field(
+        None,
+        description="the sha256 fingerprint of the certificate that it has to show over TLS, or"
+        " a name of a host in it (its common name, if it has none)",
+    )
     may: tuple[Literal["store", "query"], ...] = Field(
         ("store",),
         min_length=1,
@@ -33,8 +46,11 @@ class Sender(Section):
 
     @model_validator(mode="after")
     def _is_somebody(self) -> "Sender":
-        if self.ae_title == "*" and self.address is None and "query" in self.may:
-            raise ValueError('whoever may query needs an ae_title other than "*", or an address')
+        is_anybody = self.ae_title == "*" and self.address is None and self.certificate is None
+        if is_anybody and "query" in self.may:
+            raise ValueError(
+                'whoever may query needs an ae_title other than "*", an address or a certificate'
+            )
         return self
 
 
@@ -44,15 +60,35 @@ def _sender(said: Any) -> Any:  # noqa: ANN401 - anything can stand in a YAML fi
     return {"ae_title": said} if isinstance(said, str) else said
 
 
+class DicomTls(Section):
+    """DICOM over TLS, PS3.15 Annex B: TLS 1.2 and 1.3; all files in PEM, looked at for changes."""
+
+    port: Port = Field(2762, description="the registered one for DICOM over TLS")
+    certificate: PathHere = Field(description="with the chain, the node's own first")
+    key: PathHere
+    trusted: PathHere | None = Field(
+        None,
+        description="CAs, or single certificates, of the peers, who then have to show one;"
+        " without it anybody may connect",
+    )
+    profile: Literal["rfc8996", "rfc8996-modified"] = Field(
+        "rfc8996",
+        description="PS3.15 B.12 (ECDHE with AES-GCM), or B.13 (ChaCha20 and AES-CCM as well)",
+    )
+
+
 class Receive(Section):
     """Who may send to us and who may query, under which name, and how much."""
 
     ae_title: AETitleText
     host: str = Field("0.0.0.0", description="the address to listen on")  # noqa: S104 - a DICOM node listens on the hospital network
-    port: Port = 11112
+    port: Port | None = Field(
+        11112, description="in clear text; closed with null, and where only `tls` is given"
+    )
+    tls: DicomTls | None = Field(None, description="{certificate: ..., key: ..., trusted: ...}")
     accept_from: tuple[Annotated[Sender, BeforeValidator(_sender)], ...] = Field(
         min_length=1,
-        description="AE titles, or {ae_title, address, may}; everybody else is refused",
+        description="AE titles, or {ae_title, address, certificate, may}; others are refused",
     )
     processes: int = Field(2, ge=1, le=64, description="receivers that share the port")
     max_associations: int = Field(64, ge=1, le=4096, description="at the same time, per process")
@@ -60,3 +96,31 @@ class Receive(Section):
     max_instance_bytes: int = Field(4 * 1024**3, ge=1024**2)
     max_answers: int = Field(10_000, ge=1, le=1_000_000, description="to one C-FIND")
     deadlines: Deadlines = Deadlines()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _closed_by_tls(cls, said: Any) -> Any:  # noqa: ANN401
+        """Whoever asks for encryption does not mean to leave the other door open."""
+        if isinstance(said, dict) and said.get("tls") is not None:
+            return {"port": None} | said
+        return said
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> "Receive":
+        if self.tls is None and self.port is None:
+            raise ValueError("without a port and without tls nobody can send")
+        if self.tls is not None and self.tls.port == self.port:
+            raise ValueError(f"port and tls.port are both {self.port}")
+        if self.tls is None or self.tls.trusted is None:
+            for peer in self.accept_from:
+                if peer.certificate is not None:
+                    raise ValueError(
+                        f"nobody can show the certificate of {peer.ae_title} without tls.trusted"
+                    )
+        return self
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that are open, the one in clear text first."""
+        secured = None if self.tls is None else self.tls.port
+        return tuple(port for port in (self.port, secured) if port is not None)

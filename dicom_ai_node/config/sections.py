@@ -10,6 +10,7 @@ from dicom_ai_node.config.values import (
     DestinationName,
     Device,
     Digest,
+    Fingerprint,
     Modality,
     ModelName,
     Name,
@@ -136,6 +137,32 @@ class Encode(Section):
     )
 
 
+class DestinationTls(Section):
+    """TLS to a PACS: whom to take for it, and what to show it; files in PEM, read each time."""
+
+    trusted: PathHere | None = Field(
+        None, description="CAs of which one has signed its certificate, or that certificate itself"
+    )
+    fingerprint: Fingerprint | None = Field(
+        None, description="the sha256 of its certificate, with `trusted` or instead of it"
+    )
+    name: str | None = Field(
+        None, min_length=1, description="in its certificate, if that says another than `host`"
+    )
+    certificate: PathHere | None = Field(None, description="what the node shows, with the chain")
+    key: PathHere | None = None
+
+    @model_validator(mode="after")
+    def _is_sure(self) -> "DestinationTls":
+        if self.trusted is None and self.fingerprint is None:
+            raise ValueError("needs trusted or fingerprint, or anybody could pose as it")
+        if self.name is not None and self.fingerprint is not None:
+            raise ValueError("with a fingerprint nobody looks at the name")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
+        return self
+
+
 class DimseDestination(Section):
     """A PACS that takes C-STORE."""
 
@@ -143,6 +170,7 @@ class DimseDestination(Section):
     host: str = Field(min_length=1)
     port: Port
     calling_ae_title: AETitleText | None = Field(None, description="instead of receive.ae_title")
+    tls: DestinationTls | None = Field(None, description="without it in clear text")
 
 
 class Secret(Section):

@@ -10,13 +10,14 @@ from dicom_ai_node.config.node import NodeConfig
 from dicom_ai_node.config.routes import ConditionEntry, RouteEntry
 from dicom_ai_node.config.sections import (
     AnyDestination,
+    DestinationTls,
     DimseDestination,
     FolderDestination,
     Secret,
     Similar,
     WebDestination,
 )
-from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, PeerTls, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.orders import KEY_OBJECTS
 from dicom_ai_node.domain.rule import (
@@ -190,6 +191,7 @@ def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destin
                 host=entry.host,
                 port=entry.port,
                 calling_ae_title=AETitle(calling),
+                tls=None if entry.tls is None else _tls(name, entry.tls, entry.host),
             )
         case WebDestination():
             token = (
@@ -198,6 +200,17 @@ def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destin
             return WebPeer(url=entry.url, token=token)
         case FolderDestination():
             return FolderPeer(folder=entry.folder)
+
+
+def _tls(name: str, said: DestinationTls, host: str) -> PeerTls:
+    return PeerTls(
+        place=f"destinations.{name}.tls",
+        name=said.name or host,
+        trusted=said.trusted,
+        fingerprint=said.fingerprint,
+        certificate=said.certificate,
+        key=said.key,
+    )
 
 
 def secret(name: str, where: Secret) -> str:

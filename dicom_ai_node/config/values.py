@@ -16,6 +16,7 @@ _LONGEST_AE_TITLE = 16
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEXADECIMAL = re.compile(r"([0-9A-Fa-f]:?){32,}")
 _DEVICE = re.compile(r"cpu|cuda:[0-9]+")
 
 
@@ -80,6 +81,24 @@ def _digest(said: str) -> str:
             "is no sha256: 64 digits from 0 to f, as `dicom-ai-node models show` tells"
         )
     return said
+
+
+def _fingerprint(said: str) -> str:
+    digits = said.replace(":", "").lower()
+    if _DIGEST.fullmatch(digits) is None:
+        raise ValueError(
+            "is no fingerprint: 64 digits from 0 to f, as"
+            " `openssl x509 -noout -fingerprint -sha256 -in FILE` tells"
+        )
+    return digits
+
+
+def _certificate(said: str) -> str:
+    name = said.strip()
+    if not name or name == "*":
+        raise ValueError("must be the fingerprint of a certificate, or a name in it")
+    is_digits = _HEXADECIMAL.fullmatch(name) is not None
+    return _fingerprint(name) if is_digits or ":" in name else name.lower()
 
 
 def _path(said: Path, info: ValidationInfo) -> Path:
@@ -157,6 +176,10 @@ RouteName = Annotated[Name, AfterValidator(_route_name)]
 Device = Annotated[str, AfterValidator(_device)]
 Digest = Annotated[str, AfterValidator(_digest)]
 """The sha256 of a model's SHA256SUMS."""
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+"""The sha256 of a certificate, with colons or without."""
+CertificateText = Annotated[str, AfterValidator(_certificate)]
+"""A fingerprint, or the name of a host or the common name in a certificate."""
 PathHere = Annotated[Path, AfterValidator(_path)]
 """A path; relative ones begin at the folder of the configuration file."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

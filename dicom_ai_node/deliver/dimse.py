@@ -1,33 +1,35 @@
 """C-STORE to a PACS, PS3.4 Annex B."""
 
-import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from threading import Lock
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_ai_node.deliver.convert import PLAIN, in_syntax
 from dicom_ai_node.deliver.judge import Entry, judge, judge_contexts, judge_rejection
 from dicom_ai_node.deliver.parcel import Parcel, each
+from dicom_ai_node.deliver.reactor import FILES_AS_THEY_LIE, let_reactor_wake, set_up, wake
 from dicom_ai_node.domain.destination import DimsePeer
-from dicom_ai_node.domain.errors import NeedsAttention, NodeError, PeerRejected, PeerUnavailable
+from dicom_ai_node.domain.errors import (
+    ConfigError,
+    NeedsAttention,
+    NodeError,
+    PeerRejected,
+    PeerUnavailable,
+)
 from dicom_ai_node.domain.query_retrieve import Originator
+from dicom_ai_node.tls.client import ClientTls, client_tls
 
 MOST_CONTEXTS = 128
 """One association has only so many odd context numbers below 256, PS3.8 9.3.2.2."""
-STALL_SECONDS = 60.0
-"""How long the peer may leave one write or half a PDU unanswered."""
 SLOWEST_BYTES_PER_SECOND = 100_000.0
 """A link that is slower than this counts as broken; the time for an answer grows by it."""
-REACTOR_SECONDS = 5.0
-"""How long pynetdicom's own thread may take to wake up; it takes milliseconds."""
 KNOWN_FOR_SECONDS = 600.0
 """How long the answer of `accepts` is believed."""
 
@@ -113,9 +115,10 @@ class DimseSender:
         PeerUnavailable
             If there is no answer, or a transient rejection.
         PeerRejected
-            If the peer does not take this node, or none of the contexts.
+            If the peer does not take this node, or none of the contexts, or if there is no TLS.
         """
         name = self._peer.ae_title
+        secured = self._secured()
         try:
             association = self._ae.associate(
                 self._peer.host,
@@ -123,19 +126,31 @@ class DimseSender:
                 contexts=list(contexts),
                 ae_title=name,
                 evt_handlers=[
-                    (evt.EVT_CONN_OPEN, _set_up),
-                    (evt.EVT_ABORTED, _wake),
-                    (evt.EVT_RELEASED, _wake),
+                    (evt.EVT_CONN_OPEN, set_up),
+                    (evt.EVT_ABORTED, wake),
+                    (evt.EVT_RELEASED, wake),
                 ],
+                tls_args=None if secured is None else (secured, secured.name),
             )
         except OSError as cause:  # the name of the host cannot be resolved
             raise PeerUnavailable(f"the host of {name} cannot be found") from cause
         if not association.is_established:
+            if secured is not None:
+                secured.require()
             raise _why_not(association, name)
         try:
             yield association
         finally:
             association.release()
+
+    def _secured(self) -> ClientTls | None:
+        """Return what TLS is spoken with: the files as they are now, old or renewed."""
+        if self._peer.tls is None:
+            return None
+        try:
+            return client_tls(self._peer.tls, self._peer.ae_title)
+        except ConfigError as cause:  # half of a renewal, perhaps
+            raise PeerUnavailable(str(cause)) from cause
 
     def _store_all(self, association: Association, parcels: Sequence[Parcel]) -> list[Entry]:
         entries: list[Entry] = []
@@ -184,12 +199,12 @@ class DimseSender:
             raise judge_contexts([parcel.sop_class_uid.name], name)
         asked = {} if originator is None else _asked_by(originator)
         try:
-            with self._given_in(parcel, syntax) as path, _FILES_AS_THEY_LIE:
+            with self._given_in(parcel, syntax) as path, FILES_AS_THEY_LIE:
                 size_bytes = path.stat().st_size
                 association.dimse_timeout = (
                     self._dimse_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
                 )
-                _let_reactor_wake(association)
+                let_reactor_wake(association)
                 return association.send_c_store(path, **asked).get("Status"), syntax
         except RuntimeError as cause:  # pynetdicom: the association is gone
             raise PeerUnavailable(f"{name} broke off before this object was sent") from cause
@@ -201,17 +216,6 @@ class DimseSender:
 
 def _asked_by(originator: Originator) -> dict[str, Any]:
     return {"originator_aet": originator.ae_title, "originator_id": originator.message_id}
-
-
-def _let_reactor_wake(association: Association) -> None:
-    """Wait until pynetdicom's own thread goes round again after the message before.
-
-    While it is paused it may take the next response for a request of the peer and drop it, so
-    that the sender waits for it until its time is over; seen about once in 400 associations.
-    """
-    until = monotonic() + REACTOR_SECONDS
-    while association._is_paused and monotonic() < until:  # noqa: SLF001 - there is no other way
-        sleep(0.001)
 
 
 def batches(parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:
@@ -244,23 +248,6 @@ def _pairs(parcels: Sequence[Parcel]) -> dict[tuple[str, str], None]:
     }
 
 
-def _set_up(event: evt.Event) -> None:
-    """Give the connection its time-outs: pynetdicom would write to a stalled peer for ever."""
-    transport = event.assoc.dul.socket
-    if transport and transport.socket:
-        transport.socket.settimeout(STALL_SECONDS)
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _wake(event: evt.Event) -> None:
-    """Wake who waits for an answer on an association that has ended.
-
-    If it ends between two objects, pynetdicom notes that in another thread than the one that
-    has begun to send the next, and that one would wait for its whole time-out.
-    """
-    event.assoc.dimse.msg_queue.put((None, None))
-
-
 def _why_not(association: Association, name: str) -> NodeError:
     answer = association.acceptor.primitive
     if association.is_rejected and answer:
@@ -271,28 +258,3 @@ def _why_not(association: Association, name: str) -> NodeError:
         asked = {UID(context.abstract_syntax or "") for context in association.rejected_contexts}
         return judge_contexts([sop_class.name for sop_class in asked], name)
     return PeerUnavailable(f"{name} does not answer")
-
-
-class _FilesAsTheyLie:
-    """While anyone is inside, pynetdicom does not read what it sends; its switch is for all."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._before = False
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._before = _config.STORE_SEND_CHUNKED_DATASET
-                _config.STORE_SEND_CHUNKED_DATASET = True
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                _config.STORE_SEND_CHUNKED_DATASET = self._before
-
-
-_FILES_AS_THEY_LIE = _FilesAsTheyLie()

@@ -8,13 +8,41 @@ from dicom_ai_node.domain.uids import AETitle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTls:
+    """How TLS is spoken with an application entity, PS3.15 Annex B.
+
+    Attributes
+    ----------
+    place
+        Where the configuration says so.
+    name
+        Of the host, as its certificate has to say it.
+    trusted
+        CAs that may have signed the certificate of the peer; without them it is known by its
+        fingerprint alone.
+    fingerprint
+        The sha256 of the certificate of the peer, 64 digits; then its name does not matter.
+    certificate, key
+        What we show if we are asked.
+    """
+
+    place: str
+    name: str
+    trusted: Path | None = None
+    fingerprint: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DimsePeer:
-    """An application entity that takes C-STORE, PS3.4 Annex B."""
+    """An application entity that takes C-STORE, PS3.4 Annex B; without `tls` in clear text."""
 
     ae_title: AETitle
     host: str
     port: int
     calling_ae_title: AETitle
+    tls: PeerTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

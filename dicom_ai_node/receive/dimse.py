@@ -1,8 +1,6 @@
 """What the port of the node provides, PS3.4 Annexes A, B and C, for one process of the receiver."""
 
 import logging
-import socket
-import ssl
 from collections.abc import Sequence
 from functools import partial
 from queue import SimpleQueue
@@ -20,8 +18,8 @@ from dicom_ai_node.receive.desk import Desk, Inbox
 from dicom_ai_node.receive.enquiries import Enquiries
 from dicom_ai_node.receive.negotiation import Refusal, Unwelcome, accept
 from dicom_ai_node.receive.outbox import Outbox
-from dicom_ai_node.receive.peers import AllowedPeer, May, granted
-from dicom_ai_node.receive.server import Doorway, Guest, HardenedServer, Limits
+from dicom_ai_node.receive.peers import AllowedPeer, May, granted, needs_certificate
+from dicom_ai_node.receive.server import Doorway, Entrance, Guest, HardenedServer, Limits
 from dicom_ai_node.receive.wire import Breach, PeerGone, Wire
 
 __all__ = ["DimseListener", "Inbox"]
@@ -45,7 +43,6 @@ class DimseListener:
         blobs: Blobs,
         inbox: Inbox,
         limits: Limits | None = None,
-        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         _silence_pynetdicom()
         self._ae_title = ae_title
@@ -54,7 +51,6 @@ class DimseListener:
         self._inbox = inbox
         self._outbox: Outbox | None = None
         self._limits = limits or Limits()
-        self._ssl_context = ssl_context
         self._doorway = Doorway(self._limits)
         # Its `put` may interrupt its `get` in the same thread; an Event could deadlock there.
         self._closing: SimpleQueue[float] = SimpleQueue()
@@ -63,19 +59,21 @@ class DimseListener:
         """Answer C-FIND, C-MOVE and C-GET, too, from now on."""
         self._outbox = outbox
 
-    def serve(self, listening: socket.socket) -> None:
-        """Accept on a socket that listens already; return when closed and everyone has left.
+    def serve(self, entrances: Sequence[Entrance]) -> None:
+        """Accept on sockets that listen already; return when closed and everyone has left.
 
-        The socket may be shared with other processes and is left open.
+        A socket may be shared with other processes and is left open.
         """
         ae = ApplicationEntity(self._ae_title)
-        server = HardenedServer(listening, ae, self._doorway, self._attend, self._ssl_context)
-        # In a thread of its own, so that a signal handler in this one can call `close`.
-        Thread(
-            target=server.serve_forever, args=(_POLL_SECONDS,), name="accept", daemon=True
-        ).start()
+        servers = [HardenedServer(one, ae, self._doorway, self._attend) for one in entrances]
+        for server in servers:
+            # In a thread of its own, so that a signal handler in this one can call `close`.
+            Thread(
+                target=server.serve_forever, args=(_POLL_SECONDS,), name="accept", daemon=True
+            ).start()
         grace_seconds = self._closing.get()
-        server.shutdown()
+        for server in servers:
+            server.shutdown()
         self._doorway.close(grace_seconds)
 
     def close(self, grace_seconds: float) -> None:
@@ -110,6 +108,9 @@ class DimseListener:
             self._limits.pdu_bytes,
             answers_queries=self._outbox is not None,
         )
+        if accepted.user.identity is not None:
+            # Who it is stays unread: AE titles and certificates decide here.
+            log.info("user_identity_ignored", peer=guest.address, what=accepted.user.identity)
         desk = Desk(
             blobs=self._blobs,
             inbox=self._inbox,
@@ -130,8 +131,16 @@ class DimseListener:
 
     def _welcome(self, guest: Guest, calling_ae_title: str, called_ae_title: str) -> frozenset[May]:
         """Return what the peer may do; raise `Unwelcome` if it may not enter, PS3.8 Table 9-21."""
-        may = granted(self._accept_from, calling_ae_title, guest.address)
+        may = granted(self._accept_from, calling_ae_title, guest.address, guest.shown)
         if not may:
+            if needs_certificate(self._accept_from, calling_ae_title):
+                log.warning(
+                    "certificate_refused",
+                    peer=guest.address,
+                    reason="certificate or address are not those of the calling AE title"
+                    if guest.shown
+                    else "the calling AE title has to show a certificate",
+                )
             raise Unwelcome(Refusal.CALLING_AE_TITLE)
         if called_ae_title != self._ae_title:
             raise Unwelcome(Refusal.CALLED_AE_TITLE)

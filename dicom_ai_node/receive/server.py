@@ -19,6 +19,9 @@ import structlog
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import ThreadedAssociationServer
 
+from dicom_ai_node.receive.handshake import NoHandshake, shaken
+from dicom_ai_node.tls.shown import Shown
+
 log = structlog.get_logger()
 
 BACKLOG = 1024
@@ -82,12 +85,24 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A socket that listens, and what gives a new connection on it its TLS, if anything does."""
+
+    listening: socket.socket
+    tls: Callable[[], ssl.SSLContext] | None = None
+
+
 @dataclass(eq=False, slots=True, kw_only=True)
 class Guest:
-    """One accepted connection. `idle_since` is set while it waits between two messages."""
+    """One accepted connection. `idle_since` is set while it waits between two messages.
+
+    `shown` is the certificate that it has, of which its handshake has proven that it is its own.
+    """
 
     sock: socket.socket
     address: str
+    shown: Shown | None = None
     idle_since: float | None = None
 
     def hang_up(self) -> None:
@@ -176,16 +191,16 @@ class HardenedServer(ThreadedAssociationServer):
 
     def __init__(
         self,
-        listening: socket.socket,
+        entrance: Entrance,
         ae: ApplicationEntity,
         doorway: Doorway,
         attend: Callable[[Guest], None],
-        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._listening = listening
+        self._listening = entrance.listening
+        self._tls = entrance.tls
         self._doorway = doorway
         self._attend = attend
-        super().__init__(ae, listening.getsockname(), ae.ae_title, [], ssl_context)
+        super().__init__(ae, self._listening.getsockname(), ae.ae_title, [])
 
     def server_bind(self) -> None:
         """Take the listening socket instead of the one that pynetdicom has just made."""
@@ -244,10 +259,15 @@ class HardenedServer(ThreadedAssociationServer):
 
     def _meet(self, guest: Guest) -> None:
         try:
-            if self.ssl_context is not None:
-                guest.sock.settimeout(self._doorway.limits.request_seconds)
-                guest.sock = self.ssl_context.wrap_socket(guest.sock, server_side=True)
+            if self._tls is not None:
+                # The guest has it before the handshake, so that it can be hung up meanwhile.
+                guest.sock = sock = self._tls().wrap_socket(
+                    guest.sock, server_side=True, do_handshake_on_connect=False
+                )
+                guest.shown = shaken(sock, self._doorway.limits.request_seconds, guest.address)
             self._attend(guest)
+        except NoHandshake:
+            pass  # and it has been told why
         except OSError:
             log.info("connection_lost")
         except Exception:  # noqa: BLE001 - the last line: one connection must not end the others

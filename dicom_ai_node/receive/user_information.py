@@ -2,17 +2,23 @@
 
 Who sends us objects says nothing here but how long a PDU may be. Who wants a C-GET offers the role
 of the provider for the storage classes, and who knows of relational queries asks for them. What
-we do not know, such as asynchronous operations and user identities, is not answered, which the
-standard reads as a no.
+we do not know, such as asynchronous operations, is not answered, which the standard reads as a no.
+So is a user identity, D.3.3.7: of it nothing is kept but its kind, for the rest is a person.
 """
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from dicom_ai_node.receive.contexts import QUERY_RETRIEVE, storage_classes
 
-_MAXIMUM_LENGTH, _ROLE_SELECTION, _EXTENDED = 0x51, 0x54, 0x56
+_MAXIMUM_LENGTH, _ROLE_SELECTION, _EXTENDED, _USER_IDENTITY = 0x51, 0x54, 0x56, 0x58
+IDENTITIES: Mapping[int, str] = MappingProxyType({
+    1: "user name", 2: "user name and passcode", 3: "Kerberos ticket", 4: "SAML assertion",
+    5: "JSON web token",
+})  # fmt: skip
+"""Kinds of user identity, PS3.7 Table D.3-14."""
 SHORTEST_PDU_BYTES = 128
 """Nobody means less, and to somebody who says so an image would be a million PDUs."""
 
@@ -32,11 +38,14 @@ class UserInformation:
         By SOP class whether it wants to be user, and whether it wants to be provider.
     extended
         By SOP class its application information.
+    identity
+        Which kind of user identity it brings, `None` for none.
     """
 
     longest_pdu_bytes: int = 0
     roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: dict[str, bytes] = field(default_factory=dict)
+    identity: str | None = None
 
     def provided(self, accepted: Collection[str]) -> frozenset[str]:
         """Return the storage classes among `accepted` that the peer takes from us in a C-GET."""
@@ -100,6 +109,8 @@ def user_information(items: Iterator[tuple[int, bytes]]) -> UserInformation:
         elif kind == _EXTENDED:
             uid, rest = _split(body)
             found.extended.setdefault(uid, rest)
+        elif kind == _USER_IDENTITY:
+            found.identity = IDENTITIES.get(body[0] if body else 0, "of an unknown kind")
     return found
 
 

@@ -107,20 +107,20 @@ class Devices(Collector):
         return _gauge(name, help_, ["machine", "device"], known)
 
 
-class Certificate(Collector):
-    """Until when the certificate holds that the node shows; nothing if it shows none."""
+class Certificates(Collector):
+    """Until when the certificates hold that the node shows by their place in the configuration."""
 
-    def __init__(self, expires_at: datetime | None) -> None:
+    def __init__(self, expires_at: Mapping[str, datetime]) -> None:
         self._expires_at = expires_at
 
     def collect(self) -> Iterator[Metric]:
-        """Yield one moment, in seconds since 1970."""
-        if self._expires_at is not None:
-            yield _plain(
-                "certificate_expiry_timestamp_seconds",
-                "When the certificate of serve.tls that is in use expires.",
-                self._expires_at.timestamp(),
-            )
+        """Yield one moment each, in seconds since 1970."""
+        yield _gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When a certificate expires that the node shows.",
+            ["place"],
+            {(place,): end.timestamp() for place, end in self._expires_at.items()},
+        )
 
 
 def _plain(name: str, help_: str, value: float) -> Metric:

@@ -58,6 +58,19 @@ def test_eleven_lines_are_a_node(tmp_path: Path) -> None:
     assert config.encode.content_qualification == "RESEARCH"
 
 
+def test_with_tls_the_open_port_is_closed_unless_it_is_named(tmp_path: Path) -> None:
+    """And 2762 is the port; a fingerprint is one with colons or without."""
+    tls = "tls: {certificate: c, key: k, trusted: ca}"
+    digits = "AB" * 32
+    said = ":".join(["AB"] * 32)
+    accept = f"accept_from: [PACS, {{ae_title: CT1, certificate: {said}}}]"
+    config = read(tmp_path, SMALLEST.replace("accept_from: [PACS]", f"{accept}, {tls}"))
+    assert config.receive.ports == (2762,)
+    assert config.receive.accept_from[1].certificate == digits.lower()
+    both = SMALLEST.replace("accept_from: [PACS]", f"accept_from: [PACS], port: 104, {tls}")
+    assert read(tmp_path, both).receive.ports == (104, 2762)
+
+
 OLD_TO_NEW = [
     # receive
     ("ae_title: AI_NODE", "ae_title: AI_NODE_OF_RADIOLOGY", 1, "receive.ae_title: an AE title has at most 16 characters, and AI_NODE_OF_RADIOLOGY has 20"),
@@ -72,7 +85,17 @@ OLD_TO_NEW = [
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, adress: 10.1.2.3}]", 1, "receive.accept_from #1.adress: is not known here; did you mean address?"),
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, address: 10.1.2}]", 1, "receive.accept_from #1.address: 10.1.2 is not an IP address or a network such as 10.1.2.0/24"),
     ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, may: [read]}]", 1, "receive.accept_from #1.may #1: must be 'store' or 'query', not 'read'"),
-    ("accept_from: [PACS]", "accept_from: [{ae_title: '*', may: [query]}]", 1, 'receive.accept_from #1: whoever may query needs an ae_title other than "*", or an address'),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: '*', may: [query]}]", 1, 'receive.accept_from #1: whoever may query needs an ae_title other than "*", an address or a certificate'),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, certificate: ct1}]", 1, "receive: nobody can show the certificate of CT1 without tls.trusted"),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, certificate: 'AB:CD:EF'}]", 1, "receive.accept_from #1.certificate: is no fingerprint: 64 digits from 0 to f, as `openssl x509 -noout -fingerprint -sha256 -in FILE` tells"),
+    ("accept_from: [PACS]", "accept_from: [{ae_title: CT1, certificate: '*'}]", 1, "receive.accept_from #1.certificate: must be the fingerprint of a certificate, or a name in it"),
+    ("accept_from: [PACS]", "accept_from: [PACS], port: ", 1, "receive: without a port and without tls nobody can send"),
+    ("accept_from: [PACS]", "accept_from: [PACS], port: 2762, tls: {certificate: c, key: k}", 1, "receive: port and tls.port are both 2762"),
+    ("accept_from: [PACS]", "accept_from: [PACS], tls: {certificate: c}", 1, "receive.tls.key: is missing"),
+    ("accept_from: [PACS]", "accept_from: [PACS], tls: {certificate: c, key: k, profile: bcp195}", 1, "receive.tls.profile: must be 'rfc8996' or 'rfc8996-modified', not 'bcp195'"),
+    ("port: 104", "port: 104, tls: {}", 11, "destinations.pacs.tls: needs trusted or fingerprint, or anybody could pose as it"),
+    ("port: 104", "port: 104, tls: {fingerprint: abc}", 11, "destinations.pacs.tls.fingerprint: is no fingerprint: 64 digits from 0 to f, as `openssl x509 -noout -fingerprint -sha256 -in FILE` tells"),
+    ("port: 104", "port: 104, tls: {trusted: ca, key: k}", 11, "destinations.pacs.tls: certificate and key belong together"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: 70000", 1, "receive.port: must be at most 65535, not 70000"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: 0", 1, "receive.port: must be at least 1, not 0"),
     ("accept_from: [PACS]", "accept_from: [PACS], port: http", 1, "receive.port: must be a whole number, not http"),

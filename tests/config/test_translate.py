@@ -8,7 +8,7 @@ from dicom_ai_node.config import NodeConfig, destinations, routes, serve_token
 from dicom_ai_node.config.sections import Secret, Similar
 from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.config.translate import revision
-from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, PeerTls, WebPeer
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.rule import (
     Absent,
@@ -191,3 +191,26 @@ def test_the_token_of_the_window_comes_from_its_file(tmp_path: Path) -> None:
     file.write_text("a long secret\n")
     assert serve_token(served) == "a long secret"
     assert serve_token(config()) is None
+
+
+def test_a_destination_over_tls() -> None:
+    """Its certificate has to name its host, unless another name or a fingerprint is given."""
+    pacs = {"ae_title": "PACS", "host": "10.1.2.3", "port": 2762}
+    own = {"certificate": "c", "key": "k"}
+    found = destinations(
+        config(
+            a={**pacs, "tls": {"trusted": "ca", **own}},
+            b={**pacs, "tls": {"fingerprint": "A" * 64}},
+            c={**pacs, "tls": {"trusted": "ca", "name": "pacs.example.org"}},
+            d=pacs,
+        )
+    )
+    assert [peer.tls for peer in found.values() if isinstance(peer, DimsePeer)] == [
+        PeerTls(
+            place="destinations.a.tls", name="10.1.2.3", trusted=Path("ca"),
+            certificate=Path("c"), key=Path("k"),
+        ),
+        PeerTls(place="destinations.b.tls", name="10.1.2.3", fingerprint="a" * 64),
+        PeerTls(place="destinations.c.tls", name="pacs.example.org", trusted=Path("ca")),
+        None,
+    ]  # fmt: skip

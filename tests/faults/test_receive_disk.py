@@ -40,7 +40,7 @@ _NODE = textwrap.dedent("""
     from dicom_ai_node.domain.uids import AETitle
     from dicom_ai_node.receive.dimse import DimseListener, Inbox
     from dicom_ai_node.receive.peers import AllowedPeer
-    from dicom_ai_node.receive.server import listening_socket
+    from dicom_ai_node.receive.server import Entrance, listening_socket
     from dicom_ai_node.store.blobs import FolderBlobs
     seen = []
     listener = DimseListener(
@@ -55,7 +55,7 @@ _NODE = textwrap.dedent("""
     listening = listening_socket("127.0.0.1", 0)
     print(listening.getsockname()[1], flush=True)
     threading.Thread(target=lambda: (sys.stdin.readline(), listener.close(1))).start()
-    listener.serve(listening)
+    listener.serve([Entrance(listening)])
     print(json.dumps([a.instance.sha256 for a in seen]), flush=True)
 """)
 

@@ -19,7 +19,7 @@ from dicom_ai_node.domain.study import Arrival, Received
 from dicom_ai_node.domain.uids import AETitle, SeriesInstanceUID
 from dicom_ai_node.receive.dimse import DimseListener, Inbox
 from dicom_ai_node.receive.peers import AllowedPeer
-from dicom_ai_node.receive.server import Limits, listening_socket
+from dicom_ai_node.receive.server import Entrance, Limits, listening_socket
 from dicom_ai_node.store.blobs import FolderBlobs
 
 OWN_DEVICE_UID = "1.2.826.0.1.77"
@@ -133,6 +133,7 @@ def start(quick_path: Path) -> Iterator[Start]:
         peers: Sequence[AllowedPeer] = PEERS,
         blobs: Blobs | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         **limits: float,
     ) -> Node:
         root = quick_path / f"store{len(running)}"
@@ -150,10 +151,10 @@ def start(quick_path: Path) -> Iterator[Start]:
                 own_device_uids=frozenset({OWN_DEVICE_UID}),
             ),
             limits=replace(Limits(), **limits),
-            ssl_context=ssl_context,
         )
         listening = listening_socket("127.0.0.1", 0)
-        thread = Thread(target=listener.serve, args=(listening,))
+        entrance = Entrance(listening, tls or (ssl_context and (lambda: ssl_context)))
+        thread = Thread(target=listener.serve, args=([entrance],))
         thread.start()
         running.append((listener, listening, thread))
         return Node(listening.getsockname()[1], kept, root, diary, listener)

@@ -21,7 +21,7 @@ from dicom_ai_node.domain.errors import NeedsAttention, NotStorable, OutOfResour
 from dicom_ai_node.domain.study import Received
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.dimse import DimseListener, Inbox
-from dicom_ai_node.receive.server import listening_socket
+from dicom_ai_node.receive.server import Entrance, listening_socket
 from dicom_ai_node.store.blobs import FolderBlobs
 from tests import phantoms
 from tests.receive.conftest import OWN_DEVICE_UID, PEERS, Diary, Node, Start
@@ -244,7 +244,7 @@ def test_closing_lets_a_busy_association_finish_and_ends_an_idle_one(start: Star
 def test_two_listeners_share_one_socket_and_closing_one_leaves_the_other(tmp_path: Path) -> None:
     """Receivers can be restarted one by one without a gap on the port."""
     listening = listening_socket("127.0.0.1", 0)
-    pair = [(listener, Thread(target=listener.serve, args=(listening,))) for listener in (
+    pair = [(listener, Thread(target=listener.serve, args=([Entrance(listening)],))) for listener in (
         _deaf(tmp_path), _deaf(tmp_path))]  # fmt: skip
     for _, thread in pair:
         thread.start()
@@ -275,7 +275,7 @@ def test_closing_before_serving_is_fine(tmp_path: Path) -> None:
     listener = _deaf(tmp_path)
     listener.close(0)
     with listening_socket("127.0.0.1", 0) as listening:
-        listener.serve(listening)
+        listener.serve([Entrance(listening)])
 
 
 def test_the_socket_listens_on_every_address_if_none_is_named() -> None:
@@ -360,7 +360,8 @@ def test_a_signal_handler_can_close_the_listener(tmp_path: Path) -> None:
         "from tests.receive.test_dimse import _deaf; from dicom_ai_node.receive.server import *;"
         "node = _deaf(Path(sys.argv[1]));"
         "signal.signal(signal.SIGTERM, lambda *_: node.close(5));"
-        "socket_ = listening_socket('127.0.0.1', 0); print('up', flush=True); node.serve(socket_)"
+        "doors = [Entrance(listening_socket('127.0.0.1', 0))]; print('up', flush=True);"
+        "node.serve(doors)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, tmp_path],

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from dicom_ai_node.domain.devices import DeviceUse
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.numbers import Numbers
-from dicom_ai_node.watch.metrics import Certificate, Devices, Node, exposition
+from dicom_ai_node.watch.metrics import Certificates, Devices, Node, exposition
 from dicom_ai_node.watch.requests import BUCKETS_SECONDS, Requests
 from tests.store.made import MINUTE, NOON
 
@@ -70,11 +70,11 @@ def test_devices_are_told_as_they_were_in_the_last_minute() -> None:
     assert _samples(Devices([replace(gpu, gpu=0.25)]))["gpu_use_ratio", "cuda:0", "box"] == 0.25
 
 
-def test_a_certificate_has_an_end() -> None:
+def test_the_end_of_every_certificate_is_told() -> None:
     """As a moment, from which an alert subtracts the present; without TLS nothing is told."""
-    told = _samples(Certificate(NOON))
-    assert told == {("certificate_expiry_timestamp_seconds",): NOON.timestamp()}
-    assert _samples(Certificate(None)) == {}
+    told = _samples(Certificates({"receive.tls": NOON}))
+    assert told == {("certificate_expiry_timestamp_seconds", "receive.tls"): NOON.timestamp()}
+    assert _samples(Certificates({})) == {}
 
 
 def test_answers_are_counted_and_timed() -> None:

@@ -1,4 +1,4 @@
-"""The certificate is checked before it is used, and a new one is taken up without a restart."""
+"""Certificates are checked before they are used, and named by what is in them."""
 
 import shutil
 import ssl
@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node.domain.errors import ConfigError
-from dicom_ai_node.serve.tls import Renewal, expires_at, names, tls_context
+from dicom_ai_node.tls import files
+from dicom_ai_node.tls.server import https_context
 from tests.certificates import Pair, certificate
+
+
+def _told(pair: Pair) -> files.Pair:
+    return files.Pair(place="serve.tls", certificate=pair.certificate, key=pair.key)
 
 
 def _no_certificate(pair: Pair) -> None:
@@ -68,13 +73,13 @@ def test_what_cannot_be_used_is_told(
     pair = certificate(tmp_path)
     mistake(pair)
     with pytest.raises(ConfigError, match=said):
-        tls_context(pair.certificate, pair.key)
+        https_context(_told(pair))
 
 
 def test_old_versions_and_weak_ciphers_are_not_spoken(tmp_path: Path) -> None:
     """TLS 1.2 with forward secrecy, or TLS 1.3."""
     pair = certificate(tmp_path)
-    context = tls_context(pair.certificate, pair.key)
+    context = https_context(_told(pair))
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     spoken = {one["name"] for one in context.get_ciphers()}
     assert spoken
@@ -85,42 +90,5 @@ def test_old_versions_and_weak_ciphers_are_not_spoken(tmp_path: Path) -> None:
 def test_the_names_in_a_certificate_are_names_of_the_node(tmp_path: Path) -> None:
     """Nobody has to write them down a second time."""
     pair = certificate(tmp_path, "node.example.org", "*.Wild.example")
-    assert names(pair.certificate) == {"node.example.org", "*.wild.example"}
-    assert names(certificate(tmp_path / "b").certificate) == frozenset()
-
-
-def test_until_when_it_holds_is_that_of_the_certificate_in_use(tmp_path: Path) -> None:
-    """A file that was half replaced is no reason to believe that all is well."""
-    pair = certificate(tmp_path / "now", days=1)
-    renewal = Renewal(
-        tls_context(pair.certificate, pair.key), pair.certificate, pair.key
-    )  # fmt: skip
-    before = renewal.expires_at
-    assert before == expires_at(pair.certificate)
-    new = certificate(tmp_path / "new", days=300)
-    shutil.copy(new.certificate, pair.certificate)
-    renewal.look()
-    assert renewal.expires_at == before
-    shutil.copy(new.key, pair.key)
-    renewal.look()
-    assert renewal.expires_at == expires_at(new.certificate) > before
-
-
-def test_a_new_certificate_is_taken_up_only_when_it_is_whole(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its file is copied before its key: until both are there the old one is shown."""
-    pair = certificate(tmp_path / "now")
-    context = tls_context(pair.certificate, pair.key)
-    renewal = Renewal(context, pair.certificate, pair.key)
-    renewal.look()
-    assert capsys.readouterr().err == ""
-    new = certificate(tmp_path / "new")
-    shutil.copy(new.certificate, pair.certificate)
-    renewal.look()
-    assert "certificate_not_taken" in capsys.readouterr().err
-    shutil.copy(new.key, pair.key)
-    renewal.look()
-    assert "certificate_renewed" in capsys.readouterr().err
-    renewal.look()
-    assert capsys.readouterr().err == ""
+    assert _told(pair).names() == {"node.example.org", "*.wild.example"}
+    assert _told(certificate(tmp_path / "b")).names() == frozenset()
