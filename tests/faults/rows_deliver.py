@@ -75,6 +75,14 @@ def _down(scene: Scene) -> str:
     return f"{hours} hours away: delivering; the other had it at once; back: delivered once"
 
 
+SILENCES = (
+    ("from the start", 0, False),
+    ("inside the object", 500, False),
+    ("one way", None, True),
+)
+"""How a line stays open and nothing comes back."""
+
+
 @row(21, "the PACS stalls, answers nothing, is slow", "ends by its limits; others are not held up")
 def _stalls(scene: Scene) -> str:
     pacs, other, ways = Pacs(), Pacs(), []
@@ -85,11 +93,8 @@ def _stalls(scene: Scene) -> str:
         }
         with scene.node({}, destinations=where) as node:
             node.start()
-            for count, fault in enumerate(
-                ({"_swallow_after": 0}, {"_swallow_after": 500}, {"_swallow_answers": True}), 1
-            ):
-                for name, value in fault.items():
-                    setattr(line, name, value)
+            for count, (what, after, answers) in enumerate(SILENCES, 1):
+                line.fall_silent(after=after, answers=answers)
                 job = _sent(scene, node, f"stalled{count}")
                 _at(other, count)
                 until(lambda job=job: "pacs" in _waits(node, job()), "the attempt has ended")
@@ -97,10 +102,10 @@ def _stalls(scene: Scene) -> str:
                 line.heal()
                 node.ahead(count * HOUR)
                 node.ended(count)
-                ways += fault
+                ways.append(what)
             node.was_cut = True
             node.judged({"pacs": pacs, "other": other}, jobs=3)
-    return f"{len(ways)} kinds of silence: the attempt ended, the other was served, then delivered"
+    return f"silent {', '.join(ways)}: the attempt ended, the other was served, then delivered"
 
 
 def _waits(node: SmallNode, job: Job) -> list[str]:
@@ -153,11 +158,10 @@ def _statuses(scene: Scene) -> str:
             until(lambda asked=asked: pacs.asked() >= max(asked, 1), "it has been sent")
             until(lambda job=job, stage=stage: job().stage is stage and _waits(node, job()), "told")
             told.append(f"{status:04X} {job().stage}")
-        pacs.answer = lambda _: 0x0000
-        node.ahead(HOUR)
-        until(
-            lambda: not any(j.stage is Stage.DELIVERING for j in node.jobs()), "A700 is tried again"
-        )
+            if stage is Stage.DELIVERING:
+                pacs.answer = lambda _: 0x0000
+                node.ahead(HOUR)
+                until(lambda job=job: job().stage is Stage.DELIVERED, "it is tried again")
         stages = frozenset({Stage.DELIVERED, Stage.PARKED})
         node.judged({"pacs": pacs}, jobs=len(STATUSES), stages=stages)
     return ", ".join(told) + "; after A700 tried again and delivered"

@@ -241,15 +241,13 @@ def _attacks(scene: Scene) -> str:
 def _crowd(scene: Scene) -> str:
     idle, in_a_row = (100, 100) if scene.is_short else (2_000, 10_000)
     pacs = Pacs()
-    places = f", processes: 1, max_associations: {idle}"
+    places = f", processes: 1, max_associations: {idle}, deadlines: {{idle_seconds: 3600}}"
     with pacs.up(), scene.node({"pacs": pacs}, receive=places) as node:
         node.start()
         _in_a_row(node, 20)
         memory = node.resident_mib()
         with node.leaking_nothing():
-            crowd = [RawPeer(node.port) for _ in range(idle)]
-            for peer in crowd:
-                assert peer.send(request()).pdu()[0] == 2
+            crowd = [RawPeer(node.port).associate() for _ in range(idle)]
             with RawPeer(node.port) as late:
                 assert late.send(request()).pdu() == (3, bytes((0, 2, 3, 2)))
             for peer in crowd:

@@ -179,8 +179,8 @@ class SmallNode:
     def stop(self) -> int:
         """Stop it in good order and return the exit status."""
         assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(60)
+        os.kill(self.pid, signal.SIGTERM)
+        return self.process.wait(PATIENCE_SECONDS)
 
     def end(self) -> None:
         """End whatever is left, in any case."""

@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.orders import Attempt, EncodingOrder, InferenceOrder
 from dicom_ai_node.domain.uids import derive_uid
+from dicom_ai_node.store.blobs import verify
 
 
 def _flood(name: str) -> None:
@@ -55,6 +56,7 @@ class Inference:
         order = attempt.order
         assert isinstance(order, InferenceOrder)
         for path in order.inputs["image"]:
+            verify(path)
             dataset = dcmread(path)
             assert len(dataset.PixelData)
         if deed := DEEDS.get(str(dataset.get("SeriesDescription", ""))):

@@ -66,6 +66,10 @@ class Proxy:
         for thread in self._threads:
             thread.join(10)
 
+    def fall_silent(self, *, after: int | None = None, answers: bool = False) -> None:
+        """Swallow from now on: all after so many bytes of the client, or only what it is answered."""
+        self._swallow_after, self._swallow_answers = after, answers
+
     def heal(self) -> None:
         """Pass everything on from now on, at once."""
         self._cut_after = self._swallow_after = self._cut_answers_after = None
