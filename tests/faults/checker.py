@@ -153,11 +153,10 @@ def _ended(scene: _Scene) -> Iterator[str]:
 
 
 def _once(scene: _Scene) -> Iterator[str]:
-    """No two jobs of one route look at the same instances: nothing is run twice for the record."""
+    """No two jobs of one route look at the same instances: a later one has others."""
     same = Counter(
         (job.route, job.model_digest, frozenset((each.name, each.sha256) for each in job.inputs))
         for job in scene.jobs
-        if job.stage not in FORGOTTEN
     )
     for (route, _, inputs), count in same.items():
         if count > 1:

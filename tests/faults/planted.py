@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 from pydicom.uid import UID
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.ports import Ledger, Sender
@@ -197,7 +197,7 @@ class ForgetfulLedger(SqlLedger):
 
 
 class DoubleLedger(SqlLedger):
-    """Lists every job twice, under two keys."""
+    """Lists every job twice, under two keys, and lets both run."""
 
     def complete(
         self,
@@ -209,7 +209,12 @@ class DoubleLedger(SqlLedger):
         waits: Mapping[str, datetime] | None = None,
     ) -> bool:
         again = [replace(job, key=JobKey(job.key[32:] + job.key[:32])) for job in jobs]
-        return super().complete(series, because, [*jobs, *again], notes, now, waits)
+        done = super().complete(series, because, [*jobs, *again], notes, now, waits)
+        with (
+            self.database.writing() as connection
+        ):  # the real one lets the second replace the first
+            connection.execute(text("UPDATE jobs SET stage = 'ready' WHERE stage = 'superseded'"))
+        return done
 
 
 class LosingLedger(SqlLedger):

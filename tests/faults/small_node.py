@@ -118,7 +118,7 @@ class SmallNode:
             f"receive: {{ae_title: AI_NODE, host: 127.0.0.1, port: {self.port}, "
             f"accept_from: [SENDER, CT1]{receive}}}\n"
             f"store: {{folder: {store_folder or folder / 'store'}, min_free_gb: {min_free_gb}{store}}}\n"
-            "complete: {quiet_seconds: 2, released_quiet_seconds: 0.3}\n"
+            "complete: {quiet_seconds: 30, released_quiet_seconds: 0.3}\n"
             f"infer: {{devices: [cpu], lease_seconds: 3{infer}}}\n"
             f"serve: {{port: {self.http_port}, login: none}}\n"
             "routes:\n  - {name: route, when: {Modality: CT}, run: segment, model: ct_tissue, "
