@@ -10,7 +10,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, event, text
 
 from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.ports import Ledger, Sender
-from dicom_ai_node.domain.study import Series
+from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
 from dicom_ai_node.store import blobs as blobs_module
 from dicom_ai_node.store.blobs import FolderBlobs
@@ -218,10 +218,17 @@ class DoubleLedger(SqlLedger):
 
 
 class LosingLedger(SqlLedger):
-    """Says that it has recorded what it has not."""
+    """Says of the first instance that it has recorded it, and has not."""
 
-    def record(self, arrivals: Any, now: datetime, quiet: Any) -> Any:  # noqa: ANN401
-        return [*super().record(arrivals[1:], now, quiet), *["new"][: len(arrivals)]]
+    has_lost = False
+
+    def record(
+        self, arrivals: Sequence[Arrival], now: datetime, quiet: timedelta
+    ) -> Sequence[Received]:
+        if self.has_lost or not arrivals:
+            return super().record(arrivals, now, quiet)
+        self.has_lost = True
+        return [Received.NEW, *super().record(arrivals[1:], now, quiet)]
 
 
 class TwofoldSender:
