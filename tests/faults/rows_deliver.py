@@ -1,7 +1,11 @@
 """Rows about destinations: away, slow, silent, refusing, half open."""
 
 import hashlib
-from collections.abc import Callable
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Job, Stage
@@ -114,19 +118,42 @@ def _waits(node: SmallNode, job: Job) -> list[str]:
         return [each.destination for each in ledger.deliveries(job.key) if each.note]
 
 
+@contextmanager
+def _rejecting(port: int, result: int, source: int, reason: int) -> Iterator[None]:
+    """Answer every association request on a port with A-ASSOCIATE-RJ, PS3.8 9.3.4."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(struct.pack(">BxLxBBB", 3, 4, result, source, reason))
+            self.request.recv(65536)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = daemon_threads = True
+
+    with Server(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
 @row(22, "the PACS rejects the association", "for now: tried again; for good: parked for a person")
 def _rejects(scene: Scene) -> str:
     pacs = Pacs()
     with scene.node({"pacs": pacs}) as node:
         node.start()
-        with pacs.up(rejects=(2, 3, 2)) as seen:
+        with _rejecting(pacs.port, 2, 3, 2):
             job = _sent(scene, node, "transient")
-            until(lambda: seen.proposed, "it has been asked")
+            until(lambda: _waits(node, job()), "it has been asked")
             assert job().stage is Stage.DELIVERING
         with pacs.up():
             node.ahead(HOUR)
             node.ended(1)
-        with pacs.up(rejects=(1, 1, 7)):
+        with _rejecting(pacs.port, 1, 1, 7):
             job = _sent(scene, node, "permanent")
             until(lambda: job().stage is Stage.PARKED, "the job is parked")
         with pacs.up():

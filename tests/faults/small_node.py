@@ -126,9 +126,7 @@ class SmallNode:
             f"destinations:\n{where}"
         )
 
-    def start(
-        self, *, crash: str = "", power: bool = False, plant: str = "", prefix: Sequence[str] = ()
-    ) -> "SmallNode":
+    def start(self, *, crash: str = "", power: bool = False, plant: str = "") -> "SmallNode":
         """Start it and wait until it listens."""
         offset = self.log.stat().st_size if self.log.exists() else 0
         environment = {
@@ -137,7 +135,7 @@ class SmallNode:
         }  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "tests.faults.entry", str(self.config)],
+                [sys.executable, "-m", "tests.faults.entry", str(self.config)],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, env=environment,
             )  # fmt: skip
@@ -156,11 +154,8 @@ class SmallNode:
 
     @property
     def pid(self) -> int:
-        """Return the number of the process that listens, whoever started it."""
+        """Return the number of its process."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        if Path(f"/proc/{self.process.pid}/exe").readlink().name == "strace":
-            return int(children.split()[0])
         return self.process.pid
 
     def died(self) -> None:
