@@ -44,6 +44,7 @@ from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.supervise import die_with_parent
 from tests.faults import planted
 from tests.faults.planted import DyingBlobs, Fuse, PowerCut
 from tests.faults.workers import Encoding, Inference
@@ -206,7 +207,8 @@ class PlantedNode:
 
 
 def serve(path: Path) -> int:
-    """Read the configuration and run."""
+    """Read the configuration and run, no longer than who has started it."""
+    die_with_parent()
     log.configure(debug=True)
     config = compose.settings(path)
     compose.prepare(config)
