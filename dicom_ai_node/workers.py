@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from dicom_ai_node.domain.quality import ImageQuality
 from dicom_ai_node.domain.similar import LookedAlike
 from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.infer.trust import trusting
+from dicom_ai_node.store import blobs
 from dicom_ai_node.store.findings import findings_of, keep_findings
 
 if TYPE_CHECKING:
@@ -53,7 +55,16 @@ class InferenceWorker:
         return self.worker.gpu
 
     def __call__(self, attempt: Attempt) -> None:
-        """Run one attempt; where a report is wanted, leave also why the model declined."""
+        """Run one attempt; where a report is wanted, leave also why the model declined.
+
+        Raises
+        ------
+        NeedsAttention
+            If an input is not what was received: no model may look at a bad block.
+        """
+        if isinstance(attempt.order, InferenceOrder):
+            for path in chain.from_iterable(attempt.order.inputs.values()):
+                blobs.verify(path)
         try:
             findings = self.worker(attempt)
         except Rejected as no:

@@ -142,13 +142,7 @@ class FolderBlobs:
         NeedsAttention
             If the blob is missing, unreadable or damaged.
         """
-        try:
-            with self.path(digest).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise NeedsAttention(f"blob {digest[:12]} unreadable: {error.strerror}") from error
-        if found != digest:
-            raise NeedsAttention(f"blob {digest[:12]} is damaged: its bytes have another digest")
+        verify(self.path(digest))
 
     def discard(self, digest: Sha256) -> None:
         """Remove a blob; absent is fine."""
@@ -212,6 +206,24 @@ class FolderBlobs:
             yield
         finally:
             os.close(number)
+
+
+def verify(blob: Path) -> None:
+    """Read a blob and compare it with its name.
+
+    Raises
+    ------
+    NeedsAttention
+        If the blob is missing, unreadable or damaged.
+    """
+    digest = blob.name
+    try:
+        with blob.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise NeedsAttention(f"blob {digest[:12]} unreadable: {error.strerror}") from error
+    if found != digest:
+        raise NeedsAttention(f"blob {digest[:12]} is damaged: its bytes have another digest")
 
 
 @contextmanager
