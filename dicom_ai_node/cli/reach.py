@@ -66,6 +66,7 @@ def check(config: NodeConfig) -> None:
         raise ConfigError("\n".join(mistakes))
     serve_token(config)
     compose.tls(config)
+    compose.audit_way(config)
 
 
 def judge_settings(config: NodeConfig) -> None:

@@ -1,5 +1,6 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
+from dicom_ai_node.compose.auditing import audit_way, auditor, trail
 from dicom_ai_node.compose.desks import (
     depot,
     dispatch,
@@ -41,6 +42,8 @@ __all__ = [
     "accounts",
     "advice",
     "archive",
+    "audit_way",
+    "auditor",
     "blobs",
     "catalog",
     "commitments",
@@ -69,6 +72,7 @@ __all__ = [
     "similar_model",
     "teller",
     "tls",
+    "trail",
     "viewer",
     "work",
     "worklist",
