@@ -1,6 +1,7 @@
 """Commands about the audit trail: list, show, export, verify."""
 
 import getpass
+import hashlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,10 @@ import typer
 from dicom_ai_node import compose
 from dicom_ai_node.cli.reach import ledger_of
 from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, record, rows
-from dicom_ai_node.domain.audit import Actor, AuditFilter, AuditRecord, Kind
+from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.domain.audit import Act, Actor, AuditFilter, AuditRecord, Kind
 from dicom_ai_node.domain.errors import NeedsAttention
-from dicom_ai_node.domain.happenings import log_used
+from dicom_ai_node.domain.happenings import application, changed, log_used
 from dicom_ai_node.store.audit import SqlTrail
 
 app = typer.Typer(
@@ -97,6 +99,24 @@ def verify(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False
 def operator() -> Actor:
     """Return who sits at the command line."""
     return Actor(name=getpass.getuser())
+
+
+def note_start(settings: NodeConfig, config: Path) -> None:
+    """Tell the trail that the node starts, and whether its configuration is another."""
+    trail, now = compose.trail(settings), compose.now()
+    trail.note(application(Act.START, operator(), now))
+    said = hashlib.sha256(config.read_bytes()).hexdigest()
+    before = trail.settle("configuration", said)
+    if before not in {None, said}:
+        why = f"{config.name} was changed from {before} to {said} (sha256)"
+        trail.note(changed(Act.SOFTWARE_CONFIGURATION, operator(), why, now))
+
+
+def note_stop(settings: NodeConfig) -> None:
+    """Tell the trail that the node has stopped, and seal what is left: nobody else is there."""
+    auditor = compose.auditor(settings)
+    auditor.trail.note(application(Act.STOP, operator(), compose.now()))
+    auditor.seal_all()
 
 
 def _opened(config: Path) -> SqlTrail:

@@ -2,15 +2,18 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import cattrs
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, func, insert, select
 
-from dicom_ai_node.domain.audit import Happening, Noted, Outcome, Passage, Way
+from dicom_ai_node.domain.audit import Happening, Noted, Outcome, Passage, StudyTold, Way
+from dicom_ai_node.domain.job import Delivery
 from dicom_ai_node.domain.study import Arrival, Received
+from dicom_ai_node.store import tables
+from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.audit_tables import audit_notes
 
 _INSERT = insert(audit_notes)
@@ -51,16 +54,44 @@ def write_arrivals(
     connection.execute(_INSERT, rows)
 
 
-def write_passages(connection: Connection, passages: Iterable[Passage]) -> None:
-    """Write down what has gone, or is about to go; none is fine."""
-    rows = [{"at": one.at, "what": "passage", "fields": _fields(one)} for one in passages]
+def write_sent(
+    connection: Connection, way: Way, deliveries: Sequence[Delivery], now: datetime,
+    outcome: Outcome = Outcome.SUCCESS,
+) -> None:  # fmt: skip
+    """Write down what goes, or has gone, to a destination; none is fine."""
+    if not deliveries:
+        return
+    jobs = tables.jobs
+    query = select(jobs.c.key, jobs.c.study_instance_uid)
+    keys = {one.result.job for one in deliveries}
+    studies = {row.key: row.study_instance_uid
+               for row in connection.execute(query.where(jobs.c.key.in_(keys)))}  # fmt: skip
+    counted = Counter(
+        (one.destination, "", studies[one.result.job], one.result.sop_class_uid)
+        for one in deliveries
+        if one.result.job in studies
+    )
+    rows = [
+        {"at": now, "what": "passage", "fields": [way.value, *where, count, 0, int(outcome)]}
+        for where, count in counted.items()
+    ]
     if rows:
         connection.execute(_INSERT, rows)
 
 
-def _fields(one: Passage) -> list[str | int]:
-    where = (one.peer, one.address, one.study_instance_uid, one.sop_class_uid)
-    return [one.way.value, *where, one.count, int(one.is_known), int(one.outcome)]
+def study_told(connection: Connection, study: str) -> StudyTold:
+    """Return what is to be told of a study that is about to go: nobody can look it up later."""
+    held = held_studies
+    query = select(held.c.patient_id).where(held.c.study_instance_uid == study)
+    patient = connection.scalar(query) or ""
+    kinds = tables.instances.c.sop_class_uid
+    counted = select(kinds, func.count()).group_by(kinds)
+    rows = connection.execute(counted.where(tables.instances.c.study_instance_uid == study))
+    return StudyTold(
+        study_instance_uid=study,
+        sop_classes={sop_class_uid: count for sop_class_uid, count in rows},  # noqa: C416 - rows
+        patient_id=patient,
+    )
 
 
 def noted(row: Row[Any]) -> Noted:
