@@ -26,7 +26,7 @@ class Alarms:
         self._lock = threading.Lock()
 
     def __call__(self, address: str, why: str) -> None:
-        """Tell that somebody at `address` was turned away; without a ledger only the log says so."""
+        """Tell that somebody was turned away; without a ledger only the log says so."""
         now = self._now()
         with self._lock:
             before = self._told.get((address, why))

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
+from dicom_ai_node.domain.accounts import Account, Role, Visit
 from dicom_ai_node.domain.audit import (
     Act,
     Actor,
@@ -27,11 +28,12 @@ from dicom_ai_node.domain.audit import (
     Way,
 )
 from dicom_ai_node.domain.happenings import accessed, alarm, queried
+from dicom_ai_node.store.accounts import SqlAccounts
 from dicom_ai_node.store.audit import SqlTrail
 from dicom_ai_node.store.audit_tables import audit_anchors, audit_records
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
-from tests.store.made import DAY, MINUTE, NOON, QUIET, SECOND, arrival
+from tests.store.made import DAY, MINUTE, NOON, QUIET, SECOND, arrival, delivered
 
 MESSAGE = Message(
     at=NOON, kind=Kind.QUERY, outcome=Outcome.SUCCESS, who="CT1 192.0.2.1", text="<AuditMessage/>"
@@ -250,3 +252,43 @@ def test_the_time_of_a_record_is_part_of_it(trail: SqlTrail, database: Database)
     assert trail.verify().broken == 1
     with database.writing() as connection:
         connection.execute(text("UPDATE audit_records SET sent_at = NULL"))
+
+
+def test_what_goes_to_a_destination_is_noted(trail: SqlTrail, ledger: SqlLedger) -> None:
+    """In the transactions in which it is claimed, and in which it is done."""
+    delivered(ledger)
+    sent = [one.what for one in trail.noted() if isinstance(one.what, Passage)][1:]
+    assert {(one.way, one.peer, one.study_instance_uid) for one in sent} == {
+        (Way.BEGIN, "pacs", "1.2"),
+        (Way.OUT, "pacs", "1.2"),
+    }
+    begun, done = (sum(o.count for o in sent if o.way is w) for w in (Way.BEGIN, Way.OUT))
+    assert begun == done > 0
+
+
+def test_what_retention_removes_is_noted(trail: SqlTrail, ledger: SqlLedger) -> None:
+    """By the node itself, with what there was."""
+    delivered(ledger)
+    assert ledger.forget(NOON + DAY).studies == 1
+    gone = [one.what for one in trail.noted() if isinstance(one.what, Happening)]
+    (study,) = gone[-1].studies
+    assert gone[-1].kind is Kind.STUDY_DELETED
+    assert (study.study_instance_uid, *study.sop_classes.values()) == ("1.2", 3)
+
+
+def test_who_comes_and_goes_is_noted(trail: SqlTrail, database: Database) -> None:
+    """With the name of the account and from where; never with the secret of the session."""
+    accounts = SqlAccounts(database)
+    ann = Account(
+        name="ann", roles=frozenset({Role.VIEWER}), password_hash="", created_at=NOON
+    )  # fmt: skip
+    accounts.add_account(ann)
+    visit = Visit(digest="d", expires_at=NOON + DAY, address="192.0.2.7", agent="")
+    accounts.log_in(ann, visit, NOON)
+    accounts.log_out("d")
+    accounts.log_out("d")
+    told = [one.what for one in trail.noted() if isinstance(one.what, Happening)]
+    assert [one.act for one in told] == [Act.LOGIN, Act.LOGOUT]
+    assert {(one.participants[0].name, one.participants[0].address) for one in told} == {
+        ("ann", "192.0.2.7")
+    }

@@ -1,7 +1,5 @@
 """Whoever is turned away is in the audit trail, but cannot fill it."""
 
-from datetime import datetime
-
 from dicom_ai_node.domain.audit import NEWS_EVERY, Happening, Kind
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.watch.alarms import Alarms
@@ -23,7 +21,7 @@ class Notebook:
 
 def test_the_same_is_told_again_after_a_while() -> None:
     """Another reason, or another address, at once."""
-    clock: list[datetime] = [NOON]
+    clock = [NOON]
     book = Notebook()
     alarms = Alarms(book, lambda: clock[-1])
     for _ in range(100):
