@@ -32,6 +32,7 @@ SETTLE_SECONDS = 0.5
 IDLE_SECONDS = 0.25
 """How long a loop with nothing to do waits before it asks the ledger again."""
 RETENTION_SECONDS = 600
+VERIFY_SECONDS = 3600
 LONGEST_ROUND_SECONDS = 900.0
 """A loop that takes longer for one round hangs: a large study to a slow peer is done by then."""
 STOP_SECONDS = 20.0
@@ -95,7 +96,7 @@ def _advise(settings: NodeConfig) -> None:
 def work(settings: NodeConfig, heart: Heart) -> int:
     """Settle, route, infer and encode."""
     stop = _stop_signal()
-    desk = compose.work(settings)
+    desk, auditor = compose.work(settings), compose.auditor(settings)
     broken = threading.Event()
     always = {"coalesce": True, "misfire_grace_time": None}
     clockwork = BackgroundScheduler(timezone=UTC, job_defaults=always)
@@ -106,6 +107,8 @@ def work(settings: NodeConfig, heart: Heart) -> int:
         (desk.tidy, RETENTION_SECONDS),
         (compose.tidings(settings, desk).tell, TELL_SECONDS),
         (compose.sampler(settings, desk).sample, SAMPLE_SECONDS),
+        (auditor.expire, RETENTION_SECONDS),
+        (auditor.verify, VERIFY_SECONDS),
     )
     for chore, seconds in timers:
         clockwork.add_job(_patient(chore), "interval", seconds=seconds)
@@ -126,7 +129,7 @@ def work(settings: NodeConfig, heart: Heart) -> int:
 
 
 def dispatch(settings: NodeConfig, heart: Heart) -> int:
-    """Deliver to each destination, and tell each target, at its own pace."""
+    """Deliver to each destination, tell each target, keep the audit trail, at its own pace."""
     stop = _stop_signal()
     desk = compose.dispatch(settings)
     # A thread that waits for a silent peer must not keep the process from ending: what it was
@@ -136,6 +139,8 @@ def dispatch(settings: NodeConfig, heart: Heart) -> int:
     if tells.targets:
         loops.append(Loop(tells.gather, stop))
         loops += [Loop(partial(tells.tell, name), stop) for name in tells.targets]
+    auditor = compose.auditor(settings)
+    loops += [Loop(auditor.seal, stop), Loop(auditor.send, stop)]
     return _watch(loops, heart, stop)
 
 

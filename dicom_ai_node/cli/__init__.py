@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from dicom_ai_node.cli import act, demo, look, models, people, run, viewer
+from dicom_ai_node.cli import act, audit, demo, look, models, people, run, viewer
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 
 EXIT_ATTENTION = 1
@@ -30,6 +30,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(people.users, name="users")
 app.add_typer(people.tokens, name="tokens")
+app.add_typer(audit.app, name="audit")
 app.command()(act.retry)
 app.command()(act.send)
 app.command()(demo.demo)

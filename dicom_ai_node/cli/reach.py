@@ -67,6 +67,7 @@ def check(config: NodeConfig) -> None:
     serve_token(config)
     compose.tls(config)
     compose.check_dicom_tls(config)
+    compose.audit_way(config)
 
 
 def judge_settings(config: NodeConfig) -> None:

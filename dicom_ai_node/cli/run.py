@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dicom_ai_node import compose, log, roles
+from dicom_ai_node.cli.audit import note_start, note_stop
 from dicom_ai_node.cli.files import explanations
 from dicom_ai_node.cli.reach import check as check_all
 from dicom_ai_node.cli.reach import judge_settings, unguarded
@@ -44,7 +45,10 @@ def serve(
     settings = compose.settings(config)
     _prepare(settings)
     if role is None:
-        status = Supervisor(roles.tree(settings)).run()
+        tree = roles.tree(settings)
+        note_start(settings, config)
+        status = Supervisor(tree).run()
+        note_stop(settings)
         raise typer.Exit(status)
     heart = Heart(None)
     match role:

@@ -1,5 +1,6 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
+from dicom_ai_node.compose.auditing import audit_way, auditor, trail
 from dicom_ai_node.compose.desks import (
     depot,
     dispatch,
@@ -51,6 +52,8 @@ __all__ = [
     "accounts",
     "advice",
     "archive",
+    "audit_way",
+    "auditor",
     "blobs",
     "catalog",
     "check_dicom_tls",
@@ -89,6 +92,7 @@ __all__ = [
     "tidings",
     "tls",
     "tls_to_itself",
+    "trail",
     "viewer",
     "work",
     "worklist",

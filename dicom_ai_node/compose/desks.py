@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 from dicom_ai_node import config as configuration
 from dicom_ai_node.complete.evidence import Patience
+from dicom_ai_node.compose.auditing import trail
 from dicom_ai_node.compose.ground import (
     blobs,
     catalog,
@@ -48,6 +49,7 @@ from dicom_ai_node.store.histories import Histories
 from dicom_ai_node.store.places import Places
 from dicom_ai_node.store.retention import Policy, Retention
 from dicom_ai_node.tls.server import KeptTls
+from dicom_ai_node.watch.alarms import Alarms
 from dicom_ai_node.workers import encoding_worker, inference_worker
 
 # receive
@@ -82,6 +84,7 @@ def _inbox(config: NodeConfig, desk: Reception, arrive: Callable[[Arrival], Rece
         released=desk.released,
         refused=desk.refused,
         own_device_uids=catalog(config).device_uids(),
+        turned_away=Alarms(trail(config), now),
     )
 
 

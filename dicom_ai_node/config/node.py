@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from dicom_ai_node.config.auditing import Audit
 from dicom_ai_node.config.reception import Receive
 from dicom_ai_node.config.routes import RouteEntry
 from dicom_ai_node.config.sections import (
@@ -32,6 +33,7 @@ class NodeConfig(Section):
     destinations: Destinations = Field(default_factory=dict)
     serve: Serve | None = None
     watch: Watch = Watch()
+    audit: Audit = Audit()
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

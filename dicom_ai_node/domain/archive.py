@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
+from dicom_ai_node.domain.audit import THE_NODE, Actor
 from dicom_ai_node.domain.uids import (
     SeriesInstanceUID,
     Sha256,
@@ -136,6 +137,8 @@ class Deletion(Protocol):
         study: StudyInstanceUID,
         series: SeriesInstanceUID | None = None,
         instance: SOPInstanceUID | None = None,
+        *,
+        by: Actor = THE_NODE,
     ) -> int:
         """Delete a study, one of its series or one of its instances; return how many objects.
 

@@ -39,6 +39,8 @@ class Inbox:
         the sender. It may keep the file; what is left afterwards is removed.
     own_device_uids
         Device UIDs of our models: what one of them has contributed to is ours.
+    turned_away
+        Called with the address of a peer whose association was refused, and the reason.
     """
 
     room: Callable[[], None]
@@ -46,6 +48,7 @@ class Inbox:
     released: Callable[[Sequence[SeriesInstanceUID]], None]
     refused: Callable[[Path, str, str], None]
     own_device_uids: frozenset[str] = frozenset()
+    turned_away: Callable[[str, str], None] = lambda _address, _why: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

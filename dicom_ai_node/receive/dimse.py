@@ -27,6 +27,8 @@ __all__ = ["DimseListener", "Inbox"]
 log = structlog.get_logger()
 
 _POLL_SECONDS = 0.05
+_PASSING = frozenset({Refusal.CONGESTION, Refusal.LOCAL_LIMIT})
+"""Refusals of peers that are welcome at another time."""
 
 
 class DimseListener:
@@ -92,6 +94,9 @@ class DimseListener:
             refusal = unwelcome.refusal
             log.warning("association_rejected", peer=guest.address, status=refusal.name)
             wire.send_if_possible(refusal.encoded())
+            if refusal not in _PASSING:
+                words = refusal.name.lower().replace("_", " ")
+                self._inbox.turned_away(guest.address, f"association refused: {words}")
         except Breach as breach:
             log.warning("association_aborted", peer=guest.address, status=str(breach))
             wire.abort(breach.reason)

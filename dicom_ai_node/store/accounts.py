@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
 from dicom_ai_node.domain.accounts import Account, ApiToken, LoginSession, Role, Visit
+from dicom_ai_node.domain.audit import Act, Actor
 from dicom_ai_node.domain.errors import NeedsAttention, TryAgain
+from dicom_ai_node.domain.happenings import login
 from dicom_ai_node.store.account_tables import accounts, api_tokens, login_sessions
+from dicom_ai_node.store.audit_notes import write_happenings
 from dicom_ai_node.store.engines import Database
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -132,6 +135,8 @@ class SqlAccounts:
                     agent=visit.agent,
                 )
             )
+            who = Actor(name=account.name, address=visit.address)
+            write_happenings(connection, [login(Act.LOGIN, who, now)])
 
         self._database.transact(work)
 
@@ -162,8 +167,16 @@ class SqlAccounts:
 
     def log_out(self, digest: str) -> None:
         """End a session, if there is one."""
-        gone = delete(login_sessions).where(login_sessions.c.digest == digest)
-        self._database.transact(lambda connection: connection.execute(gone))
+        table = login_sessions
+        gone = delete(table).where(table.c.digest == digest)
+
+        def work(connection: Connection) -> None:
+            for row in connection.execute(gone.returning(table.c.account, table.c.address)).all():
+                who = Actor(name=row.account, address=row.address)
+                told = login(Act.LOGOUT, who, datetime.now(UTC))
+                write_happenings(connection, [told])
+
+        self._database.transact(work)
 
     def end_session(self, name: str, number: int) -> None:
         """End a session of an account by its number, if there is one."""

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select, update
 from dicom_ai_node.domain.job import Event
 from dicom_ai_node.domain.study import Arrival, Received
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256
+from dicom_ai_node.store.audit_notes import write_arrivals
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.intake import Intake, open_quarantine
 from dicom_ai_node.store.rows import series_event, write_events
@@ -31,6 +32,7 @@ class Arrivals:
             intake = Intake.opened(connection, arrivals)
             received = [intake.take(arrival) for arrival in arrivals]
             intake.write(connection, now, now + quiet)
+            write_arrivals(connection, arrivals, received, now)
             return received
 
         return self._database.transact(work)

@@ -23,11 +23,14 @@ from sqlalchemy import (
     update,
 )
 
+from dicom_ai_node.domain.audit import THE_NODE, Actor
 from dicom_ai_node.domain.errors import StillNeeded
+from dicom_ai_node.domain.happenings import deleted
 from dicom_ai_node.domain.job import ENDED, Stage
 from dicom_ai_node.domain.uids import SeriesInstanceUID, Sha256, SOPInstanceUID, StudyInstanceUID
 from dicom_ai_node.store import archive_tables as held
 from dicom_ai_node.store import tables
+from dicom_ai_node.store.audit_notes import study_told, write_happenings
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_forget import without_reader
@@ -55,6 +58,8 @@ class SqlDeletion:
         study: StudyInstanceUID,
         series: SeriesInstanceUID | None = None,
         instance: SOPInstanceUID | None = None,
+        *,
+        by: Actor = THE_NODE,
     ) -> int:
         """Delete a study, one of its series or one of its instances; return how many objects.
 
@@ -71,7 +76,13 @@ class SqlDeletion:
         now = self._now()
 
         def work(connection: Connection) -> tuple[int, set[Sha256]]:
-            return _Deleting(connection, _Scope(study, series, instance), now).run()
+            scope = _Scope(study, series, instance)
+            told = study_told(connection, study)
+            count, free = _Deleting(connection, scope, now).run()
+            if count:
+                gone = deleted(by, told, now, is_whole=scope.is_whole_study)
+                write_happenings(connection, [gone])
+            return count, free
 
         count, free = self._database.transact(work)
         for digest in free:

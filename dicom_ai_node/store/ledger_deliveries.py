@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dicom_ai_node.domain.audit import Outcome, Way
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Delivery, DeliveryState, Event, Job, Result, Stage, check_move
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
+from dicom_ai_node.store.audit_notes import write_sent
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_jobs import holds, most_urgent_first
 from dicom_ai_node.store.rows import delivery_of, job_event, moved, result_of, write_events
@@ -106,7 +108,9 @@ class ResultsUnderWay:
                     lease_until=now + lease,
                 )
             )
-            return load_deliveries(connection, mine)
+            claimed = load_deliveries(connection, mine)
+            write_sent(connection, Way.BEGIN, claimed, now)
+            return claimed
 
         return self._database.transact(work)
 
@@ -211,6 +215,9 @@ def _settling(
         if stage is None or done.rowcount == 0:
             return False
         write_events(connection, [job_event(job, event)])
+        is_done = changes["state"] == DeliveryState.DONE.value
+        outcome = Outcome.SUCCESS if is_done else Outcome.MINOR_FAILURE
+        write_sent(connection, Way.OUT, [delivery], event.at, outcome)
         after(connection, Stage(stage))
         return True
 

@@ -1,17 +1,20 @@
 """The last part of the ledger: what is old and done is forgotten; that it was ours is not."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Select, case, delete, func, select
 
+from dicom_ai_node.domain.audit import THE_NODE
+from dicom_ai_node.domain.happenings import deleted
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.study import Forgotten
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
+from dicom_ai_node.store.audit_notes import study_told, write_happenings
 from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.workitem_forget import bury_old
@@ -46,6 +49,10 @@ class Forgetting:
             freed = _Freed(connection)
             freed.note_closed_quarantine()
             freed.note(studies=uids)
+            gone = [
+                deleted(THE_NODE, study_told(connection, uid), datetime.now(UTC)) for uid in uids
+            ]
+            write_happenings(connection, gone)
             instances = freed.remove(uids)
             bury_old(connection, uids, older_than)
             forget_commitments(connection, older_than)

@@ -356,7 +356,7 @@ def test_the_schema_describes_every_key() -> None:
     schema = NodeConfig.json_schema()
     assert list(schema["properties"]) == [
         "receive", "store", "complete", "infer", "routes", "similar", "encode", "destinations",
-        "serve", "watch",
+        "serve", "watch", "audit",
     ]  # fmt: skip
     route = schema["$defs"]["RouteEntry"]
     assert {"when", "if", "inputs", "with"} <= route["properties"].keys()

@@ -145,6 +145,8 @@ def test_workitems_of_an_older_version_are_found(database: Database, worklist: S
     """The migration enters what is there."""
     with database.writing() as connection:
         connection.execute(delete(workitem_keys))
+        for later in ("audit_notes", "audit_records", "audit_anchors", "audit_settled"):
+            connection.execute(sql(f"DROP TABLE {later}"))
         connection.execute(sql("UPDATE alembic_version SET version_num = '0010'"))
     migrate(database)
     found = worklist.search(Search(keys=(_key("WorklistLabel", "Readers"),)))

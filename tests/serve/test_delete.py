@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import Request
 
+from dicom_ai_node.domain.audit import Actor
 from dicom_ai_node.domain.errors import OutOfResources, StillNeeded
 from dicom_ai_node.serve.access import Person, Role
 from dicom_ai_node.serve.application import application
@@ -34,7 +35,8 @@ class _Deletion:
         self.asked: list[Sequence[str]] = []
         self._answer = answer
 
-    def delete(self, *uids: str) -> int:
+    def delete(self, *uids: str, by: Actor) -> int:
+        assert by.name == "x"
         self.asked.append(uids)
         if isinstance(self._answer, Exception):
             raise self._answer

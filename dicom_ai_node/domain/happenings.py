@@ -1,0 +1,124 @@
+"""What the parts of the node tell the audit trail, in the form that PS3.15 A.5.3 wants of each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dicom_ai_node.domain.audit import (
+    Act,
+    Action,
+    Actor,
+    Asked,
+    Happening,
+    Kind,
+    Outcome,
+    Part,
+    Participant,
+    StudyTold,
+)
+
+
+def application(act: Act, by: Actor, at: datetime) -> Happening:
+    """Return that the node was started or stopped, A.5.3.1."""
+    launcher = Participant(name=by.name, address=by.address, part=Part.LAUNCHER, is_requestor=True)
+    return Happening(
+        kind=Kind.APPLICATION_ACTIVITY,
+        action=Action.EXECUTE,
+        act=act,
+        at=at,
+        participants=(Participant(part=Part.APPLICATION), launcher),
+    )
+
+
+def log_used(by: Actor, at: datetime) -> Happening:
+    """Return that somebody has read the trail, A.5.3.2."""
+    return Happening(
+        kind=Kind.AUDIT_LOG_USED, action=Action.READ, at=at, participants=(by.participant(),)
+    )
+
+
+def accessed(by: Actor, studies: Sequence[StudyTold], at: datetime) -> Happening:
+    """Return that somebody has looked at instances, A.5.3.4."""
+    return Happening(
+        kind=Kind.INSTANCES_ACCESSED,
+        action=Action.READ,
+        at=at,
+        participants=(by.participant(),),
+        studies=tuple(studies),
+    )
+
+
+def deleted(by: Actor, study: StudyTold, at: datetime, *, is_whole: bool = True) -> Happening:
+    """Return that a study has gone, A.5.3.6, or a part of one, which is an access, A.5.3.4."""
+    return Happening(
+        kind=Kind.STUDY_DELETED if is_whole else Kind.INSTANCES_ACCESSED,
+        action=Action.DELETE,
+        at=at,
+        participants=(by.participant(),),
+        studies=(study,),
+    )
+
+
+def transfer(
+    kind: Kind, source: Participant, destination: Participant, study: StudyTold, at: datetime
+) -> Happening:
+    """Return that a study begins to go from one to another, A.5.3.3, or has gone, A.5.3.5."""
+    is_over = kind is Kind.INSTANCES_TRANSFERRED
+    return Happening(
+        kind=kind,
+        action=Action.READ if is_over else Action.EXECUTE,
+        at=at,
+        participants=(source, destination),
+        studies=(study,),
+    )
+
+
+def queried(by: Participant, asked: Asked, at: datetime) -> Happening:
+    """Return that somebody has asked what is here, A.5.3.10."""
+    return Happening(
+        kind=Kind.QUERY,
+        action=Action.EXECUTE,
+        at=at,
+        participants=(by, Participant(part=Part.DESTINATION)),
+        asked=asked,
+    )
+
+
+def alarm(
+    act: Act, by: Participant, why: str, at: datetime, outcome: Outcome = Outcome.MINOR_FAILURE
+) -> Happening:
+    """Return that something is against the rules, or that a rule was changed, A.5.3.11.
+
+    Parameters
+    ----------
+    by
+        Who is said to have done it; the node reports it.
+    why
+        In words that name no patient.
+    """
+    return Happening(
+        kind=Kind.SECURITY_ALERT,
+        action=Action.EXECUTE,
+        act=act,
+        at=at,
+        outcome=outcome,
+        participants=(Participant(is_requestor=True), by),
+        alert=why,
+    )
+
+
+def changed(act: Act, by: Actor, why: str, at: datetime) -> Happening:
+    """Return that what the node may do, or somebody may, was changed, A.5.3.11."""
+    who = Participant(name=by.name, address=by.address)
+    return alarm(act, who, why, at, Outcome.SUCCESS)
+
+
+def login(act: Act, by: Actor, at: datetime, outcome: Outcome = Outcome.SUCCESS) -> Happening:
+    """Return that somebody has come or gone, or could not come in, A.5.3.12."""
+    return Happening(
+        kind=Kind.USER_AUTHENTICATION,
+        action=Action.EXECUTE,
+        act=act,
+        at=at,
+        outcome=outcome,
+        participants=(by.participant(), Participant()),
+    )
