@@ -87,20 +87,20 @@ def stored(folder: Path, studies: int, database: str) -> int:
     config = compose.settings(path)
     compose.prepare(config)
     blobs, ledger, archive = compose.blobs(config), compose.ledger(config), compose.archive(config)
-    arrivals: dict[Path, Arrival] = {}
+    arrivals: list[Arrival] = []
     for number, dataset in enumerate(instances(studies), 1):
         spooled = blobs.spool()
         dataset.save_as(spooled, enforce_file_format=True)
-        arrivals[spooled] = Arrival(
-            instance=instance_of(spooled),
-            calling_ae_title=PEER,
-            called_ae_title=PEER,
-            address="127.0.0.1",
+        instance = instance_of(spooled)
+        blobs.keep(spooled)
+        arrivals.append(
+            Arrival(
+                instance=instance, calling_ae_title=PEER, called_ae_title=PEER, address="127.0.0.1"
+            )
         )
         if number % 1000 == 0 or number == 100 * studies:
-            blobs.keep_all({path: each.instance.sha256 for path, each in arrivals.items()})
-            ledger.record(list(arrivals.values()), compose.now(), timedelta(days=1))
-            arrivals = {}
+            ledger.record(arrivals, compose.now(), timedelta(days=1))
+            arrivals = []
             while archive.catch_up():
                 pass
     return port

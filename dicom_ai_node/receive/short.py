@@ -1,7 +1,7 @@
 """Takes in short requests, all that wait together: one transaction and one wait for the disk.
 
 A request of one small instance costs a server more in waking threads than in work. So one thread
-does all there is to do for those that wait: while it makes them durable, the next ones gather.
+does all there is to do for them: while it makes what has come durable, the next ones gather.
 """
 
 import asyncio
@@ -20,9 +20,6 @@ from dicom_ai_node.receive.desk import Counter
 from dicom_ai_node.receive.incoming import Incoming
 from dicom_ai_node.receive.part10 import Announced
 from dicom_ai_node.receive.parts import Reading
-
-LANES = 2
-"""Threads that do so: while one waits for the disk, the other takes apart what comes."""
 
 
 class Short(Takings):
@@ -75,13 +72,12 @@ class _Request:
 
 
 class ShortRequests:
-    """Takes in requests whose body is here as a whole."""
+    """One thread that takes in requests whose body is here as a whole."""
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
         self._queue: SimpleQueue[_Request] = SimpleQueue()
-        for _ in range(LANES):
-            Thread(target=self._run, name="short", daemon=True).start()
+        Thread(target=self._run, name="short", daemon=True).start()
 
     async def take(self, reading: Reading, takings: Short, body: bytes) -> NodeError | None:
         """Wait until all of a body is recorded; return what was wrong with its rest."""

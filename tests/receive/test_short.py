@@ -12,25 +12,17 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.domain.study import Received
-from dicom_ai_node.receive import short
 from dicom_ai_node.receive.parts import InstanceParts
 from dicom_ai_node.receive.short import ShortRequests
 from tests import phantoms
 from tests.receive.conftest import quick_path  # noqa: F401 - fixtures
 from tests.receive.webdesk import (
-    StartWeb,
     WebNode,
     body,
     part10,
     start_web,  # noqa: F401 - fixtures
+    web,  # noqa: F401
 )
-
-
-@pytest.fixture
-def web(start_web: StartWeb, monkeypatch: pytest.MonkeyPatch) -> WebNode:  # noqa: F811
-    """Return a node with one thread for short requests, so that a test knows what gathers."""
-    monkeypatch.setattr(short, "LANES", 1)
-    return start_web()
 
 
 def images(count: int) -> list[Dataset]:
@@ -39,7 +31,7 @@ def images(count: int) -> list[Dataset]:
 
 
 @contextmanager
-def gathered(web: WebNode, bodies: list[bytes]) -> Iterator[list[Future[httpx.Response]]]:
+def gathered(web: WebNode, bodies: list[bytes]) -> Iterator[list[Future[httpx.Response]]]:  # noqa: F811
     """Send a first request that waits for the ledger, and let the others gather behind it."""
     lanes: list[ShortRequests] = []
     take = ShortRequests.take
@@ -60,7 +52,7 @@ def gathered(web: WebNode, bodies: list[bytes]) -> Iterator[list[Future[httpx.Re
         yield [first, *others]
 
 
-def test_what_waits_is_recorded_together(web: WebNode) -> None:
+def test_what_waits_is_recorded_together(web: WebNode) -> None:  # noqa: F811
     """One transaction for all, and each hears of its own instances."""
     slices = images(6)
     bodies = [body(*map(part10, slices[at : at + 2])) for at in range(0, 6, 2)]
@@ -75,7 +67,7 @@ def test_what_waits_is_recorded_together(web: WebNode) -> None:
     assert len(web.files("blobs")) == 7
 
 
-def test_one_that_is_broken_takes_nobody_along(web: WebNode) -> None:
+def test_one_that_is_broken_takes_nobody_along(web: WebNode) -> None:  # noqa: F811
     """What is wrong with one request is told to who sent it."""
     good, broken = body(part10(images(1)[0])), body(*map(part10, images(2)))[:-200]
     nonsense = body(b"no DICOM at all")
@@ -88,7 +80,7 @@ def test_one_that_is_broken_takes_nobody_along(web: WebNode) -> None:
 
 
 def test_a_bug_met_by_one_leaves_the_others_alone(
-    web: WebNode,
+    web: WebNode,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And the thread goes on."""
@@ -108,7 +100,7 @@ def test_a_bug_met_by_one_leaves_the_others_alone(
     assert web.store(*images(1)).status_code == 200
 
 
-def test_a_ledger_that_cannot_answer_is_told_to_all(web: WebNode) -> None:
+def test_a_ledger_that_cannot_answer_is_told_to_all(web: WebNode) -> None:  # noqa: F811
     """Nobody hears success for a transaction that was rolled back."""
     with gathered(web, [body(part10(images(1)[0])) for _ in range(3)]) as answers:
         web.diary.answer = OutOfResources("locked")
