@@ -58,6 +58,11 @@ class Heart:
             os.write(self._descriptor, b".")
 
 
+def die_with_parent() -> None:
+    """Let the kernel kill this process when the one that started it is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 @dataclass(slots=True)
 class _Running:
     role: Role
@@ -192,9 +197,8 @@ def _undisturbed() -> Iterator[None]:
 
 def _become(role: Role, heart: int, deaf: Sequence[int], parent: int) -> None:
     """Be a role, in the copy, and end with its status."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(PR_SET_NAME, role.name.encode()[:15])
+    die_with_parent()
+    ctypes.CDLL(None).prctl(PR_SET_NAME, role.name.encode()[:15])
     if os.getppid() != parent:
         os._exit(1)  # it was gone before the kernel knew what to do then
     for descriptor in deaf:

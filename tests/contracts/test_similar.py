@@ -118,6 +118,7 @@ def _without_archive(connection: Connection) -> None:
     for table in reversed([name for name, _ in known if name]):
         if table not in EARLY:
             connection.execute(text(f"DROP TABLE {table}"))
+    connection.execute(text("ALTER TABLE jobs DROP COLUMN doing"))
     for table in ("instances", "results"):
         connection.execute(text(f"DROP INDEX ix_{table}_not_indexed"))
         connection.execute(text(f"ALTER TABLE {table} DROP COLUMN is_indexed"))

@@ -37,7 +37,7 @@ from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.pipeline import Dispatch, Reception, Work
 from dicom_ai_node.receive.dimse import DimseListener
 from dicom_ai_node.receive.peers import AllowedPeer
-from dicom_ai_node.receive.server import listening_socket
+from dicom_ai_node.receive.server import Entrance, listening_socket
 from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.roles import Loop
 from dicom_ai_node.serve.access import Role, needs
@@ -168,7 +168,7 @@ class PlantedNode:
         desk, work, dispatch = self.reception(), self.work(), self.dispatch()
         listener, web = self.listener(desk), self.web(desk)
         listening = listening_socket("127.0.0.1", self.config.receive.port)
-        threading.Thread(target=listener.serve, args=(listening,), daemon=True).start()
+        threading.Thread(target=listener.serve, args=([Entrance(listening)],), daemon=True).start()
         threading.Thread(target=web.run, daemon=True).start()
         heard_since = self.now()
         loops = [
