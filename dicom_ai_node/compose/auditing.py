@@ -41,6 +41,10 @@ def auditor(config: NodeConfig) -> Auditor:
     held, source = archive(config), _source(config)
 
     def patient(study: str) -> str:
+        # Asking the archive makes it read headers, and names, which a node that answers nobody
+        # has no reason to keep.
+        if config.serve is None:
+            return ""
         query = Query(level=Level.STUDY, keys=(Key(path=(_STUDY,), value=study),), limit=1)
         for header in held.search(query):
             return str(next(iter(header.get(_PATIENT_ID, {}).get("Value", [])), ""))
