@@ -91,15 +91,23 @@ class ShortRequests:
             with suppress(Empty):
                 while len(batch) < AT_ONCE:
                     batch.append(self._queue.get_nowait())
-            for request in batch:
-                request.read(self._depot.inbox.room)
-            self._settle([request.takings for request in batch])
-            for request in batch:
-                if request.trouble is None:
-                    request.takings.release()
+            try:
+                self._take(batch)
+            except Exception as bug:  # noqa: BLE001 - raised again in all that wait
+                # What is recorded by then is there, and comes again as a duplicate.
+                for request in batch:
+                    request.trouble = bug
             loop = batch[0].answered.get_loop()
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 loop.call_soon_threadsafe(_answer, batch)
+
+    def _take(self, batch: Sequence[_Request]) -> None:
+        for request in batch:
+            request.read(self._depot.inbox.room)
+        self._settle([request.takings for request in batch])
+        for request in batch:
+            if request.trouble is None:
+                request.takings.release()
 
     def _settle(self, takings: Sequence[Short]) -> None:
         """Make everything durable and record it: all of it, or nothing."""

@@ -20,9 +20,7 @@ from dicom_ai_node.domain.uids import is_uid
 from dicom_ai_node.receive.body import BLOCK_BYTES, Body, Broken, TooSlow
 from dicom_ai_node.receive.depot import Depot, Streamed, Takings
 from dicom_ai_node.receive.form import Form
-from dicom_ai_node.receive.media import (
-    answer_type,
-)
+from dicom_ai_node.receive.media import answer_type
 from dicom_ai_node.receive.multipart import TooMuch
 from dicom_ai_node.receive.parts import Reading
 from dicom_ai_node.receive.short import Short, ShortRequests

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.domain.study import Received
 from dicom_ai_node.receive.parts import InstanceParts
-from dicom_ai_node.receive.short import ShortRequests
+from dicom_ai_node.receive.short import Short, ShortRequests
 from tests import phantoms
 from tests.receive.conftest import quick_path  # noqa: F401 - fixtures
 from tests.receive.webdesk import (
@@ -108,4 +108,22 @@ def test_a_ledger_that_cannot_answer_is_told_to_all(web: WebNode) -> None:  # no
         statuses = [answer.result().status_code for answer in answers]
     assert statuses == [503] * 4
     web.diary.answer = Received.NEW
+    assert web.store(*images(1)).status_code == 200
+
+
+def test_a_bug_met_by_all_is_told_to_all_and_the_thread_goes_on(
+    web: WebNode,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody waits for ever for a thread that has died."""
+
+    def fails(_takings: Short) -> None:
+        raise ZeroDivisionError
+
+    with gathered(web, [body(part10(images(1)[0])) for _ in range(2)]) as answers:
+        monkeypatch.setattr(Short, "release", fails)
+        web.diary.may_record.set()
+        statuses = [answer.result().status_code for answer in answers]
+    assert statuses == [500] * 3
+    monkeypatch.undo()
     assert web.store(*images(1)).status_code == 200
