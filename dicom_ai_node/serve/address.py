@@ -11,3 +11,9 @@ def address(text: str) -> IPv4Address | IPv6Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def is_loopback(text: str) -> bool:
+    """Return whether a text is an address of this machine alone."""
+    found = address(text)
+    return found is not None and found.is_loopback

@@ -8,13 +8,13 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import ip_address
 from weakref import WeakValueDictionary
 
 from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from dicom_ai_node.domain.accounts import Account, Accounts
+from dicom_ai_node.serve.address import is_loopback
 from dicom_ai_node.serve.password_check import PasswordCheck
 
 REMEMBERED_SECONDS = 300.0
@@ -47,7 +47,7 @@ class Basic:
             been wrong too often.
         """
         address = address_of(request)
-        if not is_safe(request) and not _is_here(address):
+        if not is_safe(request) and not is_loopback(address):
             raise HTTPException(401, "passwords go over https:// only")
         name, password = _pair(given)
         seal = hmac.digest(self._key, given.encode("utf-8", "replace"), "sha256")
@@ -92,10 +92,3 @@ def _pair(given: str) -> tuple[str, str]:
         raise HTTPException(401, "this is no name and password") from error
     name, _, password = text.partition(":")
     return name.strip().lower(), password
-
-
-def _is_here(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -4,7 +4,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
+
+from dicom_ai_node.serve.address import address
 
 MOST_REMEMBERED = 10_000
 FORGET_SECONDS = 3600.0
@@ -59,12 +61,11 @@ class Pauses:
         self._records.pop(key, None)
 
 
-def neighbourhood(address: str) -> str:
+def neighbourhood(text: str) -> str:
     """Return what counts as one address: of IPv6 the network, which one customer has."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
+    parsed = address(text)
+    if parsed is None:
+        return text
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
         return parsed.exploded[:19]
     return str(parsed)

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dicom_ai_node.serve.address import address
+from dicom_ai_node.serve.address import address, is_loopback
 
 MOST_BODY_BYTES = 1024**2
 """Of everything but instances to be stored or explained, which go to the disk piece by piece."""
@@ -144,10 +144,7 @@ def _is_own_page(headers: Headers, host: str) -> bool:
 def _is_here(scope: Scope) -> bool:
     """Return whether somebody on this machine asks."""
     client = scope.get("client")
-    if client is None:
-        return True
-    from_where = address(client[0])
-    return from_where is not None and from_where.is_loopback
+    return client is None or is_loopback(client[0])
 
 
 def _limited(receive: Receive) -> Receive:
