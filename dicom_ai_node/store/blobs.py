@@ -48,8 +48,8 @@ class FolderBlobs:
             # All at once, so that `keep` never relies on a folder that is not on the disk yet.
             for shard in _SHARDS:
                 (self._blobs / shard).mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self._blobs)
-            _sync_folder(root)
+            _sync(self._blobs)
+            _sync(root)
 
     def spool(self) -> Path:
         """Return the path of a new, empty file on the same file system, to be written to.
@@ -102,23 +102,26 @@ class FolderBlobs:
 
     def _keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
         self._at("spooled")
-        self._each(_sync_file, spooled)
+        for path in spooled:
+            # `discard_aged` must see how lately these bytes were wanted, not when they were made.
+            os.utime(path)
+        self._sync_each(spooled)
         self._at("synced")
         targets = {path: self.path(digest) for path, digest in spooled.items()}
         with self._passing(fcntl.LOCK_SH):
             for path, target in targets.items():
                 os.replace(path, target)  # noqa: PTH105 - a thousand times a second
         self._at("renamed")
-        self._each(_sync_folder, {target.parent for target in targets.values()})
+        self._sync_each({target.parent for target in targets.values()})
         self._at("folder_synced")
 
-    def _each(self, sync: Callable[[Path], None], paths: Collection[Path]) -> None:
-        """Sync all at once: a disk writes many in the time of one."""
+    def _sync_each(self, paths: Collection[Path]) -> None:
+        """Sync files, or folders, all at once: a disk writes many in the time of one."""
         if len(paths) == 1:
-            sync(*paths)
+            _sync(*paths)
         else:
             # Each is waited for, so that none is still at work on what a failure removes.
-            wait(done := [self._syncers.submit(sync, path) for path in paths])
+            wait(done := [self._syncers.submit(_sync, path) for path in paths])
             for each in done:
                 each.result()
 
@@ -234,18 +237,8 @@ def _no_room(what: str) -> Iterator[None]:
         raise OutOfResources(f"cannot {what}: {error.strerror}") from error
 
 
-def _sync_file(path: Path) -> None:
+def _sync(path: Path) -> None:
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        # `discard_aged` must see how lately these bytes were wanted, not when they were made.
-        os.utime(number)
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)
     finally:
