@@ -48,9 +48,13 @@ def holds(job: Job) -> ColumnElement[bool]:
     )
 
 
-def _is_held() -> ColumnElement[bool]:
+def _all_that_hold() -> ColumnElement[bool]:
+    """Return the condition for many jobs at once, given by `the_key` and `the_fence`."""
     # Not IN: an expanding parameter cannot be used for several rows at once.
-    return or_(*(table.c.stage == held.value for held in _BACK_TO))
+    is_held = or_(*(table.c.stage == held.value for held in _BACK_TO))
+    return and_(
+        table.c.key == bindparam("the_key"), table.c.fence == bindparam("the_fence"), is_held
+    )
 
 
 class JobsAtWork:
@@ -86,15 +90,7 @@ class JobsAtWork:
         """Prolong the leases of jobs whose fence still holds."""
         if not jobs:
             return
-        statement = (
-            update(table)
-            .where(
-                table.c.key == bindparam("the_key"),
-                table.c.fence == bindparam("the_fence"),
-                _is_held(),
-            )
-            .values(lease_until=now + lease)
-        )
+        statement = update(table).where(_all_that_hold()).values(lease_until=now + lease)
         rows = [
             {"the_key": job.key, "the_fence": job.fence}
             for job in sorted(jobs, key=lambda job: job.key)
@@ -110,11 +106,7 @@ class JobsAtWork:
             return
         statement = (
             update(table)
-            .where(
-                table.c.key == bindparam("the_key"),
-                table.c.fence == bindparam("the_fence"),
-                _is_held(),
-            )
+            .where(_all_that_hold())
             .values(progress=bindparam("how_far"), doing=bindparam("the_phase"))
         )
         rows = [
