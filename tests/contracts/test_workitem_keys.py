@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy import text as sql
 
 from dicom_ai_node.domain.archive import Key
@@ -144,8 +144,13 @@ def test_a_workitem_is_found_by_what_it_says_now(database: Database, worklist: S
 def test_workitems_of_an_older_version_are_found(database: Database, worklist: SqlWorklist) -> None:
     """The migration enters what is there."""
     with database.writing() as connection:
-        connection.execute(delete(workitem_keys))
-        for later in ("audit_notes", "audit_records", "audit_anchors", "audit_settled"):
+        for later in (
+            "workitem_keys",
+            "audit_notes",
+            "audit_records",
+            "audit_anchors",
+            "audit_settled",
+        ):
             connection.execute(sql(f"DROP TABLE {later}"))
         connection.execute(sql("UPDATE alembic_version SET version_num = '0010'"))
     migrate(database)

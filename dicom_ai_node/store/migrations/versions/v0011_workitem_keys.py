@@ -13,19 +13,16 @@ _MANY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make the table; a ledger that was once taken back to an older version may have it already."""
-    connection = op.get_bind()
-    if not sa.inspect(connection).has_table("workitem_keys"):
-        op.create_table(
-            "workitem_keys",
-            sa.Column("path", sa.Text(), primary_key=True),
-            sa.Column("value", sa.Text(), primary_key=True),
-            sa.Column("workitem", _MANY, primary_key=True),
-            sa.ForeignKeyConstraint(["workitem"], ["workitems.number"], ondelete="CASCADE"),
-        )
-        op.create_index("ix_workitem_keys_workitem", "workitem_keys", ["workitem"])
-    op.execute("DELETE FROM workitem_keys")
-    _enter(connection)
+    """Make the table, and enter what is there."""
+    op.create_table(
+        "workitem_keys",
+        sa.Column("path", sa.Text(), primary_key=True),
+        sa.Column("value", sa.Text(), primary_key=True),
+        sa.Column("workitem", _MANY, primary_key=True),
+        sa.ForeignKeyConstraint(["workitem"], ["workitems.number"], ondelete="CASCADE"),
+    )
+    op.create_index("ix_workitem_keys_workitem", "workitem_keys", ["workitem"])
+    _enter(op.get_bind())
 
 
 def _enter(connection: sa.Connection) -> None:
