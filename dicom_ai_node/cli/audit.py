@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import os
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
@@ -98,8 +99,11 @@ def verify(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False
 
 
 def operator() -> Actor:
-    """Return who sits at the command line."""
-    return Actor(name=getpass.getuser())
+    """Return who sits at the command line; a container may know no name for its user."""
+    try:
+        return Actor(name=getpass.getuser())
+    except (KeyError, OSError):
+        return Actor(name=f"uid {os.getuid()}")
 
 
 def note_start(settings: NodeConfig, config: Path) -> None:
