@@ -1,6 +1,7 @@
 """DICOM over TLS: what the ports speak, and what an operator should know of the certificates."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from dicom_ai_node import config as configuration
@@ -24,10 +25,9 @@ def reception_tls(config: NodeConfig) -> KeptTls | None:
     ConfigError
         If a file cannot be used.
     """
-    tls = config.receive.tls
-    if tls is None:
+    tls, pair = config.receive.tls, _own_pair(config)
+    if tls is None or pair is None:
         return None
-    pair = Pair(place="receive.tls", certificate=tls.certificate, key=tls.key)
     return KeptTls(DicomTls(pair=pair, trusted=tls.trusted, profile=Profile(tls.profile)))
 
 
@@ -36,10 +36,9 @@ def tls_to_itself(config: NodeConfig) -> PeerTls | None:
 
     `None` where that port takes clear text.
     """
-    tls = config.receive.tls
-    if tls is None or config.receive.port is not None:
+    pair = _own_pair(config)
+    if pair is None or config.receive.port is not None:
         return None
-    pair = Pair(place="receive.tls", certificate=tls.certificate, key=tls.key)
     return PeerTls(
         place=pair.place,
         name=config.receive.host,
@@ -68,12 +67,15 @@ def dicom_expiry(config: NodeConfig) -> Mapping[str, datetime]:
 
     One that cannot be read is left out: whoever needs it says so.
     """
+    return ends(_pairs(config))
+
+
+def ends(pairs: Iterable[Pair]) -> Mapping[str, datetime]:
+    """Return until when certificates hold, by place; one that cannot be read is left out."""
     found = {}
-    for pair in _pairs(config):
-        try:
+    for pair in pairs:
+        with suppress(ConfigError):
             found[pair.place] = pair.expires_at()
-        except ConfigError:
-            continue
     return found
 
 
@@ -106,10 +108,16 @@ def _reception_advice(config: NodeConfig) -> Iterator[str]:
         )
 
 
-def _pairs(config: NodeConfig) -> Iterator[Pair]:
+def _own_pair(config: NodeConfig) -> Pair | None:
     tls = config.receive.tls
-    if tls is not None:
-        yield Pair(place="receive.tls", certificate=tls.certificate, key=tls.key)
+    if tls is None:
+        return None
+    return Pair(place="receive.tls", certificate=tls.certificate, key=tls.key)
+
+
+def _pairs(config: NodeConfig) -> Iterator[Pair]:
+    if (own := _own_pair(config)) is not None:
+        yield own
     for peer in _peers(config).values():
         if peer.tls is not None and (pair := own_pair(peer.tls)) is not None:
             yield pair

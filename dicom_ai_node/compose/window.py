@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from dicom_ai_node import config as configuration
-from dicom_ai_node.compose.secured import dicom_expiry, expiry_advice
+from dicom_ai_node.compose.secured import dicom_expiry, ends, expiry_advice
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.store.accounts import SqlAccounts
 from dicom_ai_node.store.engines import open_database
@@ -44,8 +44,7 @@ def https_pair(config: NodeConfig) -> Pair | None:
 def expiry(config: NodeConfig) -> Mapping[str, datetime]:
     """Return until when all certificates hold that the node shows, by their place."""
     pair = https_pair(config)
-    own = {} if pair is None else {pair.place: pair.expires_at()}
-    return {**own, **dicom_expiry(config)}
+    return {**ends([] if pair is None else [pair]), **dicom_expiry(config)}
 
 
 def advice(config: NodeConfig) -> list[str]:
