@@ -8,7 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import Any
 
 from pydicom.uid import UID
 from sqlalchemy import Connection, event, text
+from typing_extensions import override
 
 from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.ports import Ledger, Sender
 from dicom_ai_node.domain.study import Arrival, Received, Series
 from dicom_ai_node.domain.uids import JobKey, Sha256, SOPInstanceUID, derive_uid
-from dicom_ai_node.store import blobs as blobs_module
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
@@ -118,6 +118,7 @@ class DyingBlobs(FolderBlobs):
         super().__init__(root, fuse)
         self._fuse = fuse
 
+    @override
     def spool(self) -> Path:
         self._fuse("opened")
         return super().spool()
@@ -168,14 +169,15 @@ def dies_before_commit(database: Database, fuse: Fuse) -> None:
 class HastyBlobs(DyingBlobs):
     """Answers before the bytes are on the disk: no file is synced."""
 
-    def _each(self, sync: Callable[[Path], None], paths: Any) -> None:  # noqa: ANN401
-        if sync is not blobs_module._sync_file:
-            super()._each(sync, paths)
+    @override
+    def _sync_each(self, paths: Collection[Path]) -> None:
+        super()._sync_each([path for path in paths if path.is_dir()])
 
 
 class UntidyBlobs(DyingBlobs):
     """Leaves a copy of everything in the spool."""
 
+    @override
     def keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
         for path in spooled:
             shutil.copyfile(path, path.with_suffix(".copy"))
@@ -185,6 +187,7 @@ class UntidyBlobs(DyingBlobs):
 class ForgetfulLedger(SqlLedger):
     """Forgets to bring results to the last destination."""
 
+    @override
     def commit_results(
         self,
         job: Job,
@@ -199,6 +202,7 @@ class ForgetfulLedger(SqlLedger):
 class DoubleLedger(SqlLedger):
     """Lists every job twice, under two keys, and lets both run."""
 
+    @override
     def complete(
         self,
         series: Series,
@@ -222,6 +226,7 @@ class LosingLedger(SqlLedger):
 
     has_lost = False
 
+    @override
     def record(
         self, arrivals: Sequence[Arrival], now: datetime, quiet: timedelta
     ) -> Sequence[Received]:
