@@ -8,6 +8,7 @@ is ready, and then that it still lives; systemd hears of both (sd_notify(3)).
 
 import ctypes
 import os
+import resource
 import selectors
 import signal
 import sys
@@ -61,6 +62,14 @@ class Heart:
 def die_with_parent() -> None:
     """Let the kernel kill this process when the one that started it is gone."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def leave_no_core() -> None:
+    """Let no process from here on write its memory to the disk when it crashes.
+
+    It holds secrets and patients. The kernel keeps the limit for everything that is started.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.tls.files import Pair
 from dicom_ai_node.web import WebServer, names, served
 from tests.certificates import certificate
+from tests.confided import confided
 from tests.journey.node import until
 from tests.peers.tls_proxy import TlsProxy
 from tests.peers.tools import free_port
@@ -41,7 +42,7 @@ JANE = {"PatientName": "Doe^Jane", "PatientID": "J", "AccessionNumber": "J1"}
 
 
 def _config(folder: Path, *, similar: str = "similar: {model: image_encoder}") -> NodeConfig:
-    (folder / "token").write_text("secret\n")
+    confided(folder / "token", "secret\n")
     path = folder / "ae_config.yaml"
     path.write_text(
         dedent(f"""\

@@ -4,7 +4,7 @@ import re
 import socket
 
 from dicom_ai_node import compose
-from dicom_ai_node.config import NodeConfig, destinations, routes, serve_token
+from dicom_ai_node.config import NodeConfig, read_once, routes, secrets_in
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, NeedsAttention
 from dicom_ai_node.domain.job import Job
@@ -31,9 +31,7 @@ def check(config: NodeConfig) -> None:
         If a secret or a key is not there, or a model folder says something that cannot be, is of
         another kind than its route runs, or can run code and nobody vouches for it.
     """
-    destinations(config)
-    for name, said in config.watch.notify.items():
-        compose.teller(name, said, config)
+    read_once(secret for _, secret in secrets_in(config))
     trust, models = compose.catalog(config).trust, compose.models(config)
     mistakes = [
         f"routes.{route.name}: {route.model} is of kind {kind}, so write `run: {kind}`"
@@ -64,7 +62,6 @@ def check(config: NodeConfig) -> None:
         mistakes.append(f"similar: {config.similar.model} is not of kind retrieve")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    serve_token(config)
     compose.tls(config)
     compose.check_dicom_tls(config)
     compose.audit_way(config)

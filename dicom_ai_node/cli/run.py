@@ -20,7 +20,7 @@ from dicom_ai_node.cli.show import (
 )
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import ConfigError
-from dicom_ai_node.supervise import Heart, Supervisor
+from dicom_ai_node.supervise import Heart, Supervisor, leave_no_core
 
 
 class RoleName(StrEnum):
@@ -42,6 +42,7 @@ def serve(
     """Run the node until it gets SIGTERM."""
     log.configure(debug=debug)
     log.silence_libraries()
+    leave_no_core()
     settings = compose.settings(config)
     _prepare(settings)
     if role is None:

@@ -4,7 +4,7 @@ import random
 from datetime import datetime
 
 from dicom_ai_node.compose.ground import ledger, now
-from dicom_ai_node.config import NodeConfig, secret
+from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.config.watching import AnyTarget, MailTarget, WebhookTarget
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.notice import Teller
@@ -28,7 +28,7 @@ def notifier(config: NodeConfig) -> Notifier:
     return Notifier(
         ledger=ledger(config),
         targets={
-            name: Target(about=frozenset(said.about), teller=teller(name, said, config))
+            name: Target(about=frozenset(said.about), teller=teller(said, config))
             for name, said in config.watch.notify.items()
         },
         now=now,
@@ -36,15 +36,13 @@ def notifier(config: NodeConfig) -> Notifier:
     )
 
 
-def teller(name: str, said: AnyTarget, config: NodeConfig) -> Teller:
+def teller(said: AnyTarget, config: NodeConfig) -> Teller:
     """Return the way to one target."""
-    node, console, place = config.receive.ae_title, config.watch.console, f"watch.notify.{name}"
+    node, console = config.receive.ae_title, config.watch.console
     match said:
         case WebhookTarget():
-            known = secret(f"{place}.secret", said.secret)
-            return Webhook(said.webhook, known, node=node, console=console)
+            return Webhook(said.webhook, said.secret.value, node=node, console=console)
         case MailTarget():
-            password = "" if said.password is None else secret(f"{place}.password", said.password)
             box = Mailbox(
                 host=said.host,
                 port=said.port,
@@ -52,6 +50,6 @@ def teller(name: str, said: AnyTarget, config: NodeConfig) -> Teller:
                 sender=said.sender,
                 to=said.to,
                 user=said.user,
-                password=password,
+                password="" if said.password is None else said.password.value,
             )
             return Mail(box, node=node, console=console)

@@ -5,6 +5,10 @@ Nothing below `compose` ever sees these classes, so that pydantic stays at the e
 
 from dicom_ai_node.config.node import NodeConfig
 from dicom_ai_node.config.read import load, model_folders
-from dicom_ai_node.config.translate import destinations, routes, secret, serve_token
+from dicom_ai_node.config.secret import read_once, secrets_in
+from dicom_ai_node.config.translate import destinations, routes, serve_token
 
-__all__ = ["NodeConfig", "destinations", "load", "model_folders", "routes", "secret", "serve_token"]
+__all__ = [
+    "NodeConfig", "destinations", "load", "model_folders", "read_once", "routes", "secrets_in",
+    "serve_token",
+]  # fmt: skip

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dicom_ai_node.config import cross
 from dicom_ai_node.config.node import NodeConfig
+from dicom_ai_node.config.secret import secrets_in
 from dicom_ai_node.config.tree import Mistake, Tree, parse
 from dicom_ai_node.config.values import Known
 from dicom_ai_node.config.words import did_you_mean
@@ -87,6 +88,9 @@ def load(
         raise _error(path, found) from error
     if found:
         raise _error(path, found)
+    for where, secret in secrets_in(config):
+        here = tree.mistake(where, "")
+        secret.stands_at(f"{path.name}:{here.line}: {here.where}")
     return config
 
 

@@ -1,10 +1,11 @@
 """The sections of `ae_config.yaml` between reception and serving, in their order."""
 
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from dicom_ai_node.config.secret import HOW, SecretEntry
 from dicom_ai_node.config.values import (
     AETitleText,
     DestinationName,
@@ -23,6 +24,8 @@ from dicom_ai_node.config.values import (
 _GB = 1_000_000_000
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine that nobody else can reach."""
+_SECRET_KEYS = frozenset({"password", "sslpassword"})
+"""Of libpq, in the query of a URL."""
 
 
 class Store(Section):
@@ -34,15 +37,50 @@ class Store(Section):
         pattern=r"^(sqlite|postgresql\+psycopg)://",
         description="a SQLAlchemy URL; without it a SQLite file in the folder",
     )
+    database_password: SecretEntry | None = Field(
+        None, description="of the user in `database`; over a socket PostgreSQL needs none"
+    )
     keep_days: float = Field(7.0, ge=0, allow_inf_nan=False)
     min_free_gb: float = Field(
         5.0, ge=0, allow_inf_nan=False, description="with less room on the disk nothing is taken"
     )
 
+    @field_validator("database")
+    @classmethod
+    def _without_password(cls, said: str | None) -> str | None:
+        query = (said or "").partition("?")[2]
+        # Up to the last @: in a password that somebody has not quoted, anything can stand.
+        user = (said or "").partition("://")[2].rpartition("@")[0]
+        if ":" in user or _SECRET_KEYS & parse_qs(query, keep_blank_values=True).keys():
+            raise ValueError(
+                "no password belongs into this file; leave it out and write database_password:"
+                f" {HOW}"
+            )
+        return said
+
+    @model_validator(mode="after")
+    def _has_user(self) -> "Store":
+        if self.database_password is None:
+            return self
+        if not urlsplit(self.database or "").username:
+            raise ValueError("database_password needs a database of PostgreSQL with a user in it")
+        return self
+
     @property
     def database_url(self) -> str:
-        """The URL of the ledger."""
-        return self.database or f"sqlite:///{self.folder / 'node.db'}"
+        """The URL of the ledger, with the password.
+
+        Raises
+        ------
+        ConfigError
+            If that is not where the file says.
+        """
+        if self.database is None:
+            return f"sqlite:///{self.folder / 'node.db'}"
+        if self.database_password is None:
+            return self.database
+        user, _, rest = self.database.partition("@")
+        return f"{user}:{quote(self.database_password.value, safe='')}@{rest}"
 
     @property
     def min_free_bytes(self) -> int:
@@ -173,31 +211,11 @@ class DimseDestination(Section):
     tls: DestinationTls | None = Field(None, description="without it in clear text")
 
 
-class Secret(Section):
-    """Where a secret is; it never stands in this file."""
-
-    file: PathHere | None = None
-    env: str | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> "Secret":
-        if (self.file is None) == (self.env is None):
-            raise ValueError("must be either {file: ...} or {env: ...}")
-        return self
-
-
-def no_clear_text(said: Any) -> Any:  # noqa: ANN401
-    """Refuse a secret that stands in the file itself."""
-    if not isinstance(said, dict | Secret):
-        raise ValueError("must be {file: ...} or {env: ...}; no secret belongs into this file")  # noqa: TRY004 - pydantic wants ValueError
-    return said
-
-
 class WebDestination(Section):
     """A DICOMweb service that takes STOW-RS; `url` ends before `/studies`."""
 
     url: str
-    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = None
+    token: SecretEntry | None = None
 
     @field_validator("url")
     @classmethod
@@ -206,7 +224,7 @@ class WebDestination(Section):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must begin with https:// or http:// and name a host")
         if parts.username or parts.password:
-            raise ValueError("no password belongs into this file; use token: {file: ...}")
+            raise ValueError("no password belongs into this file; use token: {file: PATH}")
         if parts.path.rstrip("/").endswith("/studies"):
             raise ValueError("must end before /studies")
         return said.rstrip("/")

@@ -4,9 +4,10 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from dicom_ai_node.config.sections import LOOPBACK, Secret, no_clear_text
+from dicom_ai_node.config.secret import SecretEntry
+from dicom_ai_node.config.sections import LOOPBACK
 from dicom_ai_node.config.values import Address, PathHere, Port, Section
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -69,9 +70,8 @@ class Serve(Section):
     login: Literal["users", "none"] = Field(
         "users", description="none: whoever reaches the port may do everything; on loopback only"
     )
-    token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = Field(
-        None,
-        description="{file: ...} or {env: ...}; who says `Authorization: Bearer TOKEN` is an admin",
+    token: SecretEntry | None = Field(
+        None, description="who says `Authorization: Bearer TOKEN` is an admin"
     )
     tls: Tls | None = Field(None, description="{certificate: ..., key: ...}; without it plain HTTP")
     behind_proxy: tuple[Address, ...] = Field(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -13,12 +12,10 @@ from dicom_ai_node.config.sections import (
     DestinationTls,
     DimseDestination,
     FolderDestination,
-    Secret,
     Similar,
     WebDestination,
 )
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, PeerTls, WebPeer
-from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.orders import KEY_OBJECTS
 from dicom_ai_node.domain.rule import (
     COMPARE,
@@ -75,7 +72,7 @@ def serve_token(config: NodeConfig) -> str | None:
     """
     if config.serve is None or config.serve.token is None:
         return None
-    return secret("serve.token", config.serve.token)
+    return config.serve.token.value
 
 
 def condition(said: _Said) -> Condition:
@@ -194,9 +191,7 @@ def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destin
                 tls=None if entry.tls is None else _tls(name, entry.tls, entry.host),
             )
         case WebDestination():
-            token = (
-                None if entry.token is None else secret(f"destinations.{name}.token", entry.token)
-            )
+            token = None if entry.token is None else entry.token.value
             return WebPeer(url=entry.url, token=token)
         case FolderDestination():
             return FolderPeer(folder=entry.folder)
@@ -211,25 +206,3 @@ def _tls(name: str, said: DestinationTls, host: str) -> PeerTls:
         certificate=said.certificate,
         key=said.key,
     )
-
-
-def secret(name: str, where: Secret) -> str:
-    """Return a secret; `name` is its place in the file.
-
-    Raises
-    ------
-    ConfigError
-        If it is not where the file says.
-    """
-    if where.file is None:
-        found = os.environ.get(where.env or "", "")
-        place = f"the environment variable {where.env}"
-    else:
-        place = f"the file {where.file}"
-        try:
-            found = where.file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}: cannot read {place}") from error
-    if not found.strip():
-        raise ConfigError(f"{name}: there is nothing in {place}")
-    return found.strip()

@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from dicom_ai_node.config.sections import LOOPBACK, Secret, no_clear_text
+from dicom_ai_node.config.secret import SecretEntry
+from dicom_ai_node.config.sections import LOOPBACK
 from dicom_ai_node.config.values import Name, Port, Section
 from dicom_ai_node.domain.notice import About
 
@@ -18,9 +19,7 @@ class WebhookTarget(Section):
     """A program that is told by a signed POST."""
 
     webhook: str = Field(description="its address, https:// unless it is on this machine")
-    secret: Annotated[Secret, BeforeValidator(no_clear_text)] = Field(
-        description="{file: ...} or {env: ...}; what both sides know, to sign with"
-    )
+    secret: SecretEntry = Field(description="what both sides know, to sign with")
     about: tuple[About, ...] = Field(_ALL, min_length=1)
 
     @field_validator("webhook")
@@ -45,7 +44,7 @@ class MailTarget(Section):
     port: Port = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: str = ""
-    password: Annotated[Secret, BeforeValidator(no_clear_text)] | None = None
+    password: SecretEntry | None = None
     about: tuple[About, ...] = Field(_ALL, min_length=1)
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Where results go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,7 +50,7 @@ class WebPeer:
     """A DICOMweb service that takes STOW-RS, PS3.18 10.5; `url` ends before `/studies`."""
 
     url: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dicom_ai_node.domain.accounts import Role, digest
 from dicom_ai_node.serve.passwords import Passwords
 from tests.certificates import certificate
 from tests.cli.conftest import Ended, Run
+from tests.confided import confided
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 
@@ -165,6 +166,6 @@ def test_check_tells_when_a_certificate_expires(
 
 def test_check_tells_of_a_token_that_can_be_guessed(run: Run, config: Path) -> None:
     """A random one is longer."""
-    (config.parent / "token").write_text("secret")
+    confided(config.parent / "token", "secret")
     _serving(config, {"token": {"file": "token"}})
     assert "serve.token: less than 16 characters" in run("check", config).out

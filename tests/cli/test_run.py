@@ -74,7 +74,7 @@ def _a_secret_without_its_file(config: Path) -> None:
 
 def _a_secret_without_its_variable(config: Path) -> None:
     _with(config, "results: {folder: ./results}",
-          "results: {url: 'https://pacs.example.org', token: {env: NO_SUCH_TOKEN}}")  # fmt: skip
+          "results: {url: 'https://pacs.example.org', token: {environment: NO_SUCH_TOKEN}}")  # fmt: skip
 
 
 def _a_map_of_what_has_no_place(config: Path) -> None:

@@ -162,6 +162,14 @@ OLD_TO_NEW = [
     ("when: {Modality: MR}", "when: {}\n    if: SliceThickness * 2 > 5", 6, "routes.hippocampus.if: the expression puts together what does not fit (SliceThickness is a number)"),
     ("when: {Modality: MR}", "when: {}\n    if: \"ImageType == 'ORIGINAL'\"", 6, "routes.hippocampus.if: ImageType is a list; write 'X' in ImageType"),
     ("when: {Modality: MR}", f"when: {{}}\n    if: {'slices > 0 || ' * 80}true", 6, "routes.hippocampus.if: the expression is longer than 1000 characters"),
+    ("store: {folder: node}", "store: {folder: node, database: 'postgresql+psycopg://me:SECRET@db/x'}", 2, "store.database: no password belongs into this file; leave it out and write database_password: {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("store: {folder: node}", "store: {folder: node, database: 'postgresql+psycopg://me:SE/C@RET@db/x'}", 2, "store.database: no password belongs into this file; leave it out and write database_password: {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("store: {folder: node}", "store: {folder: node, database: 'postgresql+psycopg://me@db/x?password=SECRET'}", 2, "store.database: no password belongs into this file; leave it out and write database_password: {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("store: {folder: node}", "store: {folder: node, database_password: {environment: DB}}", 2, "store: database_password needs a database of PostgreSQL with a user in it"),
+    ("store: {folder: node}", "store: {folder: node, database_password: SECRET}", 2, "store.database_password: no secret belongs into this file; write {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("destinations:", "watch: {notify: {it: {webhook: 'https://x', secret: SECRET}}}\ndestinations:", 10, "watch.notify.it.secret: no secret belongs into this file; write {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("destinations:", "watch: {notify: {it: {webhook: 'https://me:SECRET@x', secret: {environment: A}}}}\ndestinations:", 10, "watch.notify.it.webhook: no password belongs into this file"),
+    ("destinations:", "watch: {notify: {it: {to: [a@b], sender: c@d, host: x, user: me, password: SECRET}}}\ndestinations:", 10, "watch.notify.it.password: no secret belongs into this file; write {file: PATH}, {environment: NAME} or {credential: NAME}"),
     # several inputs of a route
     ("when: {Modality: MR}", "inputs: {}", 5, "routes.hippocampus.inputs: must name between 1 and 4 inputs, not 0"),
     ("when: {Modality: MR}", "inputs: {a: {Modality: MR}}\n    when: {}", 5, "routes.hippocampus.inputs: stands beside `when`; take one of them"),
@@ -175,10 +183,13 @@ OLD_TO_NEW = [
     ("port: 104", "", 11, "destinations.pacs.port: is missing"),
     ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'ftp://x'}", 11, "destinations.pacs.url: must begin with https:// or http:// and name a host"),
     ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x/studies'}", 11, "destinations.pacs.url: must end before /studies"),
-    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://me:SECRET@x'}", 11, "destinations.pacs.url: no password belongs into this file; use token: {file: ...}"),
-    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: SECRET}", 11, "destinations.pacs.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),
-    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: {env: A, file: b}}", 11, "destinations.pacs.token: must be either {file: ...} or {env: ...}"),
-    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'http://x', token: {env: A}}", 11, "destinations.pacs: a token goes over https:// only"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://me:SECRET@x'}", 11, "destinations.pacs.url: no password belongs into this file; use token: {file: PATH}"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: SECRET}", 11, "destinations.pacs.token: no secret belongs into this file; write {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: {environment: A, file: b}}", 11, "destinations.pacs.token: must be one of {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'http://x', token: {environment: A}}", 11, "destinations.pacs: a token goes over https:// only"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: {SECRET}}", 11, "destinations.pacs.token: must be one of {file: PATH}, {environment: NAME} or {credential: NAME}"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: {environment: '$SECRET'}}", 11, "destinations.pacs.token.environment: must be a name; the secret itself does not belong into this file"),
+    ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{url: 'https://x', token: {credential: ../SECRET}}", 11, "destinations.pacs.token.credential: must be a name; the secret itself does not belong into this file"),
     ("{ae_title: PACS, host: pacs.example.org, port: 104}", "{folder: x, prot: 1}", 11, "destinations.pacs.prot: is not known here"),
     ("  pacs: {ae", "  pacs: 3\n  9: {ae", 11, "destinations.pacs: must hold keys and values"),
     ("to: [pacs]", "to: [pacs]\n    guard: maybe", 10, "routes.hippocampus.guard: must be 'warn', 'purify', 'refuse' or 'off', not 'maybe'"),
@@ -191,7 +202,7 @@ OLD_TO_NEW = [
     ("routes:\n  - name: hippocampus", "similar: {model: hippocampus_mr}\nroutes:\n  - name: similar", 5, "routes.similar.name: is what the section `similar` calls its own jobs"),
     ("destinations:", "serve: {host: 0.0.0.0, login: none}\ndestinations:", 10, "serve: login: none is for loopback only, and 0.0.0.0 is not"),
     ("destinations:", "serve: {login: none, behind_proxy: [127.0.0.1]}\ndestinations:", 10, "serve: login: none and behind_proxy would let everybody in that the proxy does"),
-    ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: must be {file: ...} or {env: ...}; no secret belongs into this file"),
+    ("destinations:", "serve: {token: SECRET}\ndestinations:", 10, "serve.token: no secret belongs into this file; write {file: PATH}, {environment: NAME} or {credential: NAME}"),
     ("destinations:", "serve: {names: ['node:8042']}\ndestinations:", 10, "serve.names #1: node:8042 is no name of a host such as node.example.org, without a port"),
     ("destinations:", "serve: {behind_proxy: [proxy]}\ndestinations:", 10, "serve.behind_proxy #1: proxy is not an IP address or a network such as 10.1.2.0/24"),
     ("destinations:", "serve: {oidc: {issuer: 'http://id', audience: a, jwks_file: x}}\ndestinations:", 10, "serve.oidc.issuer: must begin with https:// and name a host"),
@@ -221,6 +232,7 @@ def test_a_mistake_is_named_with_its_line(
     assert SMALLEST.count(old) >= 1
     found = mistakes(tmp_path, SMALLEST.replace(old, new, 1))
     assert f"ae_config.yaml:{line}: {said}" in found
+    assert "SECRET" not in "".join(found)
 
 
 @pytest.mark.parametrize(

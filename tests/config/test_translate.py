@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node.config import NodeConfig, destinations, routes, serve_token
-from dicom_ai_node.config.sections import Secret, Similar
+from dicom_ai_node.config.secret import Secret
+from dicom_ai_node.config.sections import Similar
 from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.config.translate import revision
 from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, PeerTls, WebPeer
-from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.rule import (
     Absent,
     Between,
@@ -20,6 +20,7 @@ from dicom_ai_node.domain.rule import (
     Priority,
     one_of,
 )
+from tests.confided import confided
 
 
 def config(route: dict | None = None, **wanted: dict) -> NodeConfig:
@@ -122,8 +123,7 @@ def test_the_revision_changes_with_the_meaning(said: dict, is_same: bool) -> Non
 
 def test_destinations(tmp_path: Path) -> None:
     """A PACS, a web service and a folder; the kind follows from the keys."""
-    secret = tmp_path / "token"
-    secret.write_text("abc\n")
+    secret = confided(tmp_path / "token", "abc\n")
     found = destinations(
         config(
             pacs={"ae_title": "PACS", "host": "pacs", "port": 104},
@@ -143,27 +143,6 @@ def test_destinations(tmp_path: Path) -> None:
     }
 
 
-def test_a_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As containers get them."""
-    monkeypatch.setenv("ARCHIVE_TOKEN", " abc ")
-    found = destinations(config(web={"url": "https://x", "token": {"env": "ARCHIVE_TOKEN"}}))
-    assert found == {"web": WebPeer(url="https://x", token="abc")}  # noqa: S106
-
-
-@pytest.mark.parametrize(
-    ("token", "said"),
-    [
-        pytest.param({"env": "NO_SUCH_TOKEN"}, "nothing in the environment variable", id="unset"),
-        pytest.param({"file": "/nowhere/token"}, "cannot read the file /nowhere/token", id="file"),
-        pytest.param({"file": "/dev/null"}, "nothing in the file /dev/null", id="empty"),
-    ],
-)
-def test_a_secret_that_is_not_there(token: dict, said: str) -> None:
-    """Better no start than requests that are refused all night."""
-    with pytest.raises(ConfigError, match=rf"destinations\.web\.token: .*{said}"):
-        destinations(config(web={"url": "https://x", "token": token}))
-
-
 def test_what_looks_alike_is_a_route_of_the_nodes_own() -> None:
     """It takes every series that its model takes, whatever is odd about it, and writes nothing."""
     plain = config()
@@ -180,16 +159,8 @@ def test_what_looks_alike_is_a_route_of_the_nodes_own() -> None:
 
 def test_the_token_of_the_window_comes_from_its_file(tmp_path: Path) -> None:
     """It never stands in the configuration; without one nobody is an admin by a token."""
-    file = tmp_path / "token"
-    serve = Serve(token=Secret(file=file))
-    served = config().model_copy(update={"serve": serve})
-    with pytest.raises(ConfigError, match=r"serve\.token: cannot read the file"):
-        serve_token(served)
-    file.write_text(" \n")
-    with pytest.raises(ConfigError, match="there is nothing in"):
-        serve_token(served)
-    file.write_text("a long secret\n")
-    assert serve_token(served) == "a long secret"
+    serve = Serve(token=Secret(file=confided(tmp_path / "token", "a long secret\n")))
+    assert serve_token(config().model_copy(update={"serve": serve})) == "a long secret"
     assert serve_token(config()) is None
 
 

@@ -15,6 +15,7 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.samples import images, volumes
+from tests.confided import confided
 from tests.journey.node import ROOT, Node, running
 from tests.journey.senders import Sender
 from tests.peers.orthanc import Orthanc
@@ -37,7 +38,7 @@ SENT: Mapping[str, Any] = {
 def _node(folder: Path) -> tuple[Node, str]:
     port = free_port()
     folder.mkdir(parents=True)
-    (folder / "token").write_text(TOKEN)
+    confided(folder / "token", TOKEN)
     window = f"serve: {{port: {port}, token: {{file: token}}}}"
     extra = f"similar: {{model: image_encoder}}\n{window}\n"
     return Node(folder, ROUTES, "  {}\n", extra=extra), f"http://127.0.0.1:{port}"

@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 from dicom_ai_node.domain.json_model import items, text
 from dicom_ai_node.domain.workitem import WORKLIST
 from dicom_ai_node.samples.studies import write_samples
+from tests.confided import confided
 from tests.journey.node import Node, running, storescu, until
 from tests.peers.tools import free_port
 
@@ -35,7 +36,7 @@ def test_a_job_is_watched_and_what_came_of_it_fetched(tmp_path: Path) -> None:
     ]
     assert sent
     port = free_port()
-    (tmp_path / "token").write_text("a token that is long enough")
+    confided(tmp_path / "token", "a token that is long enough")
     window = f"serve: {{port: {port}, token: {{file: {tmp_path / 'token'}}}}}\n"
     who = {"Authorization": "Bearer a token that is long enough"}
     with (

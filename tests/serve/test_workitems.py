@@ -36,6 +36,7 @@ from dicom_ai_node.serve.dicomweb.workitem_watching import channel_router, watch
 from dicom_ai_node.serve.dicomweb.workitems import workitems_router
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.web import WebServer
+from tests.confided import confided
 from tests.peers.tools import free_port
 from tests.serve.window import parts
 from tests.store.made import LEASE, NOON, encoding, listed, results_of
@@ -105,7 +106,7 @@ class running:  # noqa: N801 - reads as a sentence where it is used
     """A node that answers while the context lasts."""
 
     def __init__(self, folder: Path) -> None:
-        (folder / "token").write_text("secret\n")
+        confided(folder / "token", "secret\n")
         self.path = folder / "ae_config.yaml"
         self.path.write_text(
             dedent(f"""\

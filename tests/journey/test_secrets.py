@@ -1,0 +1,149 @@
+"""A whole node with secrets of every kind: none of them comes out anywhere."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from dicom_ai_node.cli import app
+from dicom_ai_node.config.secret import CREDENTIALS
+from dicom_ai_node.domain.job import Stage
+from tests.confided import confided
+from tests.journey.node import Node, running, storescu, until
+from tests.model_folders import threshold_model
+from tests.peers.tools import free_port
+from tests.phantoms import ct, write
+
+SECRETS = {
+    "admin": "canary-of-the-console-0123456789",
+    "archive": "canary-of-the-archive-0123456789",
+    "mail": "canary-of-the-mailbox-0123456789",
+    "webhook": "canary-of-the-webhook-0123456789",
+}
+MARK = "canary-of-the"
+"""What all of them have in common; no file and no answer may hold it."""
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Says no to everything, and repeats what it was told with it: the worst of peers."""
+
+    heard: list[str]
+
+    def do_POST(self) -> None:
+        """Refuse."""
+        said = str(self.headers)
+        self.heard.append(said)
+        body = said.encode()
+        self.send_response(401, re.sub(r"[^ -~]", " ", said)[:200])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def echoing() -> Iterator[tuple[int, list[str]]]:
+    """Run the worst of peers; yield its port and what it has been told."""
+    heard: list[str] = []
+    handler = type("Here", (Echo,), {"heard": heard})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1], heard
+        server.shutdown()
+        thread.join()
+
+
+def _node(folder: Path, peer: int) -> tuple[Node, str]:
+    window = free_port()
+    folder.mkdir()
+    for name in ("admin", "mail", "webhook"):
+        confided(folder / name, f"{SECRETS[name]}\n")
+    routes = """\
+  - {name: tissue, when: {Modality: CT}, run: segment, model: bright_ct, write: [segmentation], to: [archive]}
+"""
+    archive = (
+        f"  archive: {{url: 'http://127.0.0.1:{peer}', token: {{environment: ARCHIVE_TOKEN}}}}\n"
+    )
+    extra = f"""
+    serve: {{port: {window}, token: {{file: admin}}}}
+    watch:
+      notify:
+        program: {{webhook: 'http://127.0.0.1:{peer}/hook', secret: {{credential: webhook}}}}
+        people: {{to: [a@example.org], sender: b@example.org, host: 127.0.0.1, port: {peer}, security: tls, user: me, password: {{file: mail}}}}
+    """
+    threshold_model(folder / "models")
+    infer = f", models: [{folder / 'models'}]"
+    return Node(folder, routes, archive, infer=infer, extra=extra), f"http://127.0.0.1:{window}"
+
+
+def _answers(address: str) -> Iterator[tuple[str, str]]:
+    """Yield everything that the node tells an admin who asks for it."""
+    with httpx.Client(
+        base_url=address, headers={"Authorization": f"Bearer {SECRETS['admin']}"}, timeout=30
+    ) as client:
+        paths = client.get("/api/openapi.json").json()["paths"]
+        plain = [path for path, methods in paths.items() if "get" in methods and "{" not in path]
+        (job,) = client.get("/api/jobs").json()["jobs"]
+        pages = [
+            "/",
+            "/console",
+            "/console/jobs",
+            "/console/health",
+            "/metrics",
+            "/api/openapi.json",
+        ]
+        for path in [*plain, *pages, f"/api/jobs/{job['name']}", f"/console/jobs/{job['name']}"]:
+            if "event" not in path:  # those never end
+                answer = client.get(path, follow_redirects=True)
+                yield f"{path} {answer.status_code}", f"{answer.headers}{answer.text}"
+
+
+def _said(*arguments: str) -> str:
+    return str(CliRunner().invoke(app, arguments).output)
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(400)
+def test_a_secret_comes_out_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In no log, answer, table, file or command line, with peers that repeat what they are told."""
+    monkeypatch.setenv("ARCHIVE_TOKEN", SECRETS["archive"])
+    with echoing() as (peer, heard):
+        node, address = _node(tmp_path / "node", peer)
+        monkeypatch.setenv(CREDENTIALS, str(node.folder))
+        with running(node):
+            storescu(node.port, write(ct(slices=4), tmp_path / "ct"))
+            until(lambda: node.jobs(Stage.PARKED), 120, "the archive has said no")
+            until(lambda: any("webhook-signature" in one.lower() for one in heard), 60, "told")
+            assert any(SECRETS["archive"] in one for one in heard), "it was used"
+            answers = dict(_answers(address))
+            for pid in node.tree():
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                limits = Path(f"/proc/{pid}/limits").read_text()
+                assert re.search(r"Max core file size +0 +0 ", limits), "a crash leaves its memory"
+                assert MARK.encode() not in line
+                if b"spawn_main" in line:
+                    assert MARK.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+                    answers["worker"] = "seen"
+            for arguments in (["check", str(node.config)], ["status"], ["jobs", "--json"]):
+                more = [] if arguments[0] == "check" else ["-c", str(node.config)]
+                answers[f"command {arguments[0]}"] = _said(*arguments, *more)
+            assert node.stop() == 0
+    assert "worker" in answers
+    assert sum(name.endswith(" 200") for name in answers) > 12
+    assert not [name for name, answer in answers.items() if MARK in answer]
+    kept = [path for path in node.folder.rglob("*") if path.is_file() and path.name not in SECRETS]
+    assert {"node.log", "node.db"} <= {path.name for path in kept}
+    assert not [path for path in kept if MARK.encode() in path.read_bytes()]
+    store = node.folder / "store"
+    made = {path.name: path.stat().st_mode & 0o777 for path in (store, *store.iterdir())}
+    assert made["store"] == 0o700
+    assert {made[name] for name in ("patient_key", "node.db")} == {0o600}
