@@ -6,7 +6,7 @@ KEEP ?= 0
 LANES ?= 2
 CONFIG ?= demo/ae_config.yaml
 
-.PHONY: demo viewer test faults check docs peers clean
+.PHONY: demo viewer test faults check sbom audit docs peers clean
 
 $(VENV)/node: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -41,7 +41,15 @@ check: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m supply licences
+	$(BIN)/python -m supply audit --tolerant
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+sbom: $(VENV)/test ## the bill of material, CycloneDX: dist/sbom.json
+	$(BIN)/python -m supply bill dist/sbom.json
+
+audit: $(VENV)/test ## is a hole known in what is installed? Fails where nobody can be asked
+	$(BIN)/python -m supply audit
 
 docs: $(VENV)/test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
