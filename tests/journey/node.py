@@ -67,12 +67,12 @@ class Node:
         )
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Node":
-        """Start the tree and wait until every role is ready."""
+    def start(self, under: Sequence[str] = ()) -> "Node":
+        """Start the tree, under another program or by itself, and wait until every role is ready."""
         offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dicom_ai_node", "serve", str(self.config)],
+                [*under, sys.executable, "-m", "dicom_ai_node", "serve", str(self.config)],
                 cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
@@ -136,10 +136,10 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(node: Node) -> Iterator[Node]:
+def running(node: Node, under: Sequence[str] = ()) -> Iterator[Node]:
     """Start a node and end it in any case."""
     try:
-        yield node.start()
+        yield node.start(under)
     finally:
         if node.is_running:
             node.kill()

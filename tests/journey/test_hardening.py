@@ -1,8 +1,9 @@
-"""A whole node with secrets of every kind: none of them comes out anywhere."""
+"""A whole node with secrets of every kind, under the filter of its unit: nothing comes out."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,9 +18,11 @@ from dicom_ai_node.domain.job import Stage
 from tests.confided import confided
 from tests.journey.node import Node, running, storescu, until
 from tests.model_folders import threshold_model
-from tests.peers.tools import free_port
+from tests.peers.tools import find, free_port
 from tests.phantoms import ct, write
+from tests.units import refused_calls
 
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(400)]
 SECRETS = {
     "admin": "canary-of-the-console-0123456789",
     "archive": "canary-of-the-archive-0123456789",
@@ -111,39 +114,71 @@ def _said(*arguments: str) -> str:
     return str(CliRunner().invoke(app, arguments).output)
 
 
-@pytest.mark.peer
-@pytest.mark.timeout(400)
-def test_a_secret_comes_out_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In no log, answer, table, file or command line, with peers that repeat what they are told."""
-    monkeypatch.setenv("ARCHIVE_TOKEN", SECRETS["archive"])
-    with echoing() as (peer, heard):
-        node, address = _node(tmp_path / "node", peer)
-        monkeypatch.setenv(CREDENTIALS, str(node.folder))
-        with running(node):
-            storescu(node.port, write(ct(slices=4), tmp_path / "ct"))
+@dataclass(frozen=True)
+class Seen:
+    """What has been seen of a node at work: its folder, its answers, the calls that were refused."""
+
+    folder: Path
+    answers: dict[str, str]
+    refused: list[str]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    """Let a node do all its work under the filter of the unit, as strace can imitate it."""
+    folder = tmp_path_factory.mktemp("hardening")
+    calls, refused = folder / "calls.txt", ",".join(f"?{call}" for call in sorted(refused_calls()))
+    strace = (
+        find("strace"), "-D", "-f", "--seccomp-bpf", "-qqq", "-o", str(calls), "-e", "signal=none",
+        "-e", f"trace={refused}", "-e", f"inject={refused}:error=EPERM",
+    )  # fmt: skip
+    with echoing() as (peer, heard), pytest.MonkeyPatch.context() as environment:
+        node, address = _node(folder / "node", peer)
+        environment.setenv("ARCHIVE_TOKEN", SECRETS["archive"])
+        environment.setenv(CREDENTIALS, str(node.folder))
+        with running(node, strace):
+            storescu(node.port, write(ct(slices=4), folder / "ct"))
             until(lambda: node.jobs(Stage.PARKED), 120, "the archive has said no")
             until(lambda: any("webhook-signature" in one.lower() for one in heard), 60, "told")
             assert any(SECRETS["archive"] in one for one in heard), "it was used"
-            answers = dict(_answers(address))
-            for pid in node.tree():
-                line = Path(f"/proc/{pid}/cmdline").read_bytes()
-                limits = Path(f"/proc/{pid}/limits").read_text()
-                assert re.search(r"Max core file size +0 +0 ", limits), "a crash leaves its memory"
-                assert MARK.encode() not in line
-                if b"spawn_main" in line:
-                    assert MARK.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
-                    answers["worker"] = "seen"
-            for arguments in (["check", str(node.config)], ["status"], ["jobs", "--json"]):
-                more = [] if arguments[0] == "check" else ["-c", str(node.config)]
-                answers[f"command {arguments[0]}"] = _said(*arguments, *more)
+            answers = dict(_answers(address)) | dict(_processes(node))
+            answers["check"] = _said("check", str(node.config))
+            for command in ("status", "jobs"):
+                answers[command] = _said(command, "-c", str(node.config))
             assert node.stop() == 0
-    assert "worker" in answers
-    assert sum(name.endswith(" 200") for name in answers) > 12
-    assert not [name for name, answer in answers.items() if MARK in answer]
-    kept = [path for path in node.folder.rglob("*") if path.is_file() and path.name not in SECRETS]
+        yield Seen(node.folder, answers, calls.read_text().splitlines())
+
+
+def _processes(node: Node) -> Iterator[tuple[str, str]]:
+    """Yield what `ps` shows of every process, and the environment of those that were spawned."""
+    for pid in node.tree():
+        line = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        yield f"ps {pid}", line
+        yield f"limits {pid}", Path(f"/proc/{pid}/limits").read_text()
+        if "spawn_main" in line:
+            yield f"worker {pid}", Path(f"/proc/{pid}/environ").read_text()
+
+
+def test_a_secret_comes_out_nowhere(seen: Seen) -> None:
+    """In no log, answer, table, file or command line, with peers that repeat what they are told."""
+    assert sum(name.startswith("worker") for name in seen.answers) > 1
+    assert sum(name.endswith(" 200") for name in seen.answers) > 12
+    assert not [name for name, answer in seen.answers.items() if MARK in answer]
+    kept = [path for path in seen.folder.rglob("*") if path.is_file() and path.name not in SECRETS]
     assert {"node.log", "node.db"} <= {path.name for path in kept}
     assert not [path for path in kept if MARK.encode() in path.read_bytes()]
-    store = node.folder / "store"
+
+
+def test_what_the_node_keeps_is_for_its_user_alone(seen: Seen) -> None:
+    """Keys and ledger; and no process writes its memory to the disk when it crashes."""
+    store = seen.folder / "store"
     made = {path.name: path.stat().st_mode & 0o777 for path in (store, *store.iterdir())}
     assert made["store"] == 0o700
     assert {made[name] for name in ("patient_key", "node.db")} == {0o600}
+    limits = [answer for name, answer in seen.answers.items() if name.startswith("limits")]
+    assert all(re.search(r"Max core file size +0 +0 ", one) for one in limits)
+
+
+def test_a_node_at_work_makes_no_call_that_the_unit_refuses(seen: Seen) -> None:
+    """Receive, infer, encode, deliver, tell, answer: the filter is in nobody's way."""
+    assert not seen.refused
