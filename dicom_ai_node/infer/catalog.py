@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
 from dicom_ai_node.domain.model import ModelFacts
+from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.infer.facts import facts_in
 from dicom_ai_node.infer.formats import FORMATS
-from dicom_ai_node.infer.sealed import SealedFolder
+from dicom_ai_node.infer.sealed import SealedFolder, listed
 from dicom_ai_node.infer.trust import Trust
 
 FACTS = "configs/dicom.yaml"
@@ -32,12 +33,13 @@ class Catalog:
     Raises
     ------
     ConfigError
-        If two folders have a model of the same name.
+        If two folders have a model of the same name, or a list of models cannot be read.
     """
 
     def __init__(self, folders: Sequence[Path], trust: Trust | None = None) -> None:
         self.trust = trust or Trust()
         found: dict[str, Path] = {}
+        self._listed = {folder: _listed(folder) for folder in folders}
         for path in (path for folder in folders for path in sorted(folder.glob(f"*/{FACTS}"))):
             model = path.parents[1]
             if model.name in found:
@@ -68,10 +70,19 @@ class Catalog:
         Raises
         ------
         ConfigError
-            With every mistake in its folder, one a line; see `facts_in`.
+            With every mistake in its folder, one a line; see `facts_in`. Also if the folder in
+            which it lies lists its models, as the one that comes with the node does, and it is
+            another one or not listed.
         """
         if name not in self._read:
-            self._read[name] = _facts(self.folder(name))
+            facts = _facts(self.folder(name))
+            known = self._listed[facts.folder.parent]
+            if known is not None and known.get(name) != facts.digest:
+                raise ConfigError(
+                    f"{name}: this is not the model that came with the node; install the node"
+                    " again, or give your own another name and a folder of `infer.models`"
+                )
+            self._read[name] = facts
         return self._read[name]
 
     def device_uids(self) -> frozenset[str]:
@@ -94,6 +105,13 @@ class Catalog:
             Naming the first file that differs and the sha256 that was expected.
         """
         SealedFolder(self.folder(name)).verify()
+
+
+def _listed(folder: Path) -> Mapping[str, Sha256] | None:
+    try:
+        return listed(folder)
+    except ModelUnusable as wrong:
+        raise ConfigError(str(wrong)) from wrong
 
 
 def _facts(folder: Path) -> ModelFacts:

@@ -68,6 +68,29 @@ class SealedFolder:
             self.read(name)
 
 
+def listed(models: Path) -> Mapping[str, Sha256] | None:
+    """Return the digests of the models that a folder of model folders vouches for, by name.
+
+    Returns
+    -------
+    Mapping or None
+        What its own `SHA256SUMS` says of those in the model folders; `None` where it has none.
+
+    Raises
+    ------
+    ModelUnusable
+        If that cannot be read.
+    """
+    path = models / SUMS
+    if not path.is_file():
+        return None
+    try:
+        sums = _sums(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as wrong:
+        raise ModelUnusable(f"{path} cannot be used") from wrong
+    return {PurePosixPath(name).parent.name: digest for name, digest in sums.items()}
+
+
 def seal(folder: Path) -> SealedFolder:
     """Write `SHA256SUMS` over all files but the documents, and return the folder as it is now."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())

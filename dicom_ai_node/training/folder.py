@@ -108,6 +108,18 @@ def checksums(folder: Path) -> str:
 def write_checksums(folder: Path) -> None:
     """Write SHA256SUMS; from here on the folder is a different model to the node."""
     (folder / "SHA256SUMS").write_text(checksums(folder))
+    if (folder.parent / "SHA256SUMS").is_file():
+        (folder.parent / "SHA256SUMS").write_text(listed(folder.parent))
+
+
+def listed(models: Path) -> str:
+    """Return what the node vouches for: the sums of every model that comes with it."""
+    found = sorted(models.glob("*/SHA256SUMS"))
+    sums = (hashlib.sha256(path.read_bytes()).hexdigest() for path in found)
+    return "".join(
+        f"{digest}  {path.parent.name}/{path.name}\n"
+        for digest, path in zip(sums, found, strict=True)
+    )
 
 
 def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:

@@ -61,6 +61,11 @@ def test_the_checksums_are_those_of_the_files(name: str) -> None:
     assert (folder / "SHA256SUMS").read_text() == model_folder.checksums(folder)
 
 
+def test_the_node_vouches_for_every_model_that_comes_with_it() -> None:
+    """`cd dicom_ai_node/bundles && sha256sum */SHA256SUMS > SHA256SUMS` writes the list anew."""
+    assert (BUNDLES / "SHA256SUMS").read_text() == model_folder.listed(BUNDLES)
+
+
 @EVERY_MODEL
 def test_a_model_is_small_enough_for_a_repository(name: str) -> None:
     """Less than 8 MB each."""

@@ -11,6 +11,7 @@ from dicom_ai_node.config import NodeConfig, destinations, read_once, secrets_in
 from dicom_ai_node.config.secret import CREDENTIALS, Secret
 from dicom_ai_node.domain.destination import WebPeer
 from dicom_ai_node.domain.errors import ConfigError
+from dicom_ai_node.store.engines import database_url
 from tests.confided import confided
 from tests.config.test_read import SMALLEST, read
 
@@ -183,6 +184,7 @@ def test_the_password_of_the_database_is_quoted_into_its_url(tmp_path: Path) -> 
     assert config.store.database_url == (
         "postgresql+psycopg://me:p%40ss%3Aw%2Frd%3F@db.example.org/node?sslmode=verify-full"
     )
+    assert database_url(config.store.database_url).password == "p@ss:w/rd?"
 
 
 def test_what_is_handed_on_does_not_show_it_either(tmp_path: Path) -> None:

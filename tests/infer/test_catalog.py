@@ -1,6 +1,7 @@
 """A model is a folder: what is wrong with it is told in full, and nothing in it is run."""
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from dicom_ai_node.domain.errors import ConfigError, ModelUnusable
 from dicom_ai_node.domain.model import Golden, Scaling, Sees
 from dicom_ai_node.domain.rule import Between
 from dicom_ai_node.infer.catalog import Catalog
+from dicom_ai_node.training.folder import listed
 from tests.model_folders import CLASSES, SEGMENT, class_model, pair_model, seal, threshold_model
 
 BUNDLES = Path(__file__).parents[2] / "dicom_ai_node/bundles"
@@ -318,6 +320,30 @@ def test_sums_that_lead_elsewhere_are_refused(tmp_path: Path, line: str) -> None
         file.write(f"{line}\n")
     with pytest.raises(ModelUnusable):
         Catalog([tmp_path]).verify("bright_ct")
+
+
+@pytest.mark.parametrize("harm", ["changed and sealed again", "not sealed", "another one beside"])
+def test_a_shipped_model_is_the_one_that_was_shipped(tmp_path: Path, harm: str) -> None:
+    """Whoever can write a model can write its sums; the list beside the models is of the release."""
+    models = tmp_path / "bundles"
+    name = "ct_tissue"
+    folder = Path(shutil.copytree(BUNDLES / name, models / name))
+    (models / "SHA256SUMS").write_text(listed(models))
+    assert Catalog([models]).facts(name)
+    match harm:
+        case "changed and sealed again":
+            weights = folder / "models/model.safetensors"
+            weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+            seal(folder)
+        case "not sealed":
+            (folder / "SHA256SUMS").unlink()
+        case _:
+            name = threshold_model(models).name
+    with pytest.raises(ConfigError, match=r"not the model that came with the node|cannot be read"):
+        Catalog([models]).facts(name)
+    (models / "SHA256SUMS").write_text("no sums")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Catalog([models])
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()))
