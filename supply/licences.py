@@ -61,12 +61,12 @@ def objections(parts: Iterable[Part], policy: Policy) -> Iterator[str]:
         said = licence(part.found.metadata)
         if part.name in policy.forbidden:
             yield f"{part.name} is forbidden ({policy.forbidden[part.name]}); {part.way}"
-        elif not said:
-            yield f"{part.name} does not say under which licence it is; {part.way}"
-        elif not _is_allowed(spdx(said), policy.licences) and not _is_let_pass(
-            part.name, said, policy
-        ):
+        elif _is_let_pass(part.name, said, policy) or _is_allowed(spdx(said), policy.licences):
+            continue
+        elif said:
             yield f"{part.name} is under {said}, which nobody has allowed; {part.way}"
+        else:
+            yield f"{part.name} does not say under which licence it is; {part.way}"
 
 
 def _is_let_pass(name: str, said: str, policy: Policy) -> bool:

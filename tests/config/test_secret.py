@@ -184,7 +184,7 @@ def test_the_password_of_the_database_is_quoted_into_its_url(tmp_path: Path) -> 
     assert config.store.database_url == (
         "postgresql+psycopg://me:p%40ss%3Aw%2Frd%3F@db.example.org/node?sslmode=verify-full"
     )
-    assert database_url(config.store.database_url).password == "p@ss:w/rd?"
+    assert database_url(config.store.database_url).password == "p@ss:w/rd?"  # noqa: S105
 
 
 def test_what_is_handed_on_does_not_show_it_either(tmp_path: Path) -> None:

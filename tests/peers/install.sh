@@ -3,7 +3,7 @@
 # peer say so and are counted as skipped; with CI=true a missing peer is a failure.
 set -u
 packages=(orthanc orthanc-dicomweb dcmtk dicom3tools libpixelmed-java pixelmed-apps dcm2niix
-    postgresql strace default-jre-headless chromium)
+    postgresql strace systemd default-jre-headless chromium)
 # Node brings its own npm unless it is Debian's.
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)

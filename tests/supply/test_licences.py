@@ -74,6 +74,7 @@ def test_an_exception_is_for_the_licence_that_was_looked_at(tmp_path: Path) -> N
     table = '[tool.supply.licence-exceptions]\n"lesser*" = {{ licence = "{0}", reason = "{1}" }}\n'
     assert _judged(tmp_path, table.format("LGPL-3.0-only", "looked at")).exit_code == 0
     assert _judged(tmp_path, table.format("LGPL-2.1-only", "looked at")).exit_code == 1
+    assert _judged(tmp_path, table.format("", "it says none")).exit_code == 1
     with pytest.raises(ValueError, match="needs a reason"):
         policy(rules(tmp_path, table.format("LGPL-3.0-only", " ")))
 
