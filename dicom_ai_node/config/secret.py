@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from dicom_ai_node.config.tree import Location
 from dicom_ai_node.config.values import PathHere, Section
@@ -29,9 +36,9 @@ class Secret(Section):
     It is read once, at start, and whatever shows a configuration shows its place.
     """
 
-    file: PathHere | None = None
-    environment: str | None = None
-    credential: str | None = None
+    file: PathHere | None = Field(None, description="that only the user of the node can read")
+    environment: str | None = Field(None, description="the name of a variable")
+    credential: str | None = Field(None, description="its name in $CREDENTIALS_DIRECTORY")
     _place: str = PrivateAttr("a secret")
     _value: str | None = PrivateAttr(None)
 
