@@ -164,9 +164,18 @@ def test_a_secret_comes_out_nowhere(seen: Seen) -> None:
     assert sum(name.startswith("worker") for name in seen.answers) > 1
     assert sum(name.endswith(" 200") for name in seen.answers) > 12
     assert not [name for name, answer in seen.answers.items() if MARK in answer]
-    kept = [path for path in seen.folder.rglob("*") if path.is_file() and path.name not in SECRETS]
-    assert {"node.log", "node.db"} <= {path.name for path in kept}
-    assert not [path for path in kept if MARK.encode() in path.read_bytes()]
+    kept = {path.name: _content(path) for path in seen.folder.rglob("*") if path.is_file()}
+    assert {"node.log", "node.db"} <= kept.keys()
+    assert {name for name, content in kept.items() if MARK.encode() in content} == {
+        "admin", "mail", "webhook",
+    }  # fmt: skip
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # what SQLite has beside a database goes with its last connection
+        return b""
 
 
 def test_what_the_node_keeps_is_for_its_user_alone(seen: Seen) -> None:
