@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ class CannotRun(Exception):
     """What a row needs is not on this machine. Such a row is not green."""
 
 
+class Size(Enum):
+    """How much harm a row does."""
+
+    SHORT = "short"
+    USUAL = "usual"
+    LONG = "long"
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Where a row plays. The same seed makes the same throws of the dice."""
@@ -24,8 +33,18 @@ class Scene:
     number: int
     folder: Path
     seed: int
-    is_short: bool
+    size: Size
     dice: random.Random
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is little time, as with every commit."""
+        return self.size is Size.SHORT
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it may take an hour."""
+        return self.size is Size.LONG
 
     @contextmanager
     def node(self, pacs: Mapping[str, Pacs], **more: Any) -> Iterator[SmallNode]:  # noqa: ANN401
