@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.checker import MARK, processes
-from tests.faults.small_node import ROOT, Pacs, SmallNode
+from tests.faults.small_node import ROOT, Pacs, SmallNode, until
 
 
 class CannotRun(Exception):
@@ -119,7 +119,7 @@ def proven_by(scene: Scene, *tests: str) -> str:
     lines = [line for line in done.stdout.splitlines() if line]
     summary = next((line for line in reversed(lines) if " in " in line), "nothing ran")
     assert done.returncode == 0, "\n".join(lines[-12:])
-    assert not processes(mark), "a test has left a process behind"
+    until(lambda: not processes(mark), "a test has left a process behind", 20)
     if " skipped" in summary:
         reasons = [line.split(": ", 1)[-1] for line in lines if line.startswith("SKIPPED")]
         raise CannotRun("; ".join(sorted(set(reasons))))
