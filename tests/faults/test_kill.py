@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.kills import pull_the_plug
 
-KILLS, STUDIES, SEED = 6, 4, 20261122
+KILLS, STUDIES, SEED = 4, 3, 20261122
 
 
 @pytest.mark.peer
