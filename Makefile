@@ -6,7 +6,7 @@ KEEP ?= 0
 LANES ?= 2
 CONFIG ?= demo/ae_config.yaml
 
-.PHONY: demo viewer test faults check sbom audit docs peers clean
+.PHONY: demo viewer test scores faults check sbom audit docs peers clean
 
 $(VENV)/node: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -32,6 +32,9 @@ test: $(VENV)/test peers ## everything: style, types, structure, unit, contract,
 	$(MAKE) check
 	$(BIN)/python -m compileall -q -x /bundles/ dicom_ai_node # for the hundreds of processes to come
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
+
+scores: $(VENV)/test ## measure the scores of the slow models again, where their material is
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(LANES) -m score tests/bundles
 
 faults: $(VENV)/test peers ## the fault matrix as a table; ARGS="--only 11,14", --fast, --seed 7
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)

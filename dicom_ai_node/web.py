@@ -23,6 +23,7 @@ from dicom_ai_node.receive.web import store_router
 from dicom_ai_node.serve.access import Access, needs
 from dicom_ai_node.serve.api import api_router
 from dicom_ai_node.serve.application import application
+from dicom_ai_node.serve.audited import Audited
 from dicom_ai_node.serve.console import console_routers
 from dicom_ai_node.serve.console.desk import Desk
 from dicom_ai_node.serve.counted import Counted
@@ -52,6 +53,8 @@ from dicom_ai_node.serve.tokens import Bearer, Provider
 from dicom_ai_node.serve.viewer.router import viewer_router
 from dicom_ai_node.tls.renewal import Renewal
 from dicom_ai_node.watch import metrics
+from dicom_ai_node.watch.alarms import Alarms
+from dicom_ai_node.watch.notebook import Notebook
 from dicom_ai_node.watch.requests import Requests
 
 log = structlog.get_logger()
@@ -68,16 +71,20 @@ MOST_SOCKET_BYTES = 64 * 1024
 """Of one message over a WebSocket: whoever listens for reports has little to say."""
 
 
-def guarded(config: NodeConfig) -> ASGIApp:
+def guarded(config: NodeConfig, told: Notebook) -> ASGIApp:
     """Return what a server runs: the application, with what stands before every route of it."""
     requests = Requests()
-    shield = Shield(served(config, requests), names(config))
+    inner = Audited(served(config, requests, Alarms(told, compose.now)), told, compose.now)
+    shield = Shield(inner, names(config))
     return Forwarded(Counted(shield, requests.answered), _section(config).behind_proxy)
 
 
-def served(config: NodeConfig, requests: Requests | None = None) -> FastAPI:
+def served(
+    config: NodeConfig, requests: Requests | None = None, alarms: Alarms | None = None
+) -> FastAPI:
     """Return what answers: every wing behind the same door."""
-    opened, all_wings = door(config), wings(config, requests or Requests())
+    alarms = alarms or Alarms(compose.trail(config), compose.now)
+    opened, all_wings = door(config, alarms), wings(config, requests or Requests())
     if not isinstance(opened, AccountsDoor):
         return application(opened, list(all_wings))
     app = application(opened, [login_router(opened), *all_wings])
@@ -86,7 +93,7 @@ def served(config: NodeConfig, requests: Requests | None = None) -> FastAPI:
     return app
 
 
-def door(config: NodeConfig) -> Access:
+def door(config: NodeConfig, alarms: Alarms) -> Access:
     """Return what knows who asks."""
     serve = _section(config)
     if serve.login == "none":
@@ -94,7 +101,7 @@ def door(config: NodeConfig) -> Access:
     accounts = compose.accounts(config)
     return AccountsDoor(
         accounts,
-        PasswordCheck(accounts, Passwords(), compose.now),
+        PasswordCheck(accounts, Passwords(), compose.now, alarms.login),
         Bearer(accounts, serve_token(config), provider(config), compose.now),
         compose.now,
         Stay(
@@ -207,10 +214,11 @@ class WebServer(threading.Thread):
         self.renewal: Renewal | None = None
         if context is not None and pair is not None:
             self.renewal = Renewal(pair.files, partial(pair.load, context))
+        self.notebook = compose.notebook(config)
         # Nothing of a request reaches a log: a path holds UIDs.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                guarded(config),
+                guarded(config, self.notebook),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -235,6 +243,7 @@ class WebServer(threading.Thread):
 
     def run(self) -> None:
         """Answer."""
+        self.notebook.start()
         if self.renewal is not None:
             self.renewal.start()
         self._server.run(sockets=[self._socket])
@@ -245,6 +254,7 @@ class WebServer(threading.Thread):
             self.renewal.close()
         self._server.should_exit = True
         self.join(2 * GRACE_SECONDS)
+        self.notebook.close()
 
 
 def _section(config: NodeConfig) -> Serve:

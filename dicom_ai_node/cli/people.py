@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from contextlib import closing
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dicom_ai_node import compose
+from dicom_ai_node.cli.audit import operator
 from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, Row, rows
 from dicom_ai_node.domain.accounts import (
     TOKEN_PREFIX,
@@ -19,7 +21,9 @@ from dicom_ai_node.domain.accounts import (
     account_name,
     digest,
 )
+from dicom_ai_node.domain.audit import Act
 from dicom_ai_node.domain.errors import NeedsAttention
+from dicom_ai_node.domain.happenings import changed
 from dicom_ai_node.serve.login_words import WORDS
 from dicom_ai_node.serve.passwords import SHORTEST, Passwords, objection
 
@@ -88,6 +92,7 @@ def add_user(
         must_change_password=must_change,
     )
     accounts.add_account(account)
+    _note(config, f"user {name} was added, {_listed(role)}")
     typer.echo(f"{name} can log in")
 
 
@@ -112,6 +117,7 @@ def list_users(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = F
 def disable_user(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let somebody log in no longer; where they are logged in, they are out at once."""
     _accounts(config).set_disabled(name, is_disabled=True)
+    _note(config, f"user {name} was disabled")
     typer.echo(f"{name} can no longer log in")
 
 
@@ -119,6 +125,7 @@ def disable_user(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
 def enable_user(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Let somebody log in again."""
     _accounts(config).set_disabled(name, is_disabled=False)
+    _note(config, f"user {name} was enabled")
     typer.echo(f"{name} can log in")
 
 
@@ -126,6 +133,7 @@ def enable_user(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
 def remove_user(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Remove somebody; where they are logged in, they are out at once."""
     _accounts(config).remove_account(name)
+    _note(config, f"user {name} was removed")
     typer.echo(f"{name} is removed")
 
 
@@ -141,6 +149,7 @@ def give_password(
     if accounts.account(name) is None:
         raise NeedsAttention(f"there is no {name}")
     accounts.set_password(name, _asked(name), must_change=must_change)
+    _note(config, f"user {name} was given another password")
     typer.echo(f"{name} has another password")
 
 
@@ -148,6 +157,7 @@ def give_password(
 def give_roles(name: Name, role: Roles, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Give somebody other roles in place of the present ones, from the next request on."""
     _accounts(config).set_roles(name, _roles(role))
+    _note(config, f"user {name} was given other roles, {_listed(role)}", Act.SECURITY_ROLES)
     typer.echo(f"{name} may act as {', '.join(sorted(_roles(role)))}")
 
 
@@ -172,6 +182,7 @@ def add_token(
         expires_at=None if days is None else now + timedelta(days=days),
     )
     _accounts(config).add_token(known, digest(token))
+    _note(config, f"token {name} was made, {_listed(role)}")
     typer.echo(token)
 
 
@@ -196,6 +207,7 @@ def list_tokens(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = 
 def remove_token(name: Name, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Remove a token; it is worth nothing from the next request on."""
     _accounts(config).remove_token(name)
+    _note(config, f"token {name} was removed")
     typer.echo(f"{name} is removed")
 
 
@@ -203,6 +215,16 @@ def _accounts(config: ConfigOption) -> Accounts:
     settings = compose.settings(config)
     compose.prepare_database(settings)  # people may be added before the first start
     return compose.accounts(settings)
+
+
+def _note(config: ConfigOption, what: str, act: Act = Act.USER_SECURITY) -> None:
+    """Tell the audit trail who may do more or less than before, and who has changed that."""
+    with closing(compose.trail(compose.settings(config))) as trail:
+        trail.note(changed(act, operator(), what, compose.now()))
+
+
+def _listed(given: list[Given]) -> str:
+    return ", ".join(sorted(_roles(given)))
 
 
 def _roles(given: list[Given]) -> frozenset[Role]:

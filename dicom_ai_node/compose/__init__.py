@@ -1,6 +1,6 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
-from dicom_ai_node.compose.auditing import audit_way, auditor, trail
+from dicom_ai_node.compose.auditing import audit_way, auditor, notebook, trail
 from dicom_ai_node.compose.desks import (
     depot,
     dispatch,
@@ -75,6 +75,7 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notebook",
     "notifier",
     "now",
     "patients",

@@ -20,6 +20,7 @@ from dicom_ai_node.store.audit import SqlTrail
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.watch.audit_message import Source
 from dicom_ai_node.watch.auditor import Auditor
+from dicom_ai_node.watch.notebook import Notebook
 from dicom_ai_node.watch.syslog import Repository, Syslog
 
 _STUDY, _PATIENT_ID = "0020000D", "00100020"
@@ -28,6 +29,11 @@ _STUDY, _PATIENT_ID = "0020000D", "00100020"
 def trail(config: NodeConfig) -> SqlTrail:
     """Return the audit trail as one process uses it."""
     return SqlTrail(open_database(config.store.database_url))
+
+
+def notebook(config: NodeConfig) -> Notebook:
+    """Return where those who answer HTTP write down who has looked; it has to be started."""
+    return Notebook(trail(config))
 
 
 def auditor(config: NodeConfig) -> Auditor:

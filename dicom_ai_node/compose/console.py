@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dicom_ai_node import config as configuration
 from dicom_ai_node.compose import ground
+from dicom_ai_node.compose.auditing import trail
 from dicom_ai_node.compose.desks import inbox, reception
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import ConfigError
@@ -64,6 +65,7 @@ def console_desk(config: NodeConfig) -> Desk:
             if config.similar is None
             else Alike(index=ledger, model=ground.similar_model(config).digest)
         ),
+        trail=trail(config),
         has_viewer=lambda: viewer.script() is not None,
         now=ground.now,
     )
@@ -82,6 +84,7 @@ def _about(config: NodeConfig) -> About:
         keep_days=config.store.keep_days,
         min_free_bytes=config.store.min_free_bytes,
         content_qualification=config.encode.content_qualification,
+        has_repository=config.audit.to is not None,
     )
 
 

@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import structlog
 from pydicom.uid import UID
 
 from dicom_ai_node import config as configuration
+from dicom_ai_node.compose.auditing import trail
 from dicom_ai_node.compose.ground import archive, blobs, darkroom
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.deliver.convert import PLAIN
@@ -14,14 +16,17 @@ from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.forward import forward
 from dicom_ai_node.deliver.parcel import Parcel
 from dicom_ai_node.domain.archive import Held
+from dicom_ai_node.domain.audit import Happening
 from dicom_ai_node.domain.destination import DimsePeer
-from dicom_ai_node.domain.errors import PeerRejected, UnknownDestination
+from dicom_ai_node.domain.errors import NodeError, PeerRejected, UnknownDestination
 from dicom_ai_node.domain.query_retrieve import Originator
 from dicom_ai_node.domain.showing import Darkroom, Uncompressed
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.outbox import Outbox, Outcomes
 from dicom_ai_node.serve.query_retrieve import QueryRetrieve
 from dicom_ai_node.store.blobs import FolderBlobs
+
+log = structlog.get_logger()
 
 
 class _Files:
@@ -76,12 +81,21 @@ def outbox(config: NodeConfig) -> Outbox:
         sender = DimseSender(destinations[ae_title], given_in=files.given_in)
         return forward(sender, list(map(files.parcel, held)), originator)
 
+    notes = trail(config)
+
+    def told(happening: Happening) -> None:
+        try:
+            notes.note(happening)
+        except NodeError:
+            log.exception("audit_not_noted")  # and yet a doctor gets the images
+
     return Outbox(
         find=answers.find,
         named=answers.named,
         failed=answers.failed,
         file=files.file,
         move=move,
+        told=told,
         most_answers=config.receive.max_answers,
     )
 

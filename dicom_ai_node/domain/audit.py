@@ -245,8 +245,8 @@ class Backlog:
 class Notes(Protocol):
     """Takes what happens, where no other part of the ledger writes it down itself."""
 
-    def note(self, happening: Happening) -> None:
-        """Keep a happening; raise `OutOfResources` if the ledger cannot answer now."""
+    def note(self, *happenings: Happening) -> None:
+        """Keep what has happened; raise `OutOfResources` if the ledger cannot answer now."""
 
 
 class Trail(Notes, Protocol):

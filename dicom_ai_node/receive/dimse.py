@@ -67,7 +67,8 @@ class DimseListener:
         A socket may be shared with other processes and is left open.
         """
         ae = ApplicationEntity(self._ae_title)
-        servers = [HardenedServer(one, ae, self._doorway, self._attend) for one in entrances]
+        meets = self._doorway, self._attend, self._inbox.turned_away
+        servers = [HardenedServer(one, ae, *meets) for one in entrances]
         for server in servers:
             # In a thread of its own, so that a signal handler in this one can call `close`.
             Thread(
@@ -123,7 +124,9 @@ class DimseListener:
             address=guest.address,
             longest_bytes=self._limits.instance_bytes,
         )
-        enquiries = None if self._outbox is None else Enquiries(self._outbox, accepted)
+        enquiries = (
+            None if self._outbox is None else Enquiries(self._outbox, accepted, guest.address)
+        )
         Association(wire, guest, desk, self._doorway, enquiries).serve()
         self._doorway.dismiss(guest)
         if not desk.series:

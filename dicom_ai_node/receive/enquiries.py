@@ -23,6 +23,7 @@ from dicom_ai_node.receive.negotiation import Accepted
 from dicom_ai_node.receive.outbox import Outbox, Outcomes
 from dicom_ai_node.receive.outgoing import data_set_in
 from dicom_ai_node.receive.peers import May
+from dicom_ai_node.receive.told import Told
 from dicom_ai_node.receive.walk import Walk
 from dicom_ai_node.receive.wire import Breach, PeerGone
 
@@ -64,9 +65,10 @@ class Line(Protocol):
 class Enquiries:
     """Answers the questions of one association."""
 
-    def __init__(self, outbox: Outbox, accepted: Accepted) -> None:
+    def __init__(self, outbox: Outbox, accepted: Accepted, address: str) -> None:
         self._outbox = outbox
         self._accepted = accepted
+        self._told = Told(tell=outbox.told, ae_title=accepted.calling_ae_title, address=address)
 
     def answer(self, command: Command, context: int, identifier: bytes | None, line: Line) -> None:
         """Answer one command; `identifier` is its data set, `None` if that was too long.
@@ -114,17 +116,25 @@ class Enquiries:
             is_fuzzy=sop_class_uid in self._accepted.user.fuzzy,
         )
         if field == C_FIND_RQ:
+            self._told.asked(sop_class_uid, transfer_syntax_uid, identifier)
             return self._find(asked, line)
         held = self._outbox.named(asked)
         if len(held) > MOST_SUB_OPERATIONS:
             return Reply(status=Status.CANNOT_COUNT, comment="too many instances at once")
         if field == C_MOVE_RQ:
-            outcomes = self._outbox.move(
-                AETitle(command.move_destination), held, self._originator(command)
-            )
+            to = AETitle(command.move_destination)
+            outcomes = self._outbox.move(to, held, self._originator(command))
         else:
+            to = self._accepted.calling_ae_title
             outcomes = (self._sent(one, line) for one in held)
-        return self._carried_out(held, outcomes, line, transfer_syntax_uid)
+        self._told.leaves(held, to)
+        status: int = Status.CANNOT_SEND
+        try:
+            last = self._carried_out(held, outcomes, line, transfer_syntax_uid)
+            status = last.status
+        finally:
+            self._told.left(held, to, status)
+        return last
 
     def _originator(self, command: Command) -> Originator:
         calling = self._accepted.calling_ae_title

@@ -16,7 +16,7 @@ _LINGER_BYTES = 1 << 20
 
 
 class NoHandshake(Exception):
-    """The peer speaks no TLS that we take, or has no certificate that we take."""
+    """The peer speaks no TLS that we take, or has no certificate that we take; says which."""
 
 
 def shaken(sock: ssl.SSLSocket, seconds: float, address: str) -> Shown | None:
@@ -39,7 +39,7 @@ def shaken(sock: ssl.SSLSocket, seconds: float, address: str) -> Shown | None:
         why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else None
         log.warning("tls_refused", peer=address, status=error.reason, reason=why)
         _linger(sock)
-        raise NoHandshake from error
+        raise NoHandshake((why or error.reason or "no TLS").lower().replace("_", " ")) from error
     return shown(sock)
 
 

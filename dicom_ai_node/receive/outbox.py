@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dicom_ai_node.domain.archive import Held
+from dicom_ai_node.domain.audit import Happening
 from dicom_ai_node.domain.query_retrieve import Asked, Match, Originator, Outcome
 from dicom_ai_node.domain.uids import AETitle, SOPInstanceUID
 
@@ -33,6 +34,8 @@ class Outbox:
     move
         Sends objects to the destination of this AE title, if there is one: yields, in their order,
         what became of each. Closing it ends the association.
+    told
+        Is told what was asked for, and what goes to whom.
     most_answers
         To one C-FIND.
     """
@@ -42,4 +45,5 @@ class Outbox:
     failed: Callable[[Sequence[SOPInstanceUID], str], bytes]
     file: Callable[[Held, Collection[str]], AbstractContextManager[Path]]
     move: Callable[[AETitle, Sequence[Held], Originator], Outcomes]
+    told: Callable[[Happening], None] = lambda _: None
     most_answers: int = 10_000

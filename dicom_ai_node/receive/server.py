@@ -195,11 +195,13 @@ class HardenedServer(ThreadedAssociationServer):
         ae: ApplicationEntity,
         doorway: Doorway,
         attend: Callable[[Guest], None],
+        turned_away: Callable[[str, str], None],
     ) -> None:
         self._listening = entrance.listening
         self._tls = entrance.tls
         self._doorway = doorway
         self._attend = attend
+        self._turned_away = turned_away
         super().__init__(ae, self._listening.getsockname(), ae.ae_title, [])
 
     def server_bind(self) -> None:
@@ -266,8 +268,8 @@ class HardenedServer(ThreadedAssociationServer):
                 )
                 guest.shown = shaken(sock, self._doorway.limits.request_seconds, guest.address)
             self._attend(guest)
-        except NoHandshake:
-            pass  # and it has been told why
+        except NoHandshake as why:
+            self._turned_away(guest.address, f"no TLS: {why}")
         except OSError:
             log.info("connection_lost")
         except Exception:  # noqa: BLE001 - the last line: one connection must not end the others

@@ -53,11 +53,18 @@ class AccountsDoor:
         scheme, _, given = said.partition(" ")
         match scheme.lower():
             case "bearer":
-                return await run_in_threadpool(self._bearer.holder, given.strip())
+                return await self._by_token(request, given.strip())
             case "basic":
                 return person_of(await self._basic.account(request, given.strip()))
             case _:
                 raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
+
+    async def _by_token(self, request: Request, token: str) -> Person:
+        try:
+            return await run_in_threadpool(self._bearer.holder, token)
+        except HTTPException:
+            self.check.refused("", address_of(request))
+            raise
 
     async def _by_cookie(self, request: Request) -> Person:
         secret = request.cookies.get(cookie_name(request))

@@ -28,11 +28,17 @@ class PasswordCheck:
     """
 
     def __init__(
-        self, accounts: Accounts, passwords: Passwords, now: Callable[[], datetime]
+        self,
+        accounts: Accounts,
+        passwords: Passwords,
+        now: Callable[[], datetime],
+        refused: Callable[[str, str], None] = lambda _name, _address: None,
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
         self._now = now
+        self.refused = refused
+        """Is told the name, if there is such an account, and the address of who was kept out."""
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._pair = Pauses(free=5, longest_seconds=900)
         self._address = Pauses(free=30, longest_seconds=900)
@@ -52,6 +58,7 @@ class PasswordCheck:
         pause = math.ceil(max(pauses.seconds(key) for pauses, key in counts))
         if pause:
             log.warning("login_paused", address=address, seconds=pause)
+            self.refused("", address)
             raise HTTPException(429, "too many wrong passwords", {"Retry-After": str(pause)})
         # Counted before it is known to be wrong, or many tries at once would slip through.
         for pauses, key in counts:
@@ -60,6 +67,7 @@ class PasswordCheck:
         if not await self._is_right(account, password) or account is None or account.is_disabled:
             # What was typed as a name may be a password: only where it came from is logged.
             log.warning("login_refused", address=address)
+            self.refused("" if account is None else account.name, address)
             raise HTTPException(401, "wrong name or password")
         self._pair.forget(f"{name} {here}")
         self._address.forgive(here)

@@ -48,9 +48,9 @@ class SqlTrail:
         """Let go of the database."""
         self._database.close()
 
-    def note(self, happening: Happening) -> None:
-        """Keep a happening; raise `OutOfResources` if the ledger cannot answer now."""
-        self._database.transact(lambda connection: write_happenings(connection, [happening]))
+    def note(self, *happenings: Happening) -> None:
+        """Keep what has happened; raise `OutOfResources` if the ledger cannot answer now."""
+        self._database.transact(lambda connection: write_happenings(connection, happenings))
 
     def noted(self, limit: int = 500) -> Sequence[Noted]:
         """Return what waits to be sealed, oldest first."""

@@ -2,14 +2,22 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 
 import structlog
 
-from dicom_ai_node.domain.audit import NEWS_EVERY, Act, Notes, Participant
+from dicom_ai_node.domain.audit import (
+    NEWS_EVERY,
+    Act,
+    Actor,
+    Happening,
+    Notes,
+    Outcome,
+    Participant,
+)
 from dicom_ai_node.domain.errors import NodeError
-from dicom_ai_node.domain.happenings import alarm
+from dicom_ai_node.domain.happenings import alarm, login
 
 log = structlog.get_logger()
 
@@ -22,21 +30,32 @@ class Alarms:
     def __init__(self, notes: Notes, now: Callable[[], datetime]) -> None:
         self._notes = notes
         self._now = now
-        self._told: OrderedDict[tuple[str, str], datetime] = OrderedDict()
+        self._told: OrderedDict[Hashable, datetime] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, address: str, why: str) -> None:
         """Tell that somebody was turned away; without a ledger only the log says so."""
+        by = Participant(name="unknown", address=address)
+        self._tell((address, why), lambda now: alarm(Act.NODE_AUTHENTICATION, by, why, now))
+
+    def login(self, name: str, address: str) -> None:
+        """Tell that somebody could not log in; `name` is of an account that there is, or empty."""
+        by = Actor(name=name or "unknown", address=address)
+        self._tell(
+            (name, address, "login"),
+            lambda now: login(Act.LOGIN, by, now, Outcome.MINOR_FAILURE),
+        )
+
+    def _tell(self, what: Hashable, happening: Callable[[datetime], Happening]) -> None:
         now = self._now()
         with self._lock:
-            before = self._told.get((address, why))
+            before = self._told.get(what)
             if before is not None and now - before < NEWS_EVERY:
                 return
-            self._told[address, why] = now
+            self._told[what] = now
             if len(self._told) > MOST_REMEMBERED:
                 self._told.popitem(last=False)
         try:
-            by = Participant(name="unknown", address=address)
-            self._notes.note(alarm(Act.NODE_AUTHENTICATION, by, why, now))
+            self._notes.note(happening(now))
         except NodeError:
             log.warning("alarm_not_noted", exc_info=True)

@@ -43,9 +43,13 @@ TRACKERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kin
 RESTORERS = [name for name in NAMES if model_folder.facts_of(BUNDLES / name)["kind"] == "restore"]
 
 CATALOG = Catalog([BUNDLES])
-needs_material = pytest.mark.skipif(
-    not (MATERIAL / "train").is_dir(), reason="the training material is not here"
-)
+NO_MATERIAL = "the training material is not here"
+needs_material = pytest.mark.skipif(not (MATERIAL / "train").is_dir(), reason=NO_MATERIAL)
+SLOW = frozenset({
+    "brain_ct_bleed", "brain_ctpet", "breast_lesion_box_us", "breast_us", "ct_denoise", "ct_tissue",
+    "hippocampus_mr", "motion_cine", "xray_restore",
+})  # fmt: skip
+"""Models whose material takes minutes to read, to make or to score: `make scores` does it."""
 
 
 def facts_of(name: str) -> ModelFacts:

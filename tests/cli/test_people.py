@@ -9,6 +9,7 @@ import pytest
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.accounts import Role, digest
+from dicom_ai_node.domain.audit import Happening
 from dicom_ai_node.serve.passwords import Passwords
 from tests.certificates import certificate
 from tests.cli.conftest import Ended, Run
@@ -108,6 +109,26 @@ def test_what_is_no_command_is_refused(
     ended = typed(*arguments, "-c", config)
     assert ended.status == 2
     assert compose.accounts(compose.settings(config)) is not None
+
+
+def test_who_may_do_more_or_less_is_in_the_audit_trail(typed: Run, config: Path) -> None:
+    """Who has changed it, and what; no password and no token is in it."""
+    typed("users", "add", "anna", "--role", "viewer", "-c", config)
+    typed("users", "role", "anna", "--role", "admin", "-c", config)
+    token = typed("tokens", "add", "pacs", "--role", "sender", "-c", config).out.strip()
+    for what in ("disable", "enable", "password", "remove"):
+        typed("users", what, "anna", "-c", config)
+    typed("tokens", "remove", "pacs", "-c", config)
+    told = [one.what for one in compose.trail(compose.settings(config)).noted()]
+    changes = [one for one in told if isinstance(one, Happening) and one.alert]
+    assert [one.alert for one in changes] == [
+        "user anna was added, viewer", "user anna was given other roles, admin",
+        "token pacs was made, sender", "user anna was disabled", "user anna was enabled",
+        "user anna was given another password", "user anna was removed", "token pacs was removed",
+    ]  # fmt: skip
+    assert all(one.participants[1].name for one in changes)
+    assert token not in repr(changes)
+    assert PASSWORD not in repr(changes)
 
 
 def test_a_token_is_shown_once(run: Run, config: Path) -> None:

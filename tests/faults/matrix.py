@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import rows_deliver, rows_disk, rows_proven, rows_receive, rows_work
-from tests.faults.rows import ROWS, CannotRun, Row, Scene
+from tests.faults import rows_deliver, rows_disk, rows_load, rows_proven, rows_receive, rows_work
+from tests.faults.rows import ROWS, CannotRun, Row, Scene, Size
 from tests.faults.small_node import chance
 
-CHAPTERS = (rows_receive, rows_disk, rows_deliver, rows_work, rows_proven)
+CHAPTERS = (rows_receive, rows_load, rows_disk, rows_deliver, rows_work, rows_proven)
 """The modules that have entered their rows by being imported."""
 SEED = 20261129
 GREEN, RED, NOT_RUN = "green", "RED", "not run"
@@ -42,20 +42,20 @@ class Played:
         )  # fmt: skip
 
 
-def play(row: Row, folder: Path, seed: int, *, is_short: bool) -> str:
+def play(row: Row, folder: Path, seed: int, *, size: Size) -> str:
     """Play one row in a new folder and return what happened; raise if it is not green."""
-    scene = Scene(row.number, folder, seed, is_short, chance(seed, row.number))
+    scene = Scene(row.number, folder, seed, size, chance(seed, row.number))
     return row.play(scene)
 
 
-def played(row: Row, seed: int, *, is_short: bool) -> Played:
+def played(row: Row, seed: int, *, size: Size) -> Played:
     """Play one row, whatever happens."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(
         prefix=f"fault{row.number}-", ignore_cleanup_errors=True
     ) as at:
         try:
-            colour, happened = GREEN, play(row, Path(at), seed, is_short=is_short)
+            colour, happened = GREEN, play(row, Path(at), seed, size=size)
         except (CannotRun, pytest.skip.Exception) as missing:
             colour, happened = NOT_RUN, str(missing)
         except (Exception, pytest.fail.Exception) as trouble:  # noqa: BLE001 - the others go on
@@ -73,7 +73,14 @@ def main(arguments: Sequence[str]) -> int:
     """Play what is asked for; 0 if every row was green."""
     asked = argparse.ArgumentParser(prog="make faults", description=__doc__)
     asked.add_argument("--only", default="", help="numbers of rows, e.g. 11,14")
-    asked.add_argument("--fast", action="store_true", help="only the rows of every commit, shorter")
+    asked.add_argument(
+        "--fast", dest="size", action="store_const", const=Size.SHORT, default=Size.USUAL,
+        help="only the rows of every commit, shorter",
+    )  # fmt: skip
+    asked.add_argument(
+        "--long", dest="size", action="store_const", const=Size.LONG,
+        help="500 kills, 100,000 instances: hours",
+    )  # fmt: skip
     asked.add_argument(
         "--seed", type=int, default=SEED, help="of the dice; the same, the same throws"
     )
@@ -84,12 +91,12 @@ def main(arguments: Sequence[str]) -> int:
     rows = [
         ROWS[n]
         for n in sorted(ROWS)
-        if (n in wanted if wanted else ROWS[n].is_fast or not said.fast)
+        if (n in wanted if wanted else ROWS[n].is_fast or said.size is not Size.SHORT)
     ]
     sys.stdout.write(f"{line(HEAD)}\n{line('---' for _ in HEAD)}\n")
     colours = []
     for row in rows:
-        one = played(row, said.seed, is_short=said.fast)
+        one = played(row, said.seed, size=said.size)
         colours.append(one.colour)
         sys.stdout.write(f"{line(one.cells())}\n")
         sys.stdout.flush()

@@ -17,7 +17,6 @@ from typing import Any
 
 from pydicom.uid import UID
 from sqlalchemy import Connection, event, text
-from typing_extensions import override
 
 from dicom_ai_node.domain.job import Job, Result
 from dicom_ai_node.domain.ports import Ledger, Sender
@@ -118,7 +117,6 @@ class DyingBlobs(FolderBlobs):
         super().__init__(root, fuse)
         self._fuse = fuse
 
-    @override
     def spool(self) -> Path:
         self._fuse("opened")
         return super().spool()
@@ -169,7 +167,6 @@ def dies_before_commit(database: Database, fuse: Fuse) -> None:
 class HastyBlobs(DyingBlobs):
     """Answers before the bytes are on the disk: no file is synced."""
 
-    @override
     def _sync_each(self, paths: Collection[Path]) -> None:
         super()._sync_each([path for path in paths if path.is_dir()])
 
@@ -177,7 +174,6 @@ class HastyBlobs(DyingBlobs):
 class UntidyBlobs(DyingBlobs):
     """Leaves a copy of everything in the spool."""
 
-    @override
     def keep_all(self, spooled: Mapping[Path, Sha256]) -> None:
         for path in spooled:
             shutil.copyfile(path, path.with_suffix(".copy"))
@@ -187,7 +183,6 @@ class UntidyBlobs(DyingBlobs):
 class ForgetfulLedger(SqlLedger):
     """Forgets to bring results to the last destination."""
 
-    @override
     def commit_results(
         self,
         job: Job,
@@ -202,7 +197,6 @@ class ForgetfulLedger(SqlLedger):
 class DoubleLedger(SqlLedger):
     """Lists every job twice, under two keys, and lets both run."""
 
-    @override
     def complete(
         self,
         series: Series,
@@ -226,7 +220,6 @@ class LosingLedger(SqlLedger):
 
     has_lost = False
 
-    @override
     def record(
         self, arrivals: Sequence[Arrival], now: datetime, quiet: timedelta
     ) -> Sequence[Received]:

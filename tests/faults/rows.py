@@ -6,15 +6,24 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from tests.faults.checker import MARK, processes
-from tests.faults.small_node import ROOT, Pacs, SmallNode
+from tests.faults.small_node import ROOT, Pacs, SmallNode, until
 
 
 class CannotRun(Exception):
     """What a row needs is not on this machine. Such a row is not green."""
+
+
+class Size(Enum):
+    """How much harm a row does."""
+
+    SHORT = "short"
+    USUAL = "usual"
+    LONG = "long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +33,18 @@ class Scene:
     number: int
     folder: Path
     seed: int
-    is_short: bool
+    size: Size
     dice: random.Random
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is little time, as with every commit."""
+        return self.size is Size.SHORT
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it may take an hour."""
+        return self.size is Size.LONG
 
     @contextmanager
     def node(self, pacs: Mapping[str, Pacs], **more: Any) -> Iterator[SmallNode]:  # noqa: ANN401
@@ -100,7 +119,7 @@ def proven_by(scene: Scene, *tests: str) -> str:
     lines = [line for line in done.stdout.splitlines() if line]
     summary = next((line for line in reversed(lines) if " in " in line), "nothing ran")
     assert done.returncode == 0, "\n".join(lines[-12:])
-    assert not processes(mark), "a test has left a process behind"
+    until(lambda: not processes(mark), "a test has left a process behind", 20)
     if " skipped" in summary:
         reasons = [line.split(": ", 1)[-1] for line in lines if line.startswith("SKIPPED")]
         raise CannotRun("; ".join(sorted(set(reasons))))

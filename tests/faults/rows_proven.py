@@ -49,3 +49,31 @@ def _configuration(scene: Scene) -> str:
 @row(51, "SIGTERM; roles die, fall silent, do not stop", "ends in good order, or is started again")
 def _supervised(scene: Scene) -> str:
     return proven_by(scene, "tests/test_supervise.py", "tests/test_roles.py")
+
+
+@row(42, "memory runs out on the device, at every rung and in all", "smaller batches; else later")
+def _no_memory(scene: Scene) -> str:
+    return proven_by(
+        scene,
+        "tests/tasks/test_segment.py::test_short_memory_means_smaller_batches_and_the_same_result",
+        "tests/tasks/test_segment.py::test_no_memory_at_all_is_for_later",
+        "tests/tasks/test_segment.py::test_lack_of_memory_has_many_names",
+        "tests/tasks/test_detect.py::test_short_memory_changes_nothing_but_the_time",
+        "tests/infer/test_worker.py",
+    )
+
+
+@row(44, "a GPU says nothing, or is gone", "known by its silence; the node goes on")
+def _no_gpu(scene: Scene) -> str:
+    return proven_by(
+        scene,
+        "tests/infer/test_gpu.py",
+        "tests/contracts/test_executor.py::test_a_worker_that_cannot_load_takes_no_work",
+        "tests/contracts/test_executor.py::"
+        "test_a_worker_that_dies_while_loading_is_tried_again_with_pauses",
+    )
+
+
+@row(53, "the audit repository is away, or shows a wrong certificate", "kept; never in clear")
+def _no_repository(scene: Scene) -> str:
+    return proven_by(scene, "tests/watch/test_syslog.py", "tests/contracts/test_audit.py")

@@ -15,7 +15,6 @@ from tests.receive.rawpeer import (
     encoded,
     p_data,
     pdv,
-    request,
     smallest,
 )
 
@@ -82,11 +81,6 @@ for _number, (_point, _where) in POINTS.items():
         "no answer without bytes and row; sending again works",
         fast=_number == 7,
     )(_power_cuts)
-
-
-@row(9, "kill -9 of the whole tree, at random, under load", "nothing lost, nothing twice")
-def _random_kills(scene: Scene) -> str:
-    return proven_by(scene, "tests/faults/test_kill.py")
 
 
 @row(10, "power loss while SQLite and the blobs write", "as 1-7, with what was not synced gone")
@@ -235,45 +229,6 @@ def _attacks(scene: Scene) -> str:
     return proven_by(
         scene, "tests/faults/test_receive_attacks.py", "tests/receive/test_association.py"
     )
-
-
-@row(36, "10,000 associations in a row, 2,000 idle", "served or rejected for now, nothing leaks")
-def _crowd(scene: Scene) -> str:
-    idle, in_a_row = (100, 100) if scene.is_short else (2_000, 10_000)
-    pacs = Pacs()
-    places = f", processes: 1, max_associations: {idle}, deadlines: {{idle_seconds: 3600}}"
-    with pacs.up(), scene.node({"pacs": pacs}, receive=places) as node:
-        node.start()
-        _in_a_row(node, 20)
-        memory = node.resident_mib()
-        with node.leaking_nothing():
-            crowd = [RawPeer(node.port).associate() for _ in range(idle)]
-            with RawPeer(node.port) as late:
-                assert late.send(request()).pdu() == (3, bytes((0, 2, 3, 2)))
-            for peer in crowd:
-                peer.sock.close()
-            until(lambda: _is_accepted(node), "somebody is let in again")
-            rejected = _in_a_row(node, in_a_row)
-        grown = node.resident_mib() - memory
-        assert rejected <= in_a_row // 100, f"{rejected} of {in_a_row} were rejected"
-        assert grown < 200, f"{grown:.0f} MiB more than before"
-        files = series(scene.folder, "after")
-        assert all(isinstance(each, str) for each in node.send(files))
-        node.ended(1)
-        node.judged({"pacs": pacs}, jobs=1)
-    return f"{idle} idle, one more rejected for now; {in_a_row} in a row, {rejected} rejected; memory +{grown:.0f} MiB"
-
-
-def _is_accepted(node: SmallNode) -> bool:
-    with RawPeer(node.port) as peer:
-        if peer.send(request()).pdu()[0] != 2:
-            return False
-        peer.release()
-        return True
-
-
-def _in_a_row(node: SmallNode, count: int) -> int:
-    return sum(not _is_accepted(node) for _ in range(count))
 
 
 @row(39, "HTTP slowloris, huge lengths, bombs, 10,000 parts", "408, 413 or 415; memory flat")

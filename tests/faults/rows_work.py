@@ -1,9 +1,22 @@
 """Rows about work: the node dies between two legs, workers die, clocks jump, models are broken."""
 
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+from pydicom import dcmread
+
 from dicom_ai_node.domain.job import Stage
+from tests.faults.checker import NAME
+from tests.faults.kills import ROUTES, studies
 from tests.faults.rows import Scene, proven_by, row
-from tests.faults.small_node import Pacs, SmallNode, series, until
+from tests.faults.small_node import ROOT, Pacs, SmallNode, series, until
 from tests.faults.workers import DEEDS
+from tests.journey.node import Node, running, storescu
+from tests.peers.tools import free_port
+from tests.phantoms import CANARY
 
 LEGS = {
     "after complete": "after the series was settled",
@@ -82,7 +95,7 @@ ENDS = {
     "3 attempts, quarantine; others go on",
 )
 def _workers(scene: Scene) -> str:
-    assert set(ENDS) >= set(DEEDS) - {"SLOW"}
+    assert set(ENDS) >= set(DEEDS) - {"SLOW", "POISON"}
     pacs = Pacs()
     with pacs.up(), scene.node({"pacs": pacs}, infer=", limit_seconds: 15") as node:
         node.start()
@@ -97,8 +110,75 @@ def _workers(scene: Scene) -> str:
     return "4 quarantined, 2 parked, 2 delivered; no log names the patient, no process is left"
 
 
+@row(
+    46, "a study that kills every worker; then the cause is mended", "quarantine; requeue delivers"
+)
+def _poison(scene: Scene) -> str:
+    pacs = Pacs()
+    with pacs.up(), scene.node({"pacs": pacs}) as node:
+        node.start()
+        poison = series(scene.folder, "poison", description="POISON")
+        node.send(poison)
+        node.ended(1)
+        node.send(series(scene.folder, "neighbour"))
+        node.ended(2)
+        assert _stages(node) == sorted((Stage.QUARANTINED, Stage.DELIVERED)), _stages(node)
+        (dead,) = (job for job in node.jobs() if job.stage is Stage.QUARANTINED)
+        node.clock.with_name("mended").touch()
+        asked = subprocess.run(
+            [sys.executable, "-m", "dicom_ai_node", "retry", dead.key,
+             "--config", str(node.config)],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert asked.returncode == 0, asked.stderr
+        until(lambda: _stages(node) == [Stage.DELIVERED] * 2, "it is delivered")
+        node.judged({"pacs": pacs}, jobs=2)
+    return "3 attempts, quarantined, its neighbour delivered; asked for again: delivered once"
+
+
 def _stages(node: SmallNode) -> list[Stage]:
     return sorted(job.stage for job in node.jobs())
+
+
+@row(54, "a patient's name in everything that is sent, and every way to fail", "nobody says it")
+def _silence(scene: Scene) -> str:
+    pacs, http_port = Pacs(), free_port()
+    destination = f"  pacs: {{ae_title: PACS, host: 127.0.0.1, port: {pacs.port}}}\n"
+    extra = f"serve: {{port: {http_port}, login: none}}\n"
+    node = Node(scene.folder / "node", ROUTES, destination, extra=extra)
+    said: list[bytes] = []
+    with pacs.up(), running(node):
+        for study in studies(scene.folder, 2):
+            for path in study:
+                dataset = dcmread(path)
+                dataset.PatientName = CANARY
+                dataset.save_as(path)
+            assert storescu(node.port, study).returncode == 0
+            said += [_seen_by_others(node.tree()) for _ in range(3)]
+            path.write_bytes(path.read_bytes()[:-700])
+            assert storescu(node.port, [path]).returncode
+        assert storescu(node.port, study, calling="STRANGER").returncode
+        pacs.answer = lambda _: 0xA900
+        node.ended(2)
+        for page in ("metrics", "health/ready", "api/v1/nothing"):
+            said.append(httpx.get(f"http://127.0.0.1:{http_port}/{page}", trust_env=False).content)
+        said.append(_seen_by_others(node.tree()))
+        node.kill()
+    said.append(node.log.read_bytes())
+    assert not any(NAME in each for each in said)
+    cores = [path for path in scene.folder.rglob("core*") if path.is_file()]
+    assert not cores, f"a crash has left {cores[0].name}"
+    return f"{len(said)} looks at logs, metrics, answers, arguments and environments: nothing"
+
+
+def _seen_by_others(processes: list[int]) -> bytes:
+    """Return what `ps` shows of processes."""
+    told = b""
+    for pid in processes:
+        for name in ("cmdline", "environ", "comm"):
+            with contextlib.suppress(OSError):
+                told += Path(f"/proc/{pid}/{name}").read_bytes()
+    return told
 
 
 @row(48, "two dispatchers on one ledger", "every job runs and is delivered once")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.matrix import SEED, main, play
-from tests.faults.rows import ROWS, CannotRun, Row, row
+from tests.faults.rows import ROWS, CannotRun, Row, Size, row
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 def test_a_fault_does_no_harm(each: Row, tmp_path: Path) -> None:
     """The node does what the row expects, and the checker finds every promise kept."""
     try:
-        play(each, tmp_path, SEED, is_short=True)
+        play(each, tmp_path, SEED, size=Size.SHORT)
     except CannotRun as missing:
         pytest.skip(str(missing))
 

@@ -32,6 +32,12 @@ def _quote(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
+def _poison(_: str) -> None:
+    """Kill the worker until somebody has put a file beside the clock of the node."""
+    if not Path(os.environ["DAN_CLOCK"]).with_name("mended").exists():
+        ctypes.string_at(0)
+
+
 DEEDS: Mapping[str, Callable[[str], object]] = {
     "SEGFAULT": lambda _: ctypes.string_at(0),
     "KILL": lambda _: os.kill(os.getpid(), signal.SIGKILL),
@@ -40,6 +46,7 @@ DEEDS: Mapping[str, Callable[[str], object]] = {
     "RAISE": _raise,
     "QUOTE": _quote,
     "FLOOD": _flood,
+    "POISON": _poison,
     "SLOW": lambda _: time.sleep(2.0),
 }
 """What a worker does with a series that asks for it in its description."""

@@ -32,8 +32,8 @@ def until(true: Callable[[], Any], seconds: float, what: str) -> Any:  # noqa: A
 class Node:
     """One node: its configuration, its log, its process tree.
 
-    `complete` and `infer` are added to these sections, each beginning with a comma; `extra` holds
-    whole sections.
+    `complete`, `infer` and `receive` are added to these sections, each beginning with a comma; `extra` holds
+    whole sections. `under` is the command line of a program to start the tree with.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Node:
         quiet_seconds: float = 3,
         complete: str = "",
         infer: str = "",
+        receive: str = "",
         extra: str = "",
     ) -> None:
         self.folder = folder
@@ -54,7 +55,7 @@ class Node:
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
             dedent(f"""\
-            receive: {{ae_title: AI_NODE, host: 127.0.0.1, port: {self.port}, accept_from: [SENDER, PACS]}}
+            receive: {{ae_title: AI_NODE, host: 127.0.0.1, port: {self.port}, accept_from: [SENDER, PACS, CT1]{receive}}}
             store: {{folder: {folder / "store"}, min_free_gb: 0.01}}
             complete: {{quiet_seconds: {quiet_seconds:g}, released_quiet_seconds: 0.5{complete}}}
             infer: {{devices: [cpu], lease_seconds: 4{infer}}}
@@ -65,23 +66,34 @@ class Node:
             + "destinations:\n"
             + destinations
         )
+        self.environment = dict(os.environ)
+        self.under: Sequence[str] = ()
+        self._offset = 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, under: Sequence[str] = ()) -> "Node":
-        """Start the tree, under another program or by itself, and wait until every role is ready."""
-        offset = self.log.stat().st_size if self.log.exists() else 0
+    def launch(self) -> None:
+        """Start the tree and wait for nothing."""
+        self._offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*under, sys.executable, "-m", "dicom_ai_node", "serve", str(self.config)],
+                [*self.under, sys.executable, "-m", "dicom_ai_node", "serve", str(self.config)],
                 cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**self.environment, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
 
+    def ready(self) -> None:
+        """Wait until every role is ready that was launched last."""
+
         def is_ready() -> bool:
-            assert self.is_running, self.log.read_text()[offset:]
-            return b"node_ready" in self.log.read_bytes()[offset:]
+            assert self.is_running, self.log.read_text()[self._offset :]
+            return b"node_ready" in self.log.read_bytes()[self._offset :]
 
         until(is_ready, 200, "the node is ready")
+
+    def start(self) -> "Node":
+        """Start the tree and wait until every role is ready."""
+        self.launch()
+        self.ready()
         return self
 
     def tree(self) -> list[int]:
@@ -136,10 +148,10 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(node: Node, under: Sequence[str] = ()) -> Iterator[Node]:
+def running(node: Node) -> Iterator[Node]:
     """Start a node and end it in any case."""
     try:
-        yield node.start(under)
+        yield node.start()
     finally:
         if node.is_running:
             node.kill()

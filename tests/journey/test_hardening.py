@@ -133,10 +133,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         "-e", f"trace={refused}", "-e", f"inject={refused}:error=EPERM",
     )  # fmt: skip
     with echoing() as (peer, heard), pytest.MonkeyPatch.context() as environment:
-        node, address = _node(folder / "node", peer)
         environment.setenv("ARCHIVE_TOKEN", SECRETS["archive"])
-        environment.setenv(CREDENTIALS, str(node.folder))
-        with running(node, strace):
+        environment.setenv(CREDENTIALS, str(folder / "node"))
+        node, address = _node(folder / "node", peer)
+        node.under = strace
+        with running(node):
             storescu(node.port, write(ct(slices=4), folder / "ct"))
             until(lambda: node.jobs(Stage.PARKED), 120, "the archive has said no")
             until(lambda: any("webhook-signature" in one.lower() for one in heard), 60, "told")

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node import compose
+from dicom_ai_node.domain.audit import Act, Actor, Outcome
 from dicom_ai_node.domain.devices import DeviceUse
+from dicom_ai_node.domain.happenings import changed, login
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.progress import Phase
 from dicom_ai_node.serve.console.page import NAVIGATION
@@ -48,6 +50,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleNode]:
     made.worked(CPU, GPU)
     made.put(ct("arriving", PatientName="Elm^Eve"))
     made.aside(b"no DICOM at all")
+    trail = compose.trail(made.config)
+    trail.note(login(Act.LOGIN, Actor(name="anna", address="192.0.2.7"), compose.now()))
+    trail.note(
+        changed(Act.SECURITY_ROLES, Actor(name="root"), "user anna is an admin", compose.now())
+    )
+    trail.note(login(Act.LOGIN, Actor(name=EVIL), compose.now(), Outcome.MINOR_FAILURE))
+    compose.auditor(made.config).seal_all()
     server = WebServer(made.config)
     server.start()
     yield made
@@ -80,6 +89,7 @@ def _places(node: ConsoleNode) -> dict[str, str]:
         "study-running": f"/studies/{ct('running').StudyInstanceUID}",
         "model": "/models/lung_box_cxr",
         "entry": "/quarantine/1",
+        "record": "/trail/2",
         "help": "/help",
         "trouble": "/studies/1.2.3",
     }

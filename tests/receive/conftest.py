@@ -37,6 +37,7 @@ class Diary:
     full: Exception | None = None
     bad_release: Exception | None = None
     batches: list[int] = field(default_factory=list)
+    turned_away: list[tuple[str, str]] = field(default_factory=list)
     may_record: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
@@ -149,6 +150,7 @@ def start(quick_path: Path) -> Iterator[Start]:
                 released=diary.release,
                 refused=diary.refuse,
                 own_device_uids=frozenset({OWN_DEVICE_UID}),
+                turned_away=lambda *who: diary.turned_away.append(who),
             ),
             limits=replace(Limits(), **limits),
         )

@@ -331,6 +331,9 @@ def test_plain_text_on_the_tls_port_is_turned_away(start: Start, certificate: Pa
     node = start(ssl_context=server)
     with RawPeer(node.port) as peer:
         assert peer.send(request()).pdu()[0] != 2
+    assert node.sees(lambda: bool(node.diary.turned_away))
+    ((address, why),) = node.diary.turned_away
+    assert (address, why.split(":")[0]) == ("127.0.0.1", "no TLS")
 
 
 def test_no_log_line_names_the_patient(node: Node, capfd: pytest.CaptureFixture[str]) -> None:

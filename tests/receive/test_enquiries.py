@@ -14,6 +14,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.archive import Held
+from dicom_ai_node.domain.audit import Happening, Kind
+from dicom_ai_node.domain.audit import Outcome as AuditedOutcome
 from dicom_ai_node.domain.errors import NotAnswerable, OutOfResources
 from dicom_ai_node.domain.query_retrieve import Asked, Match, Originator, Outcome
 from dicom_ai_node.domain.uids import (
@@ -74,6 +76,7 @@ class Shelf:
     closed: threading.Event = field(default_factory=threading.Event)
     most_answers: int = 1_000_000
     held: list[Held] = field(default_factory=list)
+    told: list[Happening] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.files = write(ct(slices=4), self.folder / "shelf")
@@ -127,7 +130,7 @@ class Shelf:
         """Return it as the listener sees it."""
         return Outbox(
             find=self.find, named=self.named, failed=lambda *_: NAMES_NOBODY, file=self.file,
-            move=self.move, most_answers=self.most_answers,
+            move=self.move, told=self.told.append, most_answers=self.most_answers,
         )  # fmt: skip
 
 
@@ -195,6 +198,31 @@ def test_answers_end_with_success(node: Node) -> None:
         response, data = peer.message()
         assert (status_of(response), data) == (0x0000, b"")
         peer.release()
+
+
+def test_questions_and_what_goes_to_whom_are_told(node: Node, shelf: Shelf) -> None:
+    """PS3.15 A.5.3.3, A.5.3.5, A.5.3.10: who has asked for what, from where, and what has gone."""
+    with asking(node) as peer:
+        ask(peer, 0x20)
+        while status_of(peer.message()[0]):
+            pass
+        ask(peer, 0x21, context=5)
+        while status_of(peer.message()[0]):
+            pass
+        peer.release()
+    question, begun, gone = shelf.told
+    assert question.kind is Kind.QUERY
+    assert question.asked is not None
+    assert (question.asked.sop_class_uid, question.asked.query) == (FIND, identifier())
+    assert (question.participants[0].name, question.participants[0].address) == (
+        "CT1", "127.0.0.1",
+    )  # fmt: skip
+    assert [one.kind for one in (begun, gone)] == [
+        Kind.BEGIN_TRANSFERRING, Kind.INSTANCES_TRANSFERRED,
+    ]  # fmt: skip
+    assert [one.ae_title for one in gone.participants] == ["", "PACS", "CT1"]
+    assert gone.outcome is AuditedOutcome.SUCCESS
+    assert gone.studies[0].sop_classes == {CT: 4}
 
 
 def test_a_question_that_is_cancelled_is_left(node: Node, shelf: Shelf) -> None:

@@ -15,6 +15,7 @@ from dicom_ai_node import compose
 from dicom_ai_node.domain.accounts import Account, ApiToken, Role, digest
 from dicom_ai_node.serve.access import NOBODY, Person
 from dicom_ai_node.serve.application import role_of
+from dicom_ai_node.serve.audited import FILES, QUESTIONS, STUDY_NAMES, TRAILS
 from dicom_ai_node.serve.passwords import Passwords
 from dicom_ai_node.serve.viewer.router import BASE
 from dicom_ai_node.web import served
@@ -118,7 +119,11 @@ ROUTES: Mapping[Role, Sequence[str]] = {
         "POST /quarantine/{number}/retry",
         "POST /routes/explain",
     ],
-    Role.ADMIN: [f"DELETE {what}" for what in (STUDY, SERIES, INSTANCE)],
+    Role.ADMIN: [
+        *(f"DELETE {what}" for what in (STUDY, SERIES, INSTANCE)),
+        *("GET /trail", "GET /trail/{number}", "POST /trail/verify"),
+        *("GET /api/audit", "GET /api/audit/{number}", "GET /api/audit/verdict"),
+    ],
 }
 """Add yours: `METHOD path`, as the path stands at the route; HEAD goes without saying with GET."""
 
@@ -184,6 +189,32 @@ def test_every_route_is_listed_with_its_role(app: FastAPI) -> None:
     assert {*there} - {*listed} == set(), "not in the list"
     assert {*listed} - {*there} == set(), "no longer there"
     assert there == listed
+
+
+ABOUT_NOBODY = {
+    "/metrics", "/help", "/events", "/models", "/models/{name}", "/routes", "/workers",
+    "/models/{name}/pictures/{picture}", "/destinations", "/storage", "/audit", "/quarantine",
+    "/jobs/{name}/progress", "/viewer", "/viewer/app-config.js", "/viewer/{page:path}",
+    f"/viewer/{BASE}/{{name:path}}", "/dicom-web/", "/api/openapi.json", "/api/destinations",
+    "/api/events", "/api/models", "/api/models/{name}", "/api/overview", "/api/quarantine",
+    "/api/routes", "/api/storage", "/api/workers",
+}  # fmt: skip
+"""Whoever looks there sees no images and no names: the audit trail need not know."""
+
+
+def test_every_route_that_tells_of_patients_is_audited(app: FastAPI) -> None:
+    """What somebody adds has to be decided here, too."""
+    looks = [
+        path for method, path in map(str.split, ROUTES[Role.VIEWER] + ROUTES[Role.ADMIN])
+        if method == "GET"
+    ]  # fmt: skip
+    names = tuple(f"{{{name}}}" for name in STUDY_NAMES)
+    audited = {
+        path for path in looks
+        if path in QUESTIONS | TRAILS | FILES or any(name in path for name in names)
+    }  # fmt: skip
+    assert {*looks} - audited == ABOUT_NOBODY
+    assert {*looks} >= QUESTIONS | TRAILS | FILES
 
 
 LISTED = [(role, route) for role, routes in ROUTES.items() for route in routes]

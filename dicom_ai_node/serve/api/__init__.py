@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.api.aside import add_quarantine
+from dicom_ai_node.serve.api.audit import add_audit
 from dicom_ai_node.serve.api.jobs import add_jobs
 from dicom_ai_node.serve.api.models import add_models
 from dicom_ai_node.serve.api.node import add_node
@@ -27,6 +28,7 @@ def api_router(desk: Desk) -> APIRouter:
     )
     for add in (
         add_node, add_studies, add_jobs, add_routes, add_destinations, add_models, add_quarantine,
+        add_audit,
     ):  # fmt: skip
         add(router, desk)
     return router

@@ -24,6 +24,7 @@ from dicom_ai_node.serve.console.sending import add_destinations
 from dicom_ai_node.serve.console.storage import add_storage
 from dicom_ai_node.serve.console.studies import add_studies
 from dicom_ai_node.serve.console.study import add_study
+from dicom_ai_node.serve.console.trail import add_trail
 from dicom_ai_node.serve.console.workers import add_workers
 
 
@@ -35,7 +36,7 @@ def console_routers(desk: Desk) -> Iterator[APIRouter]:
     )
     for add in (
         add_home, add_studies, add_study, add_jobs, add_routes, add_destinations, add_models,
-        add_workers, add_quarantine, add_letting_in, add_similar, add_audit, add_storage,
+        add_workers, add_quarantine, add_letting_in, add_similar, add_audit, add_trail, add_storage,
     ):  # fmt: skip
         add(router, desk, pages)
     add_help(router, pages)

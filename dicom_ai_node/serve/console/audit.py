@@ -19,7 +19,7 @@ KINDS = (
     "delivery_done", "delivery_postponed", "delivery_parked",
 )  # fmt: skip
 _MOMENT = r"^(\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?)?$"
-_Moment = Annotated[str, Query(pattern=_MOMENT)]
+AMoment = Annotated[str, Query(pattern=_MOMENT)]
 
 
 def add_audit(router: APIRouter, desk: Desk, pages: Pages) -> None:
@@ -30,16 +30,16 @@ def add_audit(router: APIRouter, desk: Desk, pages: Pages) -> None:
         request: Request,
         what: Annotated[str, Query(pattern=r"^[a-z_]{0,40}$")] = "",
         job: Annotated[str, Query(pattern=r"^[0-9a-f]{0,64}$")] = "",
-        since: _Moment = "",
-        until: _Moment = "",
+        since: AMoment = "",
+        until: AMoment = "",
         before: Before = None,
     ) -> HTMLResponse:
         """List events."""
         which = EventFilter(
             what=what,
             job=job,
-            since=_utc(since),
-            until=_utc(until),
+            since=in_utc(since),
+            until=in_utc(until),
             before=before,
             limit=AT_ONCE,
         )
@@ -55,7 +55,8 @@ def add_audit(router: APIRouter, desk: Desk, pages: Pages) -> None:
         return pages.show(request, "audit", facts)
 
 
-def _utc(text: str) -> datetime | None:
+def in_utc(text: str) -> datetime | None:
+    """Return a moment as a form names it; none if it names none, or one that never was."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
     except ValueError:  # 31 February

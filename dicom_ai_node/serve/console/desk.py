@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from dicom_ai_node.domain.archive import Archive
+from dicom_ai_node.domain.audit import Trail
 from dicom_ai_node.domain.destination import Destination
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.overview import Overview
@@ -35,6 +36,7 @@ class About:
     keep_days: float
     min_free_bytes: int
     content_qualification: str
+    has_repository: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Desk:
         Takes what was put aside in again, as if it came now; raises `NodeError` if that fails.
     has_viewer
         Returns whether the viewer is installed: it may be while the node runs.
+    trail
+        The audit trail.
     alike
         `None` where nobody looks for what looks alike.
     """
@@ -104,6 +108,7 @@ class Desk:
     explain_file: Callable[[Path], Sequence[Explained]]
     take_in: Callable[[Quarantined], Received]
     alike: Alike | None
+    trail: Trail
     has_viewer: Callable[[], bool]
     now: Callable[[], datetime]
 

@@ -47,8 +47,11 @@ NAVIGATION = (
     ("similar", "/similar", "g n"),
     ("audit", "/audit", "g a"),
     ("storage", "/storage", "g t"),
+    ("trail", "/trail", "g p"),
 )  # fmt: skip
 """Page, address and keys, in the order in which they stand in the frame."""
+FOR_ADMINS = frozenset({"trail"})
+"""What nobody else is led to."""
 _UNAUTHORIZED, _FORBIDDEN, _UNPROCESSABLE = 401, 403, 422
 
 
@@ -118,7 +121,9 @@ class Pages:
             "languages": LANGUAGES,
             "theme": theme if theme in THEMES else "auto",
             "themes": THEMES,
-            "navigation": NAVIGATION,
+            "navigation": [
+                one for one in NAVIGATION if somebody.may(Role.ADMIN) or one[0] not in FOR_ADMINS
+            ],
             "about": self._desk.about,
             "here": _address(request),
             "person": somebody,

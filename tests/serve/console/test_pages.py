@@ -3,9 +3,15 @@
 import re
 
 import pytest
+from sqlalchemy import text as text_of
 
+from dicom_ai_node import compose
+from dicom_ai_node.domain.audit import Act, Actor, Outcome
+from dicom_ai_node.domain.happenings import changed, login
 from dicom_ai_node.serve.console.page import NAVIGATION
+from dicom_ai_node.store.engines import open_database
 from tests.serve.console.node import EVIL, ConsoleNode, ct
+from tests.serve.house import NOON
 
 PAGES = [path for _, path, _ in NAVIGATION]
 
@@ -182,6 +188,31 @@ def test_events_are_filtered(busy: ConsoleNode) -> None:
     assert "Nothing of this kind" in busy.ask("/audit?until=2001-01-01T00:00").text
     assert busy.ask("/audit?since=2001-02-31").status_code == 200
     assert busy.ask("/audit?since=yesterday").status_code == 422
+
+
+def test_the_trail_can_be_read_and_verified(node: ConsoleNode) -> None:
+    """Who, what, when, how it went; the message; and where somebody has changed a record."""
+    trail = compose.trail(node.config)
+    trail.note(changed(Act.USER_SECURITY, Actor(name="anna"), "user ben was added", NOON))
+    trail.note(login(Act.LOGIN, Actor(name=EVIL), NOON, Outcome.MINOR_FAILURE))
+    assert "No record of this kind" in node.ask("/trail").text
+    compose.auditor(node.config).seal_all()
+    text = node.ask("/trail").text
+    assert (text.count("<tr>"), EVIL in text) == (3, False)
+    assert "minor failure" in text
+    assert "anna" not in node.ask("/trail?kind=user_authentication").text
+    assert "anna" in node.ask("/trail?who=ann&since=2001-01-01T00:00").text
+    assert "&lt;EventIdentification" in node.ask("/trail/1").text
+    assert node.ask("/trail/3").status_code == 404
+    assert node.ask("/trail?kind=odd").status_code == 422
+    assert "The chain is whole: 2 records" in node.ask("/trail/verify", "POST").text
+    assert node.ask("/api/audit/verdict").json() == {"records": 2, "broken": None, "why": ""}
+    listed = node.ask("/api/audit?kind=security_alert").json()
+    assert [one["number"] for one in listed["records"]] == [1]
+    assert "AuditMessage" in node.ask("/api/audit/1").json()["message"]
+    with open_database(node.config.store.database_url).writing() as connection:
+        connection.execute(text_of("UPDATE audit_records SET who = 'ben' WHERE number = 2"))
+    assert "broken at record 2" in node.ask("/trail/verify", "POST").text
 
 
 def test_a_study_that_nobody_has_looked_at_has_no_neighbours(busy: ConsoleNode) -> None:

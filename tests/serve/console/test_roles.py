@@ -34,7 +34,10 @@ def _somebody(node: ConsoleNode, role: Role, *, must_change: bool = False) -> Br
         )
     )
     browser = Browser(
-        guarded(node.config), url="http://127.0.0.1", address="127.0.0.1", headers={"Accept": HTML}
+        guarded(node.config, compose.notebook(node.config)),
+        url="http://127.0.0.1",
+        address="127.0.0.1",
+        headers={"Accept": HTML},
     )
     assert browser.log_in(role.value).status_code == 303
     return browser
@@ -42,7 +45,11 @@ def _somebody(node: ConsoleNode, role: Role, *, must_change: bool = False) -> Br
 
 def test_nobody_sees_anything_without_logging_in(node: ConsoleNode) -> None:
     """A browser is led to the login and back; style and script come before."""
-    browser = Browser(guarded(node.config), url="http://127.0.0.1", address="127.0.0.1")
+    browser = Browser(
+        guarded(node.config, compose.notebook(node.config)),
+        url="http://127.0.0.1",
+        address="127.0.0.1",
+    )
     browser.headers = {"Accept": HTML}
     asked = browser.get("/studies?q=larch")
     assert (asked.status_code, asked.headers["location"]) == (
