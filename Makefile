@@ -44,15 +44,15 @@ check: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m supply licences
-	$(BIN)/python -m supply audit --tolerant
+	$(BIN)/python -m deploy.supply licences
+	$(BIN)/python -m deploy.supply audit --tolerant
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 sbom: $(VENV)/test ## the bill of material, CycloneDX: dist/sbom.json
-	$(BIN)/python -m supply bill dist/sbom.json
+	$(BIN)/python -m deploy.supply bill dist/sbom.json
 
 audit: $(VENV)/test ## is a hole known in what is installed? Fails where nobody can be asked
-	$(BIN)/python -m supply audit
+	$(BIN)/python -m deploy.supply audit
 
 docs: $(VENV)/test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

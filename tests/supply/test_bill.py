@@ -7,9 +7,9 @@ from pathlib import Path
 import jsonschema_rs
 from typer.testing import CliRunner
 
-from supply.__main__ import MODELS, PRODUCT, app
-from supply.closure import closure
-from supply.policy import policy
+from deploy.supply.__main__ import MODELS, PRODUCT, app
+from deploy.supply.closure import closure
+from deploy.supply.policy import policy
 
 SCHEMAS = files("cyclonedx.schema") / "_res"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from supply.__main__ import app
-from supply.closure import Incomplete, closure
-from supply.policy import policy
+from deploy.supply.__main__ import app
+from deploy.supply.closure import Incomplete, closure
+from deploy.supply.policy import policy
 from tests.supply.planted import plant, rules
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from supply.__main__ import app
-from supply.policy import policy
-from supply.vulnerabilities import objections
+from deploy.supply.__main__ import app
+from deploy.supply.policy import policy
+from deploy.supply.vulnerabilities import objections
 from tests.supply.planted import plant, rules
 
 TODAY, DAY = date(2026, 11, 29), timedelta(days=1)

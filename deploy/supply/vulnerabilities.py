@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from supply.closure import Part
-from supply.policy import Waived
+from deploy.supply.closure import Part
+from deploy.supply.policy import Waived
 
 SERVICES: Sequence[Sequence[str]] = (("-s", "osv"), ("-s", "pypi"))
 """Asked in turn, until one answers."""

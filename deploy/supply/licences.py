@@ -14,8 +14,8 @@ from license_expression import (
     get_spdx_licensing,
 )
 
-from supply.closure import Part
-from supply.policy import Policy
+from deploy.supply.closure import Part
+from deploy.supply.policy import Policy
 
 _SPDX = get_spdx_licensing()
 _LEGACY: Mapping[str, str] = MappingProxyType({

@@ -8,11 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from supply import licences as judge
-from supply import vulnerabilities
-from supply.bill import bill as bill_of
-from supply.closure import closure
-from supply.policy import PYPROJECT, Policy, policy
+from deploy.supply import licences as judge
+from deploy.supply import vulnerabilities
+from deploy.supply.bill import bill as bill_of
+from deploy.supply.closure import closure
+from deploy.supply.policy import PYPROJECT, Policy, policy
 
 PRODUCT = "dicom-ai-node"
 MODELS = PYPROJECT.parent / "dicom_ai_node" / "bundles"

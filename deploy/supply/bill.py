@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from supply.closure import Part
-from supply.licences import first, licence, spdx
+from deploy.supply.closure import Part
+from deploy.supply.licences import first, licence, spdx
 
 SUMS = "SHA256SUMS"
 
