@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     EnhancedCTImageStorage,
     EnhancedMRColorImageStorage,
@@ -34,6 +33,9 @@ from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.progress import along
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import SOPInstanceUID
+
+pydicom.config.convert_wrong_length_to_UN = True
+"""A number of the wrong length is bytes, and so no number, where it would raise at each look."""
 
 ENHANCED: Final = frozenset({
     EnhancedCTImageStorage, EnhancedMRImageStorage, EnhancedMRColorImageStorage,
@@ -176,7 +178,8 @@ def frame_count(ds: Dataset) -> int:
 def _header(path: Path) -> Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True)
-    except (InvalidDicomError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # pydicom raises anything for bytes that are no data set.
         raise Rejected(RejectCode.PIX_CORRUPT, "an instance cannot be parsed") from error
 
 

@@ -1,10 +1,12 @@
 """Pixel data is checked before it is decoded, and decoded entirely or not at all."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmwrite
+from pydicom.datadict import tag_for_keyword
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
@@ -32,6 +34,25 @@ def test_the_limit_is_for_the_whole_series(tmp_path: Path) -> None:
     read_series(paths, Sees.VOLUME, max_pixels_bytes=147_456)
     with pytest.raises(Rejected, match="PIX_TOO_LARGE"):
         read_series(paths, Sees.VOLUME, max_pixels_bytes=147_455)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "sees"), [("Rows", Sees.VOLUME), ("HighBit", Sees.VOLUME), ("Rows", Sees.FRAMES)]
+)
+def test_a_number_of_the_wrong_length_is_no_number(
+    keyword: str, sees: Sees, tmp_path: Path
+) -> None:
+    """Three bytes where a number has two: known when it is looked at, and told as what it is."""
+    image = ct(slices=1)[0]
+    (path,) = write(image, tmp_path)
+    element = struct.pack("<HH2sH", *divmod(tag_for_keyword(keyword) or 0, 65536), b"US", 2)
+    whole = path.read_bytes()
+    at = whole.index(element)
+    longer = element[:6] + b"\3\0" + whole[at + 8 : at + 10] + b"\0"
+    path.write_bytes(whole[:at] + longer + whole[at + 10 :])
+    with pytest.raises(Rejected) as no:
+        read_series([path], sees)
+    assert no.value.code is RejectCode.PIX_CORRUPT
 
 
 @pytest.mark.parametrize("kept", [0, 100, -2], ids=["nothing", "a few bytes", "all but two bytes"])
