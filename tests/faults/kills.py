@@ -57,7 +57,7 @@ def studies(folder: Path, count: int) -> Iterator[list[Path]]:
 class Modality(threading.Thread):
     """Sends every instance until it has been acknowledged, and remembers which were.
 
-    It has a next study as long as somebody `wants` one, and `most` at most.
+    It begins a study when it may, so that the last plug is pulled under load like the first.
     """
 
     def __init__(self, port: int, folder: Path, most: int) -> None:
@@ -74,12 +74,14 @@ class Modality(threading.Thread):
         )
         self._studies = studies(folder, most)
         self.is_wanted = True
+        self.may = threading.Semaphore(2)
         self.sent = 0
         self.acknowledged: dict[str, Sent] = {}
 
     def run(self) -> None:
         """Send study by study, a few instances at a time."""
         for study in self._studies:
+            self.may.acquire()
             if not self.is_wanted:
                 return
             waiting = list(study)
@@ -121,8 +123,11 @@ def pull_the_plug(folder: Path, kills: int, most: int, dice: random.Random) -> s
                 node.launch()
                 if kill % 8 == 0:
                     node.ready()
+                if kill % -(-kills // most) == 0:
+                    modality.may.release()
             node.ready()
             modality.is_wanted = False
+            modality.may.release()
             until(lambda: not modality.is_alive(), PATIENCE_SECONDS, "the modality has ended")
             jobs = node.ended(modality.sent, PATIENCE_SECONDS)
             expected = {r.sop_instance_uid for job in jobs for r in node.ledger.results(job.key)}
