@@ -15,6 +15,7 @@ from pydicom import config, dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
@@ -43,7 +44,7 @@ _IN_G1 = {"ISO 2022 IR 58": ["gb18030"], "ISO 2022 IR 149": ["euc_kr"]}
 _JOINED = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 _NUMBERS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 _UNREADABLE = (ValueError, TypeError, AttributeError, NotImplementedError, LookupError,
-               OverflowError, struct.error)  # fmt: skip
+               OverflowError, OSError, EOFError, BytesLengthException, struct.error)  # fmt: skip
 """What pydicom raises when an element's bytes do not fit its VR."""
 _LOSSY = {
     JPEGBaseline8Bit: "ISO_10918_1",

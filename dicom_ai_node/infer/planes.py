@@ -6,9 +6,11 @@ for both.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Final
 
 import pydicom
@@ -28,7 +30,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from dicom_ai_node.domain.errors import Rejected
+from dicom_ai_node.domain.errors import NodeError, Rejected
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.progress import along
 from dicom_ai_node.domain.reject import RejectCode
@@ -124,6 +126,29 @@ class Plane:
     def source(self) -> SourceFrame:
         """Where it came from."""
         return SourceFrame(SOPInstanceUID(str(self.ds.SOPInstanceUID)), self.number)
+
+
+@contextmanager
+def legible() -> Iterator[None]:
+    """Say of what pydicom cannot read that it is corrupt: it decodes a value when asked for it.
+
+    What is raised in code of ours stays as it is.
+
+    Raises
+    ------
+    Rejected
+        With PIX_CORRUPT.
+    """
+    try:
+        yield
+    except NodeError:
+        raise
+    except Exception as error:
+        # Anything may come, of any type; where it was raised tells.
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != "pydicom":
+            raise
+        raise Rejected(RejectCode.PIX_CORRUPT, "a value in a header cannot be read") from error
 
 
 def read_headers(paths: Iterable[Path]) -> list[Dataset]:

@@ -13,7 +13,7 @@ from dicom_ai_node.domain.model import Sees
 from dicom_ai_node.domain.progress import share
 from dicom_ai_node.domain.rule import Option
 from dicom_ai_node.infer.moments import read_moments
-from dicom_ai_node.infer.planes import read_headers
+from dicom_ai_node.infer.planes import legible, read_headers
 from dicom_ai_node.infer.slices import read_slices, read_volume
 from dicom_ai_node.infer.stills import read_frames
 
@@ -63,7 +63,7 @@ def read_series(
     Rejected
         With the code of the cause; see `domain.reject`.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), legible():
         # pydicom warns of odd values and quotes them; what matters of it is checked on the way
         warnings.simplefilter("ignore")
         with share(0, 2):

@@ -30,6 +30,7 @@ from dicom_ai_node.infer.guard import Guard
 from dicom_ai_node.infer.kinds import task_of
 from dicom_ai_node.infer.leg import LOADED
 from dicom_ai_node.infer.networks import network
+from dicom_ai_node.infer.planes import legible
 from dicom_ai_node.infer.read import MAX_PIXELS_BYTES
 from dicom_ai_node.infer.run import run_inference
 
@@ -114,7 +115,7 @@ class Worker:
         try:
             with during(Phase.LOADING, high=LOADED):
                 loaded = self._for(order)
-            with during(Phase.READING, LOADED):
+            with during(Phase.READING, LOADED), legible():
                 found = run_inference(
                     order,
                     loaded.facts,

@@ -66,7 +66,7 @@ def _one(name: str, minutes: float, seed: int, findings: Path) -> int:
         )
     executions = re.search(r"stat::number_of_executed_units:\s*(\d+)", fuzzed.stderr)
     covered = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.reached", name], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "-W", "ignore", "-m", "tests.fuzz.reached", name], cwd=ROOT, capture_output=True, text=True,
         check=True,
     ).stdout.strip()  # fmt: skip
     told = executions[1] if executions else "?"

@@ -201,7 +201,7 @@ def _identifier_seeds() -> Iterator[bytes]:
     dataset = Dataset()
     dataset.QueryRetrieveLevel = "STUDY"
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.PatientName, dataset.StudyDate, dataset.StudyInstanceUID = "A*", "2026-", ""
+    dataset.PatientName, dataset.StudyDate, dataset.StudyInstanceUID = "A*", "20260301", ""
     dataset.ModalitiesInStudy = ["CT", "MR"]
     for number in range(12):
         encoded = rawpeer.encoded(dataset, implicit=number % 3 == 0, little=number % 3 != 2)

@@ -19,6 +19,8 @@ def test_seeds_are_taken(target: Target) -> None:
 
 @EVERY
 def test_nothing_of_the_corpus_is_a_bug(target: Target) -> None:
-    """It reaches what is taken and what is refused, and nothing is raised that nobody expects."""
-    ended = {read(target, data) for data in kept(target.name)}
-    assert len(ended) > 1, ended
+    """Each input is taken or refused; nothing is raised that nobody expects."""
+    inputs = kept(target.name)
+    assert len(inputs) > 20
+    for data in inputs:
+        read(target, data)

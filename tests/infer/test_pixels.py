@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from pydicom import dcmwrite
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.model import Sees
 from dicom_ai_node.domain.reject import RejectCode
+from dicom_ai_node.infer.planes import legible
 from dicom_ai_node.infer.read import read_series
 from tests.infer.reading import frames_of, material, rejection_of, replace_pixels, volume_of
 from tests.phantoms import ct, ct_values, dx, mr, us, us_cine, us_values, write
@@ -53,6 +56,21 @@ def test_a_number_of_the_wrong_length_is_no_number(
     with pytest.raises(Rejected) as no:
         read_series([path], sees)
     assert no.value.code is RejectCode.PIX_CORRUPT
+
+
+def test_what_pydicom_cannot_read_is_corrupt_and_a_mistake_of_ours_is_none() -> None:
+    """It decodes a value when that is asked for, and raises anything; a bug stays a bug."""
+    image = ct(slices=1)[0]
+    image[0x00081140] = RawDataElement(
+        Tag(0x00081140), "SQ", 4, bytes.fromhex("feff00e0"), 0, True, True
+    )
+    with pytest.raises(Rejected) as no, legible():
+        image.get("ReferencedImageSequence")
+    assert no.value.code is RejectCode.PIX_CORRUPT
+    with pytest.raises(ValueError, match="invalid literal"), legible():
+        int("no number")
+    with pytest.raises(Rejected, match="IN_COVERAGE"), legible():
+        raise Rejected(RejectCode.IN_COVERAGE, "ours")
 
 
 @pytest.mark.parametrize("kept", [0, 100, -2], ids=["nothing", "a few bytes", "all but two bytes"])
