@@ -36,6 +36,7 @@ from dicom_ai_node.compose.ground import (
     similar_model,
     viewer,
 )
+from dicom_ai_node.compose.proofs import notary, proving_desk, telling
 from dicom_ai_node.compose.secured import (
     check_dicom_tls,
     dicom_advice,
@@ -75,11 +76,13 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notary",
     "notifier",
     "now",
     "patients",
     "prepare",
     "prepare_database",
+    "proving_desk",
     "reception",
     "reception_tls",
     "retention",
@@ -89,6 +92,7 @@ __all__ = [
     "settings",
     "similar_model",
     "teller",
+    "telling",
     "tidings",
     "tls",
     "tls_to_itself",

@@ -163,6 +163,12 @@ class DestinationTls(Section):
         return self
 
 
+_PROOF = (
+    "that it keeps a result, before retention may remove the study: none, its answer when asked by"
+    " storage commitment, or that it finds the object by C-FIND or QIDO-RS"
+)
+
+
 class DimseDestination(Section):
     """A PACS that takes C-STORE."""
 
@@ -171,6 +177,10 @@ class DimseDestination(Section):
     port: Port
     calling_ae_title: AETitleText | None = Field(None, description="instead of receive.ae_title")
     tls: DestinationTls | None = Field(None, description="without it in clear text")
+    proof: Literal["none", "commitment", "query"] = Field("none", description=_PROOF)
+    proof_seconds: Seconds = Field(
+        3600.0, description="without the answer to a request for commitment, then it is asked again"
+    )
 
 
 class Secret(Section):
@@ -198,6 +208,7 @@ class WebDestination(Section):
 
     url: str
     token: Annotated[Secret, BeforeValidator(no_clear_text)] | None = None
+    proof: Literal["none", "query"] = Field("none", description=_PROOF)
 
     @field_validator("url")
     @classmethod
