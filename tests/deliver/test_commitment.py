@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset  # noqa: TC002 - one way to import
 from pynetdicom import AE, evt
 
 from dicom_ai_node.deliver.commitment import CommitmentProver, tell
@@ -30,7 +30,7 @@ from dicom_ai_node.domain.uids import (
     StudyInstanceUID,
 )
 from tests.peers.archive import archive
-from tests.peers.committing import MODEL, committer
+from tests.peers.committing import MODEL, Committer, listening
 from tests.peers.tools import free_port
 
 HERE, GONE = SOPInstanceUID("2.25.1.1"), SOPInstanceUID("2.25.1.2")
@@ -77,7 +77,7 @@ def asked(port: int, ear: Ear, wait_seconds: float = 20.0) -> None:
 def test_the_answer_comes_where_it_was_asked() -> None:
     """What is kept, and what is not and why; the wait ends with it, and it is acknowledged."""
     ear = Ear("1.9.1")
-    with committer(failed={GONE: 0x0112}) as pacs:
+    with listening(Committer(failed={GONE: 0x0112})) as pacs:
         began = time.monotonic()
         asked(pacs.port, ear, wait_seconds=600)
         assert time.monotonic() - began < 300
@@ -93,7 +93,7 @@ def test_the_answer_comes_where_it_was_asked() -> None:
 def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
     """It comes to our port, or the ledger asks again."""
     ear = Ear("1.9.1")
-    with committer(where="nowhere") as pacs:
+    with listening(Committer(where="nowhere")) as pacs:
         asked(pacs.port, ear, wait_seconds=0.1)
     assert len(pacs.requests) == 1
     assert ear.heard == []
@@ -102,7 +102,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
 def test_an_answer_to_what_nobody_asked_is_acknowledged_and_changes_nothing() -> None:
     """It would be said for ever otherwise."""
     ear = Ear("1.9.1")
-    with committer(transaction="1.2.3") as pacs:
+    with listening(Committer(transaction="1.2.3")) as pacs:
         asked(pacs.port, ear, wait_seconds=1)
     assert [one.transaction_uid for one in ear.heard] == ["1.2.3"]
     assert pacs.answers == [0x0000]
@@ -119,7 +119,7 @@ def test_an_answer_to_what_nobody_asked_is_acknowledged_and_changes_nothing() ->
 )
 def test_a_refused_request_says_who_has_to_act(status: int, error: type[NodeError]) -> None:
     """Some pass, others are for the operator of the PACS."""
-    with committer(status=status) as pacs, pytest.raises(error, match=f"{status:04X}"):
+    with listening(Committer(status=status)) as pacs, pytest.raises(error, match=f"{status:04X}"):
         asked(pacs.port, Ear("1.9.1"))
 
 
@@ -157,7 +157,7 @@ def test_a_pacs_that_is_away_is_asked_later(ask: Callable[[int], None]) -> None:
 def test_what_a_query_finds_is_kept() -> None:
     """By C-FIND at the level of instances, one question for the series."""
     ear = Ear("1.9.1")
-    with committer(finds=[HERE, "1.2.3"]) as pacs:
+    with listening(Committer(finds=[HERE, "1.2.3"])) as pacs:
         FindProver(sender(pacs.port), "pacs", ear).ask("1.9.1", BOTH)
     assert ear.heard == [
         Report(transaction_uid="1.9.1", kept=frozenset({HERE}), failed={GONE: 0x0112})
@@ -167,7 +167,10 @@ def test_what_a_query_finds_is_kept() -> None:
 def test_a_refused_query_proves_nothing() -> None:
     """It is no sign that the objects are gone."""
     ear = Ear("1.9.1")
-    with committer(finds=[], status=0xA900) as pacs, pytest.raises(PeerRejected, match="A900"):
+    with (
+        listening(Committer(finds=[], status=0xA900)) as pacs,
+        pytest.raises(PeerRejected, match="A900"),
+    ):
         FindProver(sender(pacs.port), "pacs", ear).ask("1.9.1", BOTH)
     assert ear.heard == []
 
@@ -211,5 +214,5 @@ def test_a_modality_is_told_on_an_association_of_ours() -> None:
 def test_a_modality_that_takes_no_report_is_told_later() -> None:
     """It keeps the role of the provider for itself, or says no."""
     untold = Untold(transaction_uid="1.9", ae_title=AETitle("PACS"), answer={}, attempts=1)
-    with committer() as pacs, pytest.raises(NodeError):
+    with listening(Committer()) as pacs, pytest.raises(NodeError):
         tell(sender(pacs.port), untold)

@@ -19,103 +19,110 @@ from dicom_ai_node.domain.commitment_messages import read_request
 MODEL, INSTANCE = StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 
-def said(transaction: str, asked: Sequence[Asked], failed: dict[str, int]) -> tuple[int, Dataset]:
-    """Return the report in which some of what was asked for has failed."""
-    made = Dataset()
-    made.TransactionUID = transaction
-    kept, lost = [], []
-    for one in asked:
-        item = Dataset()
-        item.ReferencedSOPClassUID = one.sop_class_uid
-        item.ReferencedSOPInstanceUID = one.sop_instance_uid
-        reason = failed.get(one.sop_instance_uid, failed.get("*"))
-        if reason is not None:
-            item.FailureReason = reason
-        (kept if reason is None else lost).append(item)
-    if kept:
-        made.ReferencedSOPSequence = kept
-    if lost:
-        made.FailedSOPSequence = lost
-    return 2 if lost else 1, made
-
-
-@dataclass
+@dataclass(kw_only=True)
 class Committer:
-    """What was asked, and how it was answered."""
+    """What is asked, and how that is answered; it may change its mind.
+
+    Attributes
+    ----------
+    status
+        Of the answer to a request, and to a C-FIND.
+    failed
+        Failure Reason by SOP Instance UID, or for all of them under `*`.
+    where
+        Its reports go: `here`, on the association of the request; `there`, on one of its own to
+        `tell_port`; `nowhere`.
+    transaction
+        What its reports name instead of the Transaction UID of the request.
+    finds
+        What a C-FIND finds.
+    """
 
     port: int = 0
+    status: int = 0x0000
+    failed: dict[str, int] = field(default_factory=dict)
+    where: str = "here"
+    transaction: str = ""
+    finds: Sequence[str] | None = None
+    tell_port: int = 0
+    tell_as: str = "PACS"
     requests: list[tuple[str, tuple[Asked, ...]]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
 
+    @property
+    def handlers(self) -> list[evt.EventHandlerType]:
+        """What an AE has to call."""
+        return [(evt.EVT_N_ACTION, self._requested), (evt.EVT_C_FIND, self._find)]
 
-@contextmanager
-def committer(
-    *,
-    status: int = 0x0000,
-    failed: dict[str, int] | None = None,
-    where: str = "here",
-    transaction: str = "",
-    finds: Sequence[str] | None = None,
-    port: int = 0,
-    tell_port: int = 0,
-    tell_as: str = "PACS",
-) -> Iterator[Committer]:
-    """Listen as `PACS`.
-
-    `where` its reports go: `here` on the association of the request, `there` on one of its own to
-    `tell_port`, `nowhere`. `transaction` is named in them instead of that of the request. `finds`
-    are the SOP Instance UIDs that a C-FIND finds; without it none is taken.
-    """
-    ae, seen = AE("PACS"), Committer()
-    if finds is None:
-        ae.add_supported_context(MODEL)
-    else:
-        ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-
-    def report(asked: tuple[str, tuple[Asked, ...]], send: Callable[..., object]) -> None:
-        kind, information = said(transaction or asked[0], asked[1], failed or {})
-        answer, _ = send(information, kind, MODEL, INSTANCE)  # type: ignore[misc]
-        seen.answers.append(answer.get("Status", -1))
-
-    def requested(event: evt.Event) -> tuple[int, None]:
-        asked = read_request(event.action_information)
-        seen.requests.append(asked)
-        if status == 0x0000 and where == "there":
-            Thread(target=elsewhere, args=(asked,), daemon=True).start()
-        if status == 0x0000 and where == "here":
-            Thread(
-                target=report, args=(asked, event.assoc.send_n_event_report), daemon=True
-            ).start()
-        return status, None
-
-    def elsewhere(asked: tuple[str, tuple[Asked, ...]]) -> None:
-        caller = AE(tell_as)
+    def tell(self, asked: tuple[str, tuple[Asked, ...]]) -> None:
+        """Report on an association of its own."""
+        caller = AE(self.tell_as)
         caller.add_requested_context(MODEL)
         role = build_role(MODEL, scu_role=False, scp_role=True)
-        association = caller.associate("127.0.0.1", tell_port, ae_title="AI_NODE", ext_neg=[role])
+        association = caller.associate(
+            "127.0.0.1", self.tell_port, ae_title="AI_NODE", ext_neg=[role]
+        )
         if not association.is_established:
-            seen.answers.append(-2)
+            self.answers.append(-2)
             return
-        report(asked, association.send_n_event_report)
+        self._report(asked, association.send_n_event_report)
         association.release()
 
-    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        for uid in finds or ():
+    def _requested(self, event: evt.Event) -> tuple[int, None]:
+        asked = read_request(event.action_information)
+        self.requests.append(asked)
+        if self.status == 0x0000 and self.where == "there":
+            Thread(target=self.tell, args=(asked,), daemon=True).start()
+        if self.status == 0x0000 and self.where == "here":
+            here = (asked, event.assoc.send_n_event_report)
+            Thread(target=self._report, args=here, daemon=True).start()
+        return self.status, None
+
+    def _report(
+        self, asked: tuple[str, tuple[Asked, ...]], send: Callable[..., tuple[Dataset, object]]
+    ) -> None:
+        kind, information = self._said(self.transaction or asked[0], asked[1])
+        answer, _ = send(information, kind, MODEL, INSTANCE)
+        self.answers.append(answer.get("Status", -1))
+
+    def _said(self, transaction: str, asked: Sequence[Asked]) -> tuple[int, Dataset]:
+        made, kept, lost = Dataset(), [], []
+        made.TransactionUID = transaction
+        for one in asked:
+            item = Dataset()
+            item.ReferencedSOPClassUID = one.sop_class_uid
+            item.ReferencedSOPInstanceUID = one.sop_instance_uid
+            reason = self.failed.get(one.sop_instance_uid, self.failed.get("*"))
+            if reason is not None:
+                item.FailureReason = reason
+            (kept if reason is None else lost).append(item)
+        if kept:
+            made.ReferencedSOPSequence = kept
+        if lost:
+            made.FailedSOPSequence = lost
+        return 2 if lost else 1, made
+
+    def _find(self, _event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        for uid in self.finds or ():
             found = Dataset()
             found.QueryRetrieveLevel = "IMAGE"
             found.SOPInstanceUID = uid
             yield 0xFF00, found
-        if status:
-            yield status, None
+        if self.status:
+            yield self.status, None
 
-    server = ae.start_server(
-        ("127.0.0.1", port),
-        block=False,
-        evt_handlers=[(evt.EVT_N_ACTION, requested), (evt.EVT_C_FIND, find)],
+
+@contextmanager
+def listening(committer: Committer) -> Iterator[Committer]:
+    """Let it listen as `PACS`, for queries if it finds anything, else for commitment."""
+    ae = AE("PACS")
+    ae.add_supported_context(
+        MODEL if committer.finds is None else StudyRootQueryRetrieveInformationModelFind
     )
-    seen.port = server.server_address[1]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=committer.handlers)
+    committer.port = server.server_address[1]
     try:
-        yield seen
+        yield committer
     finally:
         server.shutdown()
         server.server_close()

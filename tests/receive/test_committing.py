@@ -6,7 +6,6 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
-from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
@@ -17,7 +16,7 @@ from dicom_ai_node.domain.proof import Report
 from dicom_ai_node.domain.uids import SOPClassUID, SOPInstanceUID
 from dicom_ai_node.store.engines import open_database
 from tests.holding import SENDER, VIEWER, Holding, holding
-from tests.peers.committing import INSTANCE, MODEL, committer
+from tests.peers.committing import INSTANCE, MODEL, Committer, listening
 from tests.peers.tools import free_port
 from tests.phantoms import ct
 from tests.receive.test_query import awake
@@ -203,7 +202,7 @@ def test_a_report_to_nobody_is_acknowledged_and_ignored(
     node: Holding, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A PACS that connects to us to say what we have not asked, by role selection."""
-    with committer(where="there", tell_port=node.port) as pacs:
+    with listening(Committer(where="there", tell_port=node.port)) as pacs:
         ae = AE("AI_NODE")
         ae.add_requested_context(MODEL)
         association = ae.associate("127.0.0.1", pacs.port)
