@@ -1,7 +1,7 @@
 """Storage commitment: who keeps promises, who is asked to, and who is told."""
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -10,6 +10,7 @@ from dicom_ai_node.compose.ground import ledger, now
 from dicom_ai_node.compose.outbox import application_entities
 from dicom_ai_node.compose.worklist import commitments
 from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.config.sections import DimseDestination
 from dicom_ai_node.deliver.commitment import CommitmentProver, tell
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.found_there import FindProver, QidoProver
@@ -26,6 +27,19 @@ MAY_BE_TOLD_HERE = timedelta(seconds=60)
 """After a request, before it is answered elsewhere than on the association on which it came."""
 INDEXED_AFTER = timedelta(seconds=60)
 """What a destination has taken it may not find at once."""
+
+
+def commitment_advice(config: NodeConfig) -> Iterator[str]:
+    """Yield a sentence for each destination whose answers would not be let in."""
+    known = {peer.ae_title for peer in config.receive.accept_from}
+    for name, one in config.destinations.items():
+        if not isinstance(one, DimseDestination) or one.proof != "commitment":
+            continue
+        if not known & {one.ae_title, "*"}:
+            yield (
+                f"destinations.{name}.proof: {one.ae_title} is not in receive.accept_from, so it can"
+                " answer only on the association on which it is asked; most answer on another"
+            )
 
 
 def notary(config: NodeConfig) -> Notary:

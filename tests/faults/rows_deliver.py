@@ -242,7 +242,7 @@ def _commitment(scene: Scene) -> str:
             nonlocal hours
             for key, value in {"where": "here", "failed": {}, "transaction": "", **other}.items():
                 setattr(said, key, value)
-            asked = len(said.requests)
+            asked, came = len(said.requests), pacs.asked()
             job = _sent(scene, node, name)
             until(lambda: len(said.requests) > asked, "it has been asked")
             then()
@@ -253,6 +253,7 @@ def _commitment(scene: Scene) -> str:
                 hours += 1
                 node.ahead(hours * (HOUR + 60))
             until(lambda: _states(node, job()) == ["committed"], "it has been committed")
+            assert pacs.asked() - came == (2 if "failed" in other else 1)
             told.append(name)
 
         def not_forgotten() -> None:
