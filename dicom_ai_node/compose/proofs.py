@@ -37,7 +37,7 @@ def commitment_advice(config: NodeConfig) -> Iterator[str]:
             continue
         if not known & {one.ae_title, "*"}:
             yield (
-                f"destinations.{name}.proof: {one.ae_title} is not in receive.accept_from, so it can"
+                f"destinations.{name}.proof: {one.ae_title} is not in receive.accept_from: it can"
                 " answer only on the association on which it is asked; most answer on another"
             )
 

@@ -9,7 +9,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_ai_node.deliver.convert import PLAIN
 from dicom_ai_node.deliver.dimse import DimseSender
-from dicom_ai_node.deliver.reactor import let_reactor_wake
+from dicom_ai_node.deliver.reactor import events_let_in, let_reactor_wake
 from dicom_ai_node.domain.commitment import Asked, Untold
 from dicom_ai_node.domain.commitment_messages import (
     REQUEST,
@@ -74,7 +74,10 @@ class CommitmentProver:
 
         asked = [Asked(one.sop_class_uid, one.sop_instance_uid) for one in unproven]
         handlers = [(evt.EVT_N_EVENT_REPORT, reported)]
-        with self._sender.associate([_context()], handlers=handlers) as association:
+        with (
+            self._sender.associate([_context()], handlers=handlers) as association,
+            events_let_in(association),
+        ):
             let_reactor_wake(association)
             try:
                 status, _ = association.send_n_action(

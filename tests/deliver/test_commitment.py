@@ -60,10 +60,11 @@ def sender(port: int) -> DimseSender:
 class Ear:
     """Hears reports, and knows the requests of `known`."""
 
-    def __init__(self, *known: str) -> None:
-        self.known, self.heard = known, list[Report]()
+    def __init__(self, *known: str, seconds: float = 0.0) -> None:
+        self.known, self.heard, self.seconds = known, list[Report](), seconds
 
     def __call__(self, report: Report) -> bool:
+        time.sleep(self.seconds)
         self.heard.append(report)
         return report.transaction_uid in self.known
 
@@ -88,6 +89,16 @@ def test_the_answer_comes_where_it_was_asked() -> None:
         Report(transaction_uid="1.9.1", kept=frozenset({HERE}), failed={GONE: 0x0112})
     ]
     assert pacs.answers == [0x0000]
+
+
+def test_an_association_ends_when_what_has_come_has_been_entered() -> None:
+    """A ledger that takes longer than the wait: pynetdicom would never release it otherwise."""
+    ear = Ear("1.9.1", seconds=0.5)
+    with listening(Committer()) as pacs:
+        asked(pacs.port, ear, wait_seconds=0.1)
+        asked(pacs.port, ear, wait_seconds=600)
+    assert len(ear.heard) == 2
+    assert pacs.answers == [0x0000] * 2
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for() -> None:

@@ -48,6 +48,7 @@ class Committer:
     tell_as: str = "PACS"
     requests: list[tuple[str, tuple[Asked, ...]]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    threads: list[Thread] = field(default_factory=list)
 
     @property
     def handlers(self) -> list[evt.EventHandlerType]:
@@ -72,11 +73,14 @@ class Committer:
         asked = read_request(event.action_information)
         self.requests.append(asked)
         if self.status == 0x0000 and self.where == "there":
-            Thread(target=self.tell, args=(asked,), daemon=True).start()
+            self._begin(self.tell, asked)
         if self.status == 0x0000 and self.where == "here":
-            here = (asked, event.assoc.send_n_event_report)
-            Thread(target=self._report, args=here, daemon=True).start()
+            self._begin(self._report, asked, event.assoc.send_n_event_report)
         return self.status, None
+
+    def _begin(self, report: Callable[..., None], *what: object) -> None:
+        self.threads.append(Thread(target=report, args=what, daemon=True))
+        self.threads[-1].start()
 
     def _report(
         self, asked: tuple[str, tuple[Asked, ...]], send: Callable[..., tuple[Dataset, object]]
@@ -124,6 +128,8 @@ def listening(committer: Committer) -> Iterator[Committer]:
     try:
         yield committer
     finally:
+        for thread in committer.threads:
+            thread.join(20)
         server.shutdown()
         server.server_close()
         ae.shutdown()

@@ -10,6 +10,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dicom_ai_node import compose
+from dicom_ai_node.deliver.reactor import events_let_in
 from dicom_ai_node.domain.commitment import Asked
 from dicom_ai_node.domain.commitment_messages import read_report, request
 from dicom_ai_node.domain.proof import Report
@@ -61,7 +62,8 @@ def asking(node: Holding, calling: str = SENDER) -> Iterator[tuple[Association, 
     )  # fmt: skip
     assert association.is_established
     try:
-        yield association, heard
+        with events_let_in(association):
+            yield association, heard
     finally:
         association.release()
 
