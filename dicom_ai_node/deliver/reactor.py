@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse import DimseServiceType
+from pynetdicom.dimse_primitives import DimseServiceType
 
 STALL_SECONDS = 60.0
 """How long the peer may leave one write or half a PDU unanswered."""
@@ -55,14 +55,14 @@ def events_let_in(association: Association) -> Iterator[None]:
     serve = association._serve_request  # noqa: SLF001 - there is no other way
     changed, inside, is_open = Condition(), 0, True
 
-    def served(message: DimseServiceType, context_id: int) -> None:
+    def served(msg: DimseServiceType, context_id: int) -> None:
         nonlocal inside
         with changed:
             if not is_open:
                 return  # as if it came after the release: whoever sends it sends it again
             inside += 1
         try:
-            serve(message, context_id)
+            serve(msg, context_id)
         finally:
             with changed:
                 inside -= 1
