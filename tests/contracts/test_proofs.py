@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect, select
+from sqlalchemy import event, inspect, select
 
 from dicom_ai_node.domain.commitment import Asked, TransactionKnown
 from dicom_ai_node.domain.job import Delivery, DeliveryState, Job, Stage
@@ -257,6 +258,22 @@ def test_the_schema_can_be_taken_back(ledger: SqlLedger, database: Database) -> 
     schema.migrate(database)
     assert state_of(ledger, job) == [DeliveryState.DONE] * 2
     assert len(ask(ledger, "1.9.2")) == 2
+
+
+def test_what_is_asked_four_times_a_second_reads_only_what_waits(
+    ledger: SqlLedger, database: Database
+) -> None:
+    """SQLite says how it would search: by what is done, not by all that was ever delivered."""
+    if database.read.dialect.name != "sqlite":
+        pytest.skip("the planner of PostgreSQL scans small tables")
+    delivered(ledger)
+    said: list[tuple[str, Any]] = []
+    event.listen(database.read, "before_cursor_execute", lambda *told: said.append(told[2:4]))
+    ask(ledger)
+    with database.reading() as connection:
+        [(statement, values)] = [it for it in said if "deliveries" in it[0]]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    assert "ix_deliveries_claim (destination=? AND state=?)" in plan[0].detail
 
 
 # what we promise
