@@ -1,7 +1,8 @@
 """The roles of the process tree: what each process does from its start to its SIGTERM.
 
 `receive` may run several times on the same listening sockets; `work` holds the workers; `dispatch`
-holds one thread per destination and per target of notices; where the node answers HTTP, `web`
+holds one thread per destination, one more where that has to prove that it keeps what it was sent,
+and one per target of notices; where the node answers HTTP, `web`
 does so, and `index` reads the headers by which things are found. They meet in the ledger only.
 """
 
@@ -135,6 +136,9 @@ def dispatch(settings: NodeConfig, heart: Heart) -> int:
     # A thread that waits for a silent peer must not keep the process from ending: what it was
     # sending is due again when its lease runs out, under the same UIDs.
     loops = [Loop(partial(desk.deliver, name), stop) for name in desk.senders]
+    proving, telling = compose.proving_desk(settings), compose.telling(settings)
+    loops += [Loop(partial(proving.ask, name), stop) for name in proving.askers]
+    loops.append(Loop(telling.next, stop))
     tells = compose.notifier(settings)
     if tells.targets:
         loops.append(Loop(tells.gather, stop))

@@ -22,6 +22,7 @@ from dicom_ai_node.infer.catalog import Catalog
 from dicom_ai_node.receive.contexts import (
     PLAIN_SYNTAXES,
     QUERY_RETRIEVE,
+    STORAGE_COMMITMENT,
     TRANSFER_SYNTAXES,
     VERIFICATION,
     storage_classes,
@@ -155,14 +156,17 @@ def _services() -> Iterator[str]:
     yield ""
     yield "What the node provides on `receive.port` and, over TLS, on `receive.tls.port`: one"
     yield "operation at a time per association, in PDUs of at most `receive.max_pdu_bytes`. As a user"
-    yield "it sends C-STORE to `destinations`,"
-    yield "with one context per SOP class and transfer syntax."
+    yield "it sends C-STORE to `destinations`, with one context per SOP class and transfer syntax;"
+    yield "N-ACTION of storage commitment, or C-FIND (Study Root, level IMAGE), to those with a `proof`;"
+    yield "and N-EVENT-REPORT, as the provider by role selection, to those that have asked us."
     yield ""
     yield "| SOP class | UID | role of the node | transfer syntaxes |"
     yield "|---|---|---|---|"
     plain = ", ".join(UID(uid).name for uid in PLAIN_SYNTAXES)
     for uid in (VERIFICATION, *QUERY_RETRIEVE):
         yield f"| {UID(uid).name} | {uid} | provider | {plain} |"
+    commits = "provider; user, also as the other side of the association"
+    yield f"| {UID(STORAGE_COMMITMENT).name} | {STORAGE_COMMITMENT} | {commits} | {plain} |"
     count = len(storage_classes())
     both = "provider; user within a C-GET, by role selection"
     yield f"| {count} storage classes, listed below | | {both} | listed below |"

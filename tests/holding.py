@@ -45,12 +45,13 @@ def holding(
     accept_from: str = ACCEPT,
     destinations: Mapping[str, int] | None = None,
     receive: str = "",
+    proof: str = "none",
 ) -> Iterator[Holding]:
     """Run a node. `destinations` are AE titles with ports of loopback; `receive` adds keys."""
     folder.mkdir(parents=True, exist_ok=True)
     path, port = folder / "ae_config.yaml", free_port()
     listed = ", ".join(
-        f"{title.lower()}: {{ae_title: {title}, host: 127.0.0.1, port: {number}}}"
+        f"{title.lower()}: {{ae_title: {title}, host: 127.0.0.1, port: {number}, proof: {proof}}}"
         for title, number in (destinations or {}).items()
     )
     path.write_text(f"""\

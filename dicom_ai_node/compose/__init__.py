@@ -36,6 +36,7 @@ from dicom_ai_node.compose.ground import (
     similar_model,
     viewer,
 )
+from dicom_ai_node.compose.proofs import notary, proving_desk, telling
 from dicom_ai_node.compose.secured import (
     check_dicom_tls,
     dicom_advice,
@@ -75,12 +76,14 @@ __all__ = [
     "model_folders",
     "models",
     "node_serial",
+    "notary",
     "notebook",
     "notifier",
     "now",
     "patients",
     "prepare",
     "prepare_database",
+    "proving_desk",
     "reception",
     "reception_tls",
     "retention",
@@ -90,6 +93,7 @@ __all__ = [
     "settings",
     "similar_model",
     "teller",
+    "telling",
     "tidings",
     "tls",
     "tls_to_itself",

@@ -22,11 +22,12 @@ from dicom_ai_node.compose.ground import (
     patients,
 )
 from dicom_ai_node.compose.outbox import outbox
+from dicom_ai_node.compose.proofs import notary
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.folder import FolderSender
 from dicom_ai_node.deliver.web import WebSender
-from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer, proving
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.ports import Sender
@@ -132,6 +133,7 @@ def listener(config: NodeConfig) -> DimseListener:
         inbox=inbox(config, desk),
         limits=guest_limits(config),
     )
+    listens.commit_with(notary(config))
     if any("query" in peer.may for peer in receive.accept_from):
         listens.answer_from(outbox(config))
     return listens
@@ -244,6 +246,7 @@ def retention(config: NodeConfig) -> Callable[[], object]:
         keep=timedelta(days=config.store.keep_days),
         # Begin to make room before the receivers have to say no.
         min_free_bytes=2 * config.store.min_free_bytes,
+        proving=frozenset(proving(configuration.destinations(config))),
     )
     chore = Retention(ledger(config), blobs(config), policy)
 

@@ -73,7 +73,7 @@ def outbox(config: NodeConfig) -> Outbox:
     answers = QueryRetrieve(archive(config), AETitle(config.receive.ae_title))
     # Whoever waits for a decoder is one of these: nobody is turned away for the others.
     decoder = darkroom(config, waiting=config.receive.max_associations)
-    files, destinations = _Files(blobs(config), decoder), _destinations(config)
+    files, destinations = _Files(blobs(config), decoder), application_entities(config)
 
     def move(ae_title: AETitle, held: Sequence[Held], originator: Originator) -> Outcomes:
         if ae_title not in destinations:
@@ -100,7 +100,7 @@ def outbox(config: NodeConfig) -> Outbox:
     )
 
 
-def _destinations(config: NodeConfig) -> Mapping[AETitle, DimsePeer]:
+def application_entities(config: NodeConfig) -> Mapping[AETitle, DimsePeer]:
     """Return where something may be moved to; of two with one AE title, the first."""
     peers = configuration.destinations(config).values()
     found = [peer for peer in peers if isinstance(peer, DimsePeer)]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from dicom_ai_node import config as configuration
 from dicom_ai_node.compose.ground import now
+from dicom_ai_node.compose.proofs import commitment_advice
 from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.destination import DimsePeer, PeerTls
 from dicom_ai_node.domain.errors import ConfigError
@@ -80,8 +81,12 @@ def ends(pairs: Iterable[Pair]) -> Mapping[str, datetime]:
 
 
 def dicom_advice(config: NodeConfig) -> list[str]:
-    """Return what an operator should do about DICOM over TLS; nothing of it is wrong."""
-    return [*_reception_advice(config), *expiry_advice(dicom_expiry(config))]
+    """Return what an operator should do about DICOM; nothing of it is wrong."""
+    return [
+        *_reception_advice(config),
+        *commitment_advice(config),
+        *expiry_advice(dicom_expiry(config)),
+    ]
 
 
 def expiry_advice(ends: Mapping[str, datetime]) -> Iterator[str]:

@@ -201,6 +201,12 @@ class DestinationTls(Section):
         return self
 
 
+_PROOF = (
+    "that it keeps a result, before retention may remove the study: none, its answer when asked by"
+    " storage commitment, or that it finds the object by C-FIND or QIDO-RS"
+)
+
+
 class DimseDestination(Section):
     """A PACS that takes C-STORE."""
 
@@ -209,6 +215,10 @@ class DimseDestination(Section):
     port: Port
     calling_ae_title: AETitleText | None = Field(None, description="instead of receive.ae_title")
     tls: DestinationTls | None = Field(None, description="without it in clear text")
+    proof: Literal["none", "commitment", "query"] = Field("none", description=_PROOF)
+    proof_seconds: Seconds = Field(
+        3600.0, description="without the answer to a request for commitment, then it is asked again"
+    )
 
 
 class WebDestination(Section):
@@ -216,6 +226,7 @@ class WebDestination(Section):
 
     url: str
     token: SecretEntry | None = None
+    proof: Literal["none", "query"] = Field("none", description=_PROOF)
 
     @field_validator("url")
     @classmethod

@@ -17,6 +17,7 @@ from dicom_ai_node.config.sections import (
 )
 from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, PeerTls, WebPeer
 from dicom_ai_node.domain.orders import KEY_OBJECTS
+from dicom_ai_node.domain.proof import Proof
 from dicom_ai_node.domain.rule import (
     COMPARE,
     SIMILAR,
@@ -189,10 +190,12 @@ def _destination(name: str, entry: AnyDestination, config: NodeConfig) -> Destin
                 port=entry.port,
                 calling_ae_title=AETitle(calling),
                 tls=None if entry.tls is None else _tls(name, entry.tls, entry.host),
+                proof=Proof(entry.proof),
+                proof_seconds=entry.proof_seconds,
             )
         case WebDestination():
             token = None if entry.token is None else entry.token.value
-            return WebPeer(url=entry.url, token=token)
+            return WebPeer(url=entry.url, token=token, proof=Proof(entry.proof))
         case FolderDestination():
             return FolderPeer(folder=entry.folder)
 

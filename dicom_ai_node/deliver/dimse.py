@@ -9,6 +9,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_ai_node.deliver.convert import PLAIN, in_syntax
@@ -107,7 +108,13 @@ class DimseSender:
             yield from entries
 
     @contextmanager
-    def associate(self, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+    def associate(
+        self,
+        contexts: Sequence[PresentationContext],
+        *,
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+        handlers: Sequence[evt.EventHandlerType] = (),
+    ) -> Iterator[Association]:
         """Give an established association and release it.
 
         Raises
@@ -129,7 +136,9 @@ class DimseSender:
                     (evt.EVT_CONN_OPEN, set_up),
                     (evt.EVT_ABORTED, wake),
                     (evt.EVT_RELEASED, wake),
+                    *handlers,
                 ],
+                ext_neg=list(roles),
                 tls_args=None if secured is None else (secured, secured.name),
             )
         except OSError as cause:  # the name of the host cannot be resolved

@@ -1,11 +1,14 @@
 """What pynetdicom has to be told so that its threads neither wait for ever nor read too much."""
 
 import socket
-from threading import Lock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock
 from time import monotonic, sleep
 
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import DimseServiceType
 
 STALL_SECONDS = 60.0
 """How long the peer may leave one write or half a PDU unanswered."""
@@ -39,6 +42,39 @@ def let_reactor_wake(association: Association) -> None:
     until = monotonic() + REACTOR_SECONDS
     while association._is_paused and monotonic() < until:  # noqa: SLF001 - there is no other way
         sleep(0.001)
+
+
+@contextmanager
+def events_let_in(association: Association) -> Iterator[None]:
+    """Take N-EVENT-REPORTs while inside, and finish with those that have come before leaving.
+
+    pynetdicom answers each in a thread of its own. An association that is released before that has
+    ended is never released: the thread says that the reactor runs when it has stopped for the
+    release, or sends its answer after the release, which the state machine does not survive.
+    """
+    serve = association._serve_request  # noqa: SLF001 - there is no other way
+    changed, inside, is_open = Condition(), 0, True
+
+    def served(msg: DimseServiceType, context_id: int) -> None:
+        nonlocal inside
+        with changed:
+            if not is_open:
+                return  # as if it came after the release: whoever sends it sends it again
+            inside += 1
+        try:
+            serve(msg, context_id)
+        finally:
+            with changed:
+                inside -= 1
+                changed.notify_all()
+
+    association._serve_request = served  # type: ignore[method-assign]  # noqa: SLF001
+    try:
+        yield
+    finally:
+        with changed:
+            is_open = False
+            changed.wait_for(lambda: not inside, STALL_SECONDS)
 
 
 class _FilesAsTheyLie:

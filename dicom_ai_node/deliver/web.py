@@ -88,7 +88,7 @@ class WebSender:
         if self._clock() < self._known_until:
             return True
         try:
-            with self._client() as client:
+            with self.client() as client:
                 status = client.options(self._url).status_code
         except httpx.HTTPError:
             return False
@@ -98,7 +98,8 @@ class WebSender:
             self._known_until = self._clock() + KNOWN_FOR_SECONDS
         return there
 
-    def _client(self) -> httpx.Client:
+    def client(self) -> httpx.Client:
+        """Return what speaks with the service, to be closed by the caller."""
         headers = {"Accept": "application/dicom+json", "Accept-Encoding": "identity"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -115,7 +116,7 @@ class WebSender:
     def _deliver(self, parcels: Sequence[Parcel]) -> list[Entry]:
         entries: list[Entry] = []
         silence: PeerUnavailable | None = None
-        with self._client() as client:
+        with self.client() as client:
             for batch in batches(parcels, self._most_bytes):
                 answers: list[Entry] = (
                     [silence] * len(batch) if silence else self._post(client, batch)

@@ -4,16 +4,16 @@ It commits to what lies whole on its disk, for as long as `store.keep_days` says
 archive, and whoever deletes their own copy has to know that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, Protocol
 
 from dicom_ai_node.domain.archive import Header, Held
 from dicom_ai_node.domain.errors import Refused
 from dicom_ai_node.domain.json_model import data_set, items, text
-from dicom_ai_node.domain.uids import SOPClassUID, SOPInstanceUID, is_uid
+from dicom_ai_node.domain.uids import AETitle, SOPClassUID, SOPInstanceUID, is_uid
 
 MOST = 5_000
 """Instances in one request."""
@@ -42,6 +42,46 @@ class Asked:
     sop_instance_uid: SOPInstanceUID
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untold:
+    """An answer of which its asker has not heard yet."""
+
+    transaction_uid: str
+    ae_title: AETitle
+    answer: Header
+    attempts: int
+
+
+class Promises(Protocol):
+    """Answers requests over DIMSE: they are told by N-EVENT-REPORT, and so kept until then.
+
+    Every method raises `OutOfResources` if the database cannot answer now.
+    """
+
+    def promise(
+        self, transaction_uid: str, asked: Sequence[Asked], peer: AETitle, now: datetime,
+        due: datetime,
+    ) -> Header:  # fmt: skip
+        """Return what is committed and what is not, to be told by `claim_untold` from `due` on.
+
+        Asked again under the same UID, the same peer is answered anew.
+
+        Raises
+        ------
+        TransactionKnown
+            If another peer has made a request with this UID.
+        """
+
+    def told(self, transaction_uid: str) -> None:
+        """Note that the asker has heard the answer, or never will."""
+
+    def claim_untold(self, now: datetime, lease: timedelta) -> Untold | None:
+        """Return an answer that is due to be told; it falls due again after `lease`."""
+
+    def not_told(self, transaction_uid: str, due: datetime) -> None:
+        """Let an answer fall due."""
+
+
 class Commitments(Protocol):
     """Answers requests, and remembers the answers."""
 
@@ -66,18 +106,22 @@ def asked_for(said: Header) -> tuple[Asked, ...]:
     Refused
         If it names none, too many, or one without its UIDs.
     """
-    named = items(said, "ReferencedSOPSequence")
-    if not named:
-        raise Refused("name the instances in ReferencedSOPSequence")
-    if len(named) > MOST:
-        raise Refused(f"a request may name {MOST} instances")
-    found = tuple(
+    return checked(
         Asked(
             SOPClassUID(text(one, "ReferencedSOPClassUID")),
             SOPInstanceUID(text(one, "ReferencedSOPInstanceUID")),
         )
-        for one in named
+        for one in items(said, "ReferencedSOPSequence")
     )
+
+
+def checked(asked: Iterable[Asked]) -> tuple[Asked, ...]:
+    """Return the instances that a request names; raise `Refused` as `asked_for` does."""
+    found = tuple(asked)
+    if not found:
+        raise Refused("name the instances in ReferencedSOPSequence")
+    if len(found) > MOST:
+        raise Refused(f"a request may name {MOST} instances")
     if not all(is_uid(one.sop_class_uid) and is_uid(one.sop_instance_uid) for one in found):
         raise Refused("each item must have ReferencedSOPClassUID and ReferencedSOPInstanceUID")
     return found

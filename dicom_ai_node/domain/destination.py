@@ -1,9 +1,11 @@
 """Where results go."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from dicom_ai_node.domain.proof import Proof
 from dicom_ai_node.domain.uids import AETitle
 
 
@@ -36,13 +38,18 @@ class PeerTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimsePeer:
-    """An application entity that takes C-STORE, PS3.4 Annex B; without `tls` in clear text."""
+    """An application entity that takes C-STORE, PS3.4 Annex B; without `tls` in clear text.
+
+    `proof_seconds` is how long it may take to say whether it keeps what it was sent.
+    """
 
     ae_title: AETitle
     host: str
     port: int
     calling_ae_title: AETitle
     tls: PeerTls | None = None
+    proof: Proof = Proof.NONE
+    proof_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,7 @@ class WebPeer:
 
     url: str
     token: str | None = field(default=None, repr=False)
+    proof: Proof = Proof.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +69,12 @@ class FolderPeer:
 
 
 Destination: TypeAlias = DimsePeer | WebPeer | FolderPeer
+
+
+def proving(destinations: Mapping[str, Destination]) -> Mapping[str, DimsePeer | WebPeer]:
+    """Return the destinations that have to show that they keep what they were sent."""
+    return {
+        name: one
+        for name, one in destinations.items()
+        if isinstance(one, DimsePeer | WebPeer) and one.proof is not Proof.NONE
+    }

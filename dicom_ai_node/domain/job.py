@@ -60,9 +60,11 @@ _ONWARD: Mapping[Stage, frozenset[Stage]] = {
         Stage.SUPERSEDED, Stage.CANCELLED,
     }),
     Stage.DELIVERING: frozenset({Stage.DELIVERED, Stage.PARKED}),
-    Stage.DELIVERED: frozenset({Stage.SUPERSEDED}),
+    Stage.DELIVERED: frozenset({Stage.PARKED, Stage.SUPERSEDED}),
     Stage.REJECTED: frozenset({Stage.READY, Stage.SUPERSEDED}),
-    Stage.PARKED: frozenset({Stage.READY, Stage.INFERRED, Stage.DELIVERING, Stage.SUPERSEDED}),
+    Stage.PARKED: frozenset({
+        Stage.READY, Stage.INFERRED, Stage.DELIVERING, Stage.DELIVERED, Stage.SUPERSEDED,
+    }),
     Stage.QUARANTINED: frozenset({Stage.READY, Stage.SUPERSEDED}),
     Stage.SUPERSEDED: frozenset(),
     Stage.CANCELLED: frozenset({Stage.READY, Stage.SUPERSEDED}),
@@ -136,7 +138,8 @@ class DeliveryState(StrEnum):
 
     DUE = "due"
     SENDING = "sending"
-    DONE = "done"
+    DONE = "done"  # the destination has confirmed that it came
+    COMMITTED = "committed"  # the destination has shown that it keeps it
     PARKED = "parked"  # the destination said no; a person must look
 
 

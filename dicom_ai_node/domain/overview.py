@@ -1,6 +1,6 @@
 """What a person asks the ledger to see how the node is doing: bounded questions, plain answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -219,8 +219,13 @@ class Overview(Protocol):
     def put_aside_as(self, number: int) -> Quarantined | None:
         """Return one quarantine entry, open or closed."""
 
-    def going_next(self, older_than: datetime, limit: int) -> Sequence[Going]:
-        """Return what retention may remove when `older_than` has come, oldest first."""
+    def going_next(
+        self, older_than: datetime, limit: int, proving: Collection[str] = ()
+    ) -> Sequence[Going]:
+        """Return what retention may remove when `older_than` has come, oldest first.
+
+        `proving` are the destinations that have to show that they keep what they were sent.
+        """
 
     def held_bytes(self) -> int:
         """Return how many bytes all received instances have together. Asked seldom: it adds up."""

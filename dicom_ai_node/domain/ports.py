@@ -4,7 +4,7 @@ Each port has one real implementation per backend and one test suite in `tests/c
 every implementation must pass.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -210,11 +210,12 @@ class Ledger(Protocol):
 
     # retention
 
-    def forget(self, older_than: datetime, limit: int = 20) -> Forgotten:
+    def forget(
+        self, older_than: datetime, limit: int = 20, proving: Collection[str] = ()
+    ) -> Forgotten:
         """Remove studies whose last instance came before `older_than`, oldest first.
 
-        Only studies with no open series, no job that still has work to do or needs a person, and
-        no open delivery. Tombstones of our own UIDs stay, so that a late return is recognised.
+        Only where nothing is open, needs a person, or is unproven at the destinations `proving`.
         """
 
 

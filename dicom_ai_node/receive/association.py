@@ -13,11 +13,9 @@ from dicom_ai_node.domain.archive import Held
 from dicom_ai_node.receive.commands import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
-    C_FIND_RQ,
-    C_GET_RQ,
-    C_MOVE_RQ,
     C_STORE_RQ,
     C_STORE_RSP,
+    N_EVENT_REPORT_RSP,
     Command,
     Status,
     command_of,
@@ -26,10 +24,11 @@ from dicom_ai_node.receive.commands import (
 )
 from dicom_ai_node.receive.contexts import VERIFICATION
 from dicom_ai_node.receive.desk import Desk
-from dicom_ai_node.receive.enquiries import Enquiries, Reply
+from dicom_ai_node.receive.enquiries import Reply
 from dicom_ai_node.receive.incoming import Identifier, Incoming
 from dicom_ai_node.receive.outgoing import FRAGMENT_HEADER, IS_COMMAND, IS_LAST, P_DATA, pdus
 from dicom_ai_node.receive.server import Doorway, Guest
+from dicom_ai_node.receive.services import COMMITMENTS, QUERIES, Services
 from dicom_ai_node.receive.wire import (
     INVALID_PARAMETER,
     PDU_HEADER_BYTES,
@@ -47,7 +46,8 @@ _SLACK_BYTES = 12
 
 _LONGEST_CONTROL_PDU = 64
 _LONGEST_COMMAND_BYTES = 16 << 10
-_QUERIES = frozenset({C_FIND_RQ, C_GET_RQ, C_MOVE_RQ})
+_NEWS_AFTER_SECONDS = 0.4
+"""Of silence: a peer that means to leave after its request has begun to by then."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Association:
     """The messages of one association; a `Line` to those who answer queries."""
 
     def __init__(
-        self, wire: Wire, guest: Guest, desk: Desk, doorway: Doorway, enquiries: Enquiries | None
+        self, wire: Wire, guest: Guest, desk: Desk, doorway: Doorway, services: Services
     ) -> None:
         self._wire = wire
         self._guest = guest
@@ -76,7 +76,7 @@ class Association:
         self._doorway = doorway
         self._limits = doorway.limits
         self._desk = desk
-        self._enquiries = enquiries
+        self._services, self._committing = services, services.committing
         self._command_bytes = bytearray()
         self._context = 0
         self._message: tuple[Command, Incoming | Identifier] | None = None
@@ -96,13 +96,15 @@ class Association:
         try:
             while self._next_pdu():
                 # Only here: what a PDU holds is gone when the next one is taken.
-                if self._work is not None and self._enquiries is not None:
-                    work = self._work
-                    self._enquiries.answer(work.command, work.context, work.identifier, self)
+                work, enquiries = self._work, self._services.enquiries
+                if work is not None and enquiries is not None:
+                    enquiries.answer(work.command, work.context, work.identifier, self)
                     self._work = None
         finally:
             if self._message is not None:
                 self._message[1].discard()
+            if self._committing is not None:
+                self._committing.close()
 
     def is_cancelled(self) -> bool:
         """Return whether a C-CANCEL has come for the query that is being answered."""
@@ -188,12 +190,24 @@ class Association:
         if self._is_within_a_message:
             goes_on = self._wire.wait(self._limits.pdu_seconds, lambda: False)
         else:
+            self._tell_news()
             self._guest.idle_since = monotonic()
             goes_on = self._wire.wait(self._limits.idle_seconds, self._should_leave)
             self._guest.idle_since = None
         if not goes_on:
             raise Breach("the node is closing")
         self._wire.within(self._limits.pdu_seconds)
+
+    def _tell_news(self) -> None:
+        """Send the reports that are ready, if the peer has paused."""
+        if self._committing is None or not self._committing.has_news:
+            return
+        at = monotonic() + _NEWS_AFTER_SECONDS
+        if self._wire.wait(self._limits.idle_seconds, lambda: monotonic() >= at):
+            return  # it has more to say
+        while self._committing.has_news:
+            context, command, data = self._committing.news()
+            self._send(context, command, [data])
 
     def _should_leave(self) -> bool:
         return self._doorway.should_leave(self._guest)
@@ -228,24 +242,32 @@ class Association:
             self._begin(command)
 
     def _begin(self, command: Command) -> None:
-        sop_class_uid, _ = self._contexts[self._context]
         if command.field == C_CANCEL_RQ:
             # It has no answer of its own, and may come when all has been answered.
-            if self._work and command.responded_to == self._work.command.message_id:
-                self._work.is_cancelled = True
+            if (work := self._work) and command.responded_to == work.command.message_id:
+                work.is_cancelled = True
         elif self._work is not None:
             self._take_answer(command, self._work)
-        elif command.field == C_ECHO_RQ and not command.has_data_set:
+        elif command.field == N_EVENT_REPORT_RSP:
+            if self._committing is None or not self._committing.told(command):
+                raise Breach("nobody has sent such a report", UNEXPECTED_PDU)
+            self._message = (command, Identifier()) if command.has_data_set else None
+        else:
+            self._take_request(command)
+
+    def _take_request(self, command: Command) -> None:
+        sop_class_uid, _ = self._contexts[self._context]
+        if command.field == C_ECHO_RQ and not command.has_data_set:
             fits = command.sop_class_uid == sop_class_uid == VERIFICATION
             self._answer(command, Status.SUCCESS if fits else Status.SOP_CLASS_NOT_SUPPORTED)
-        elif command.field == C_STORE_RQ and command.has_data_set:
-            self._message = command, self._desk.begin(command, self._context)
-        elif command.field in _QUERIES and self._enquiries and command.has_data_set:
-            self._message = command, Identifier()
-        elif command.field == C_STORE_RQ or (command.field in _QUERIES and self._enquiries):
-            self._answer(command, Status.CANNOT_UNDERSTAND, "there is no data set")
-        else:
+        elif command.field != C_STORE_RQ and command.field not in self._services.take_data:
             raise Breach("nobody agreed on such a command", UNEXPECTED_PDU)
+        elif not command.has_data_set:
+            self._answer(command, Status.CANNOT_UNDERSTAND, "there is no data set")
+        elif command.field == C_STORE_RQ:
+            self._message = command, self._desk.begin(command, self._context)
+        else:
+            self._message = command, Identifier()
 
     def _take_answer(self, command: Command, work: _Work) -> None:
         """Take the response to a C-STORE of ours; nothing else can be said meanwhile."""
@@ -265,7 +287,9 @@ class Association:
         self._message = None  # from here on `finish` answers for the spooled file
         if isinstance(incoming, Incoming):
             self._answer(command, *self._desk.finish(incoming, command, context))
-        else:
+        elif command.field in COMMITMENTS and self._committing is not None:
+            self._answer(command, *self._committing.answer(command, context, incoming.encoded))
+        elif command.field in QUERIES:
             self._work = _Work(command=command, context=context, identifier=incoming.encoded)
 
     def _answer(self, command: Command, status: int, comment: str = "") -> None:

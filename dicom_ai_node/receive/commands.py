@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 
 from dicom_ai_node.receive.wire import Breach
 
@@ -11,14 +12,18 @@ C_GET_RQ = 0x0010
 C_FIND_RQ = 0x0020
 C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
+N_EVENT_REPORT_RQ = 0x0100
+N_ACTION_RQ = 0x0130
 C_CANCEL_RQ = 0x0FFF
 NO_DATA_SET = 0x0101
 _RESPONSE = 0x8000
 C_STORE_RSP = C_STORE_RQ | _RESPONSE
+N_EVENT_REPORT_RSP = N_EVENT_REPORT_RQ | _RESPONSE
 _WITH_DATA_SET = 0x0001
 _LONGEST_COMMENT = 64
 
 _AFFECTED_SOP_CLASS_UID = 0x0002
+_REQUESTED_SOP_CLASS_UID = 0x0003
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_RESPONDED_TO = 0x0120
@@ -28,8 +33,13 @@ _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
+_REQUESTED_SOP_INSTANCE_UID = 0x1001
+_EVENT_TYPE_ID = 0x1002
+_ACTION_TYPE_ID = 0x1008
 _SUB_OPERATIONS = (0x1020, 0x1021, 0x1022, 0x1023)
 """Numbers of remaining, completed, failed and warning sub-operations."""
+_TYPE_IDS = MappingProxyType({N_EVENT_REPORT_RQ: _EVENT_TYPE_ID, N_ACTION_RQ: _ACTION_TYPE_ID})
+_NAMES_ITS_INSTANCE = frozenset({C_STORE_RQ, *_TYPE_IDS})
 
 
 class Status(IntEnum):
@@ -37,9 +47,13 @@ class Status(IntEnum):
 
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110
+    NO_SUCH_OBJECT_INSTANCE = 0x0112
     INVALID_OBJECT_INSTANCE = 0x0117  # PS3.7 C.5.14
+    NO_SUCH_SOP_CLASS = 0x0118
     SOP_CLASS_NOT_SUPPORTED = 0x0122
+    NO_SUCH_ACTION = 0x0123
     NOT_AUTHORIZED = 0x0124
+    RESOURCE_LIMITATION = 0x0213
     OUT_OF_RESOURCES = 0xA700
     CANNOT_COUNT = 0xA701  # out of resources: unable to calculate the number of matches
     CANNOT_SEND = 0xA702  # out of resources: unable to perform sub-operations
@@ -56,6 +70,7 @@ class Command:
     """The part of a message that we look at. UIDs are as the peer sent them: anything at all.
 
     `status` and `responded_to` mean something in a response only, the latter in a C-CANCEL, too.
+    `type_id` is that of an action or an event.
     """
 
     field: int
@@ -66,6 +81,7 @@ class Command:
     move_destination: str = ""
     responded_to: int | None = None
     status: int | None = None
+    type_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +116,16 @@ def command_of(encoded: bytes) -> Command:
         field=_number(elements, _COMMAND_FIELD),
         message_id=_number(elements, _MESSAGE_ID) if _MESSAGE_ID in elements else 0,
         has_data_set=_number(elements, _DATA_SET_TYPE) != NO_DATA_SET,
-        sop_class_uid=_uid(elements.get(_AFFECTED_SOP_CLASS_UID, b"")),
-        sop_instance_uid=_uid(elements.get(_AFFECTED_SOP_INSTANCE_UID, b"")),
+        sop_class_uid=_uid(_either(elements, _AFFECTED_SOP_CLASS_UID, _REQUESTED_SOP_CLASS_UID)),
+        sop_instance_uid=_uid(
+            _either(elements, _AFFECTED_SOP_INSTANCE_UID, _REQUESTED_SOP_INSTANCE_UID)
+        ),
         move_destination=_uid(elements.get(_MOVE_DESTINATION, b"")).strip(),
         responded_to=_number_if_any(elements, _MESSAGE_ID_RESPONDED_TO),
         status=_number_if_any(elements, _STATUS),
+        type_id=_number_if_any(
+            elements, _ACTION_TYPE_ID if _ACTION_TYPE_ID in elements else _EVENT_TYPE_ID
+        ),
     )
 
 
@@ -116,7 +137,7 @@ def response_to(
     *,
     has_data_set: bool = False,
 ) -> bytes:
-    """Return the response to any of our commands, PS3.7 9.1 and 9.3; `comment` names no patient."""
+    """Return the response to any of our commands, PS3.7 9.3, 10.3; `comment` names no patient."""
     body = _text(_AFFECTED_SOP_CLASS_UID, command.sop_class_uid, b"\0")
     body += _us(_COMMAND_FIELD, command.field | _RESPONSE)
     body += _us(_MESSAGE_ID_RESPONDED_TO, command.message_id)
@@ -124,8 +145,10 @@ def response_to(
     body += _us(_STATUS, status)
     if comment:
         body += _text(_ERROR_COMMENT, comment[:_LONGEST_COMMENT], b" ")
-    if command.field == C_STORE_RQ:
+    if command.field in _NAMES_ITS_INSTANCE:
         body += _text(_AFFECTED_SOP_INSTANCE_UID, command.sop_instance_uid, b"\0")
+    if command.field in _TYPE_IDS and command.type_id is not None:
+        body += _us(_TYPE_IDS[command.field], command.type_id)
     if counts is not None:
         numbers = (counts.remaining, counts.completed, counts.failed, counts.warning)
         for element, number in zip(_SUB_OPERATIONS, numbers, strict=True):
@@ -145,8 +168,26 @@ def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) ->
     )
 
 
+def report_request(
+    message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type_id: int
+) -> bytes:
+    """Return the command of an N-EVENT-REPORT with a data set, PS3.7 10.3.1.1."""
+    return _with_length(
+        _text(_AFFECTED_SOP_CLASS_UID, sop_class_uid, b"\0")
+        + _us(_COMMAND_FIELD, N_EVENT_REPORT_RQ)
+        + _us(_MESSAGE_ID, message_id)
+        + _us(_DATA_SET_TYPE, _WITH_DATA_SET)
+        + _text(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid, b"\0")
+        + _us(_EVENT_TYPE_ID, event_type_id)
+    )
+
+
 def _with_length(body: bytes) -> bytes:
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
+
+
+def _either(elements: dict[int, bytes], one: int, other: int) -> bytes:
+    return elements.get(one) or elements.get(other, b"")
 
 
 def _number_if_any(elements: dict[int, bytes], element: int) -> int | None:

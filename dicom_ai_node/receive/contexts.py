@@ -10,10 +10,12 @@ from types import MappingProxyType
 
 from pynetdicom import AllStoragePresentationContexts
 
+from dicom_ai_node.domain.commitment_messages import SOP_CLASS
 from dicom_ai_node.domain.query_retrieve import Root
 from dicom_ai_node.receive.commands import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = SOP_CLASS
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
@@ -105,14 +107,16 @@ class ContextResult(IntEnum):
 
 
 def judged(
-    sop_class_uid: str, proposed: Collection[str], *, answers_queries: bool = False
-) -> tuple[ContextResult, str]:
+    sop_class_uid: str, proposed: Collection[str], *, answers_queries: bool = False,
+    commits: bool = False,
+) -> tuple[ContextResult, str]:  # fmt: skip
     """Return what becomes of one proposed context, and the transfer syntax that we choose.
 
     The transfer syntax means nothing unless the context is accepted.
     """
     is_query = answers_queries and sop_class_uid in QUERY_RETRIEVE
-    if sop_class_uid == VERIFICATION or is_query:
+    is_commitment = commits and sop_class_uid == STORAGE_COMMITMENT
+    if sop_class_uid == VERIFICATION or is_query or is_commitment:
         ours: tuple[str, ...] = PLAIN_SYNTAXES
     elif sop_class_uid in storage_classes():
         ours = TRANSFER_SYNTAXES

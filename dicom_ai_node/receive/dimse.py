@@ -14,12 +14,14 @@ from dicom_ai_node.domain.errors import NodeError, OutOfResources
 from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.association import Association
+from dicom_ai_node.receive.committing import Committing, Notary
 from dicom_ai_node.receive.desk import Desk, Inbox
 from dicom_ai_node.receive.enquiries import Enquiries
 from dicom_ai_node.receive.negotiation import Refusal, Unwelcome, accept
 from dicom_ai_node.receive.outbox import Outbox
 from dicom_ai_node.receive.peers import AllowedPeer, May, granted, needs_certificate
 from dicom_ai_node.receive.server import Doorway, Entrance, Guest, HardenedServer, Limits
+from dicom_ai_node.receive.services import Services
 from dicom_ai_node.receive.wire import Breach, PeerGone, Wire
 
 __all__ = ["DimseListener", "Inbox"]
@@ -52,6 +54,7 @@ class DimseListener:
         self._blobs = blobs
         self._inbox = inbox
         self._outbox: Outbox | None = None
+        self._notary: Notary | None = None
         self._limits = limits or Limits()
         self._doorway = Doorway(self._limits)
         # Its `put` may interrupt its `get` in the same thread; an Event could deadlock there.
@@ -60,6 +63,10 @@ class DimseListener:
     def answer_from(self, outbox: Outbox) -> None:
         """Answer C-FIND, C-MOVE and C-GET, too, from now on."""
         self._outbox = outbox
+
+    def commit_with(self, notary: Notary) -> None:
+        """Take requests for storage commitment, and answers to our own, from now on."""
+        self._notary = notary
 
     def serve(self, entrances: Sequence[Entrance]) -> None:
         """Accept on sockets that listen already; return when closed and everyone has left.
@@ -113,6 +120,7 @@ class DimseListener:
             partial(self._welcome, guest),
             self._limits.pdu_bytes,
             answers_queries=self._outbox is not None,
+            commits=self._notary is not None,
         )
         if accepted.user.identity is not None:
             # Who it is stays unread: AE titles and certificates decide here.
@@ -124,10 +132,13 @@ class DimseListener:
             address=guest.address,
             longest_bytes=self._limits.instance_bytes,
         )
-        enquiries = (
-            None if self._outbox is None else Enquiries(self._outbox, accepted, guest.address)
+        services = Services(
+            enquiries=(
+                None if self._outbox is None else Enquiries(self._outbox, accepted, guest.address)
+            ),
+            committing=None if self._notary is None else Committing(self._notary, accepted),
         )
-        Association(wire, guest, desk, self._doorway, enquiries).serve()
+        Association(wire, guest, desk, self._doorway, services).serve()
         self._doorway.dismiss(guest)
         if not desk.series:
             return

@@ -17,14 +17,14 @@ from dicom_ai_node.domain.errors import NodeError, NotAuthorized, OutOfResources
 from dicom_ai_node.domain.query_retrieve import Asked, Originator, Outcome, outcome_of
 from dicom_ai_node.domain.uids import AETitle, SOPInstanceUID
 from dicom_ai_node.receive.commands import C_FIND_RQ, C_MOVE_RQ, Command, Counts, Status
-from dicom_ai_node.receive.contexts import EXPLICIT_BIG, IMPLICIT_LITTLE, QUERY_RETRIEVE
+from dicom_ai_node.receive.contexts import QUERY_RETRIEVE
+from dicom_ai_node.receive.data_sets import check
 from dicom_ai_node.receive.header import data_set_of
 from dicom_ai_node.receive.negotiation import Accepted
 from dicom_ai_node.receive.outbox import Outbox, Outcomes
 from dicom_ai_node.receive.outgoing import data_set_in
 from dicom_ai_node.receive.peers import May
 from dicom_ai_node.receive.told import Told
-from dicom_ai_node.receive.walk import Walk
 from dicom_ai_node.receive.wire import Breach, PeerGone
 
 log = structlog.get_logger()
@@ -106,7 +106,7 @@ class Enquiries:
             raise NotAuthorized("this AE title may not query here")
         if identifier is None:
             return Reply(status=Status.OUT_OF_RESOURCES, comment="the identifier is too long")
-        _check(identifier, transfer_syntax_uid)
+        check(identifier, transfer_syntax_uid)
         asked = Asked(
             root=root,
             identifier=identifier,
@@ -191,24 +191,6 @@ class Enquiries:
             # It may have been forgotten since it was counted, or cannot be decoded here.
             log.warning("instance_not_sent", exc_info=True)
             return Outcome.FAILED
-
-
-def _check(identifier: bytes, transfer_syntax_uid: str) -> None:
-    """Walk over an identifier without decoding it: whoever reads it may follow it by recursion.
-
-    Raises
-    ------
-    NotUnderstood
-        If it is cut off, nests too deep, or is no data set.
-    """
-    walk = Walk(
-        identifier,
-        0,
-        is_implicit=transfer_syntax_uid == IMPLICIT_LITTLE,
-        is_little=transfer_syntax_uid != EXPLICIT_BIG,
-    )
-    for _ in walk.elements({}):
-        pass
 
 
 def _status_of(error: NodeError, command: Command) -> int:

@@ -95,6 +95,7 @@ def accept(
     pdu_bytes: int,
     *,
     answers_queries: bool = False,
+    commits: bool = False,
 ) -> Accepted:
     """Read the association request, and accept it.
 
@@ -123,7 +124,7 @@ def accept(
     called, calling = _text(fixed[4:20]), _text(fixed[20:36])
     may = welcome(calling, called)
     items = bytes(wire.take(length - _FIXED_BYTES))
-    contexts, answers = _agreement(items, answers_queries=answers_queries)
+    contexts, answers = _agreement(items, answers_queries=answers_queries, commits=commits)
     user = user_information(_user_items(items))
     wire.send(_acceptance(fixed, answers, _our_user_information(pdu_bytes, user, contexts)))
     return Accepted(
@@ -138,7 +139,7 @@ def accept(
 _Contexts: TypeAlias = Mapping[int, tuple[str, str]]
 
 
-def _agreement(items: bytes, *, answers_queries: bool) -> tuple[_Contexts, bytes]:
+def _agreement(items: bytes, *, answers_queries: bool, commits: bool) -> tuple[_Contexts, bytes]:
     """Return the accepted contexts, and the encoded answer to all that were proposed."""
     application_context = ""
     answered: set[int] = set()
@@ -153,7 +154,9 @@ def _agreement(items: bytes, *, answers_queries: bool) -> tuple[_Contexts, bytes
         if context in answered or len(answered) == _MOST_CONTEXTS:
             raise Breach("the presentation contexts are no list of contexts", INVALID_PARAMETER)
         answered.add(context)
-        result, chosen = judged(sop_class_uid, proposed, answers_queries=answers_queries)
+        result, chosen = judged(
+            sop_class_uid, proposed, answers_queries=answers_queries, commits=commits
+        )
         if result is ContextResult.ACCEPTANCE:
             accepted[context] = sop_class_uid, chosen
         answer = struct.pack(">BxBx", context, result) + _item(_TRANSFER, chosen.encode())

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from dicom_ai_node.receive.contexts import QUERY_RETRIEVE, storage_classes
+from dicom_ai_node.receive.contexts import QUERY_RETRIEVE, STORAGE_COMMITMENT, storage_classes
 
 _MAXIMUM_LENGTH, _ROLE_SELECTION, _EXTENDED, _USER_IDENTITY = 0x51, 0x54, 0x56, 0x58
 IDENTITIES: Mapping[int, str] = MappingProxyType({
@@ -82,12 +82,13 @@ class UserInformation:
         """Yield kind and body of the items that answer, for the SOP classes that we accepted.
 
         Whoever asks to be a user may be one. To be a provider means to take what we send, and
-        that is for storage classes only.
+        that is for storage classes only, or to tell us what it commits to.
         """
-        provided = self.provided(accepted)
-        for uid, (is_user, _) in self.roles.items():
+        provided = self.provided(accepted) | {STORAGE_COMMITMENT}
+        for uid, (is_user, is_provider) in self.roles.items():
             if uid in accepted:
-                yield _ROLE_SELECTION, _named(uid) + bytes((is_user, uid in provided))
+                grants = is_provider and uid in provided
+                yield _ROLE_SELECTION, _named(uid) + bytes((is_user, grants))
         for uid, asked in self.extended.items():
             if uid in accepted and uid in QUERY_RETRIEVE:
                 agreed = bytes(

@@ -10,6 +10,7 @@ from dicom_ai_node.store.ledger_notices import Telling
 from dicom_ai_node.store.ledger_numbers import Counting
 from dicom_ai_node.store.ledger_patients import SamePatient
 from dicom_ai_node.store.ledger_people import People
+from dicom_ai_node.store.ledger_proofs import Proving
 from dicom_ai_node.store.ledger_series import SeriesInWaiting
 from dicom_ai_node.store.ledger_similar import LooksAlike
 
@@ -19,6 +20,7 @@ class SqlLedger(
     SeriesInWaiting,
     JobsAtWork,
     ResultsUnderWay,
+    Proving,
     LooksAlike,
     SamePatient,
     People,

@@ -10,17 +10,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dicom_ai_node.domain.audit import Outcome, Way
 from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Delivery, DeliveryState, Event, Job, Result, Stage, check_move
-from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.audit_notes import write_sent
 from dicom_ai_node.store.engines import Database
-from dicom_ai_node.store.ledger_jobs import holds, most_urgent_first
+from dicom_ai_node.store.ledger_jobs import holds, most_urgent_first, park_jobs
 from dicom_ai_node.store.rows import delivery_of, job_event, moved, result_of, write_events
 from dicom_ai_node.store.tables import deliveries as sent
 
-_GOING_OUT = (Stage.DELIVERING.value, Stage.PARKED.value)
-"""A job that one destination has refused stays on its way to the others."""
+GOING_OUT = (Stage.DELIVERING.value, Stage.PARKED.value, Stage.DELIVERED.value)
+"""A job that one destination has refused stays on its way to the others; what a destination has
+taken and not kept is sent again."""
+_THERE = (DeliveryState.DONE.value, DeliveryState.COMMITTED.value)
 
 
 class ResultsUnderWay:
@@ -74,7 +75,7 @@ class ResultsUnderWay:
         waiting = (
             select(sent.c.job)
             .join(tables.jobs, tables.jobs.c.key == sent.c.job)
-            .where(due, tables.jobs.c.stage.in_(_GOING_OUT))
+            .where(due, tables.jobs.c.stage.in_(GOING_OUT))
         )
         if not self._database.has_any(waiting):
             return []
@@ -122,7 +123,7 @@ class ResultsUnderWay:
         def after(connection: Connection, stage: Stage) -> None:
             still_open = connection.scalar(
                 select(sent.c.job)
-                .where(sent.c.job == delivery.result.job, sent.c.state != DeliveryState.DONE.value)
+                .where(sent.c.job == delivery.result.job, sent.c.state.not_in(_THERE))
                 .limit(1)
             )
             if still_open is None and stage is Stage.DELIVERING:
@@ -139,10 +140,10 @@ class ResultsUnderWay:
         what = "delivery_parked" if is_parked else "delivery_postponed"
         event = _told(what, delivery, now, note)
 
-        def after(connection: Connection, stage: Stage) -> None:
-            if is_parked and stage is Stage.DELIVERING:
+        def after(connection: Connection, _stage: Stage) -> None:
+            if is_parked:
                 why = f"{delivery.destination}: {note}"
-                _set_stage(connection, delivery.result.job, Stage.PARKED, now, why)
+                park_jobs(connection, [delivery.result.job], now, why)
 
         changes = {"state": state.value, "due_at": due_at}
         return self._database.transact(_settling(delivery, changes, note, event, after))
@@ -224,16 +225,14 @@ def _settling(
     return work
 
 
-def _set_stage(
-    connection: Connection, key: JobKey, to: Stage, now: datetime, note: str = ""
-) -> None:
+def _set_stage(connection: Connection, key: JobKey, to: Stage, now: datetime) -> None:
     check_move(Stage.DELIVERING, to)
     connection.execute(
         update(tables.jobs)
         .where(tables.jobs.c.key == key)
-        .values(stage=to.value, note=note, who=Who.PERSON if to is Stage.PARKED else None)
+        .values(stage=to.value, note="", who=None)
     )
-    write_events(connection, [job_event(key, moved(to, now, note))])
+    write_events(connection, [job_event(key, moved(to, now))])
 
 
 def _told(what: str, delivery: Delivery, now: datetime, note: str) -> Event:

@@ -1,6 +1,6 @@
 """The last part of the ledger: what is old and done is forgotten; that it was ours is not."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.audit_notes import study_told, write_happenings
 from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.ledger_proofs import forget_requests, with_unproven
 from dicom_ai_node.store.workitem_forget import bury_old
 
 _UNDONE = tuple(
@@ -35,16 +36,19 @@ class Forgetting:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def forget(self, older_than: datetime, limit: int = 20) -> Forgotten:
+    def forget(
+        self, older_than: datetime, limit: int = 20, proving: Collection[str] = ()
+    ) -> Forgotten:
         """Remove studies whose last instance came before `older_than`, oldest first.
 
-        Only studies with no open series, no job that still has work to do or needs a person, and
-        no open delivery. Tombstones of our own UIDs stay, so that a late return is recognised.
-        Closed quarantine entries go too, and of workitems stays that they were.
+        Only studies with no open series, no job that still has work to do or needs a person, no
+        open delivery, and no result that one of the destinations `proving` has taken without
+        having shown that it keeps it. Tombstones of our own UIDs stay, so that a late return is
+        recognised. Closed quarantine entries go too, and of workitems stays that they were.
         """
 
         def work(connection: Connection) -> Forgotten:
-            studies = connection.scalars(forgettable(older_than).limit(limit)).all()
+            studies = connection.scalars(forgettable(older_than, proving).limit(limit)).all()
             uids = _lock(connection, studies, older_than)
             freed = _Freed(connection)
             freed.note_closed_quarantine()
@@ -56,6 +60,7 @@ class Forgetting:
             instances = freed.remove(uids)
             bury_old(connection, uids, older_than)
             forget_commitments(connection, older_than)
+            forget_requests(connection, older_than)
             return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
 
         return self._database.transact(work)
@@ -66,8 +71,8 @@ class Forgetting:
             return sorted(without_reader(connection, set(digests)))
 
 
-def forgettable(older_than: datetime) -> Select[Any]:
-    """Return the query for the studies that may go, oldest first."""
+def forgettable(older_than: datetime, proving: Collection[str] = ()) -> Select[Any]:
+    """Return the query for the studies that may go, oldest first; see `Forgetting.forget`."""
     table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
     undone = jobs.c.stage.in_(_UNDONE)
     its_own = select(jobs.c.study_instance_uid).where(undone)
@@ -83,6 +88,7 @@ def forgettable(older_than: datetime) -> Select[Any]:
         .where(
             table.c.study_instance_uid.not_in(its_own),
             table.c.study_instance_uid.not_in(looked_at),
+            table.c.study_instance_uid.not_in(with_unproven(proving)),
         )
         .group_by(table.c.study_instance_uid)
         .having(

@@ -1,6 +1,6 @@
 """The third part of the ledger: jobs under a lease, and what became of each attempt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from dicom_ai_node.domain.errors import IllegalMove
 from dicom_ai_node.domain.job import Job, Stage, check_move
 from dicom_ai_node.domain.progress import HowFar
 from dicom_ai_node.domain.reject import Who
+from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.rows import job_event, load_jobs, moved, write_events
 from dicom_ai_node.store.tables import jobs as table
@@ -30,6 +31,7 @@ _HELD_AS: Mapping[Stage, Stage] = {
 }
 _BACK_TO: Mapping[Stage, Stage] = {held: free for free, held in _HELD_AS.items()}
 _STARTS_AFRESH = frozenset({Stage.INFERRED, Stage.DELIVERING})
+_CAN_BE_PARKED = (Stage.DELIVERING.value, Stage.DELIVERED.value)
 
 
 def most_urgent_first() -> tuple[ColumnElement[Any], ...]:
@@ -234,3 +236,16 @@ def _take_back(connection: Connection, row: Row[Any], now: datetime, attempts: i
         )
     )
     write_events(connection, [job_event(row.key, moved(to, now, note))])
+
+
+def park_jobs(connection: Connection, keys: Iterable[JobKey], now: datetime, note: str) -> None:
+    """Let a person look at jobs of which a destination has refused something."""
+    stopped = (
+        update(table)
+        .where(table.c.key.in_(set(keys)), table.c.stage.in_(_CAN_BE_PARKED))
+        .values(stage=Stage.PARKED.value, note=note, who=Who.PERSON)
+        .returning(table.c.key)
+    )
+    told = moved(Stage.PARKED, now, note)
+    parked = connection.scalars(stopped).all()
+    write_events(connection, [job_event(key, told) for key in sorted(parked)])

@@ -177,6 +177,7 @@ def _set_going(connection: Connection, row: Row[Any]) -> Stage:
             state=DeliveryState.DUE.value,
             fence=sent.c.fence + 1,
             attempts=0,
+            asked=0,
             due_at=None,
             lease_until=None,
         )

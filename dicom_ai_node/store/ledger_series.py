@@ -21,6 +21,7 @@ from dicom_ai_node.store.rows import (
     write_events,
 )
 
+_THERE = (DeliveryState.DONE.value, DeliveryState.COMMITTED.value)
 _STAYS = frozenset({Stage.DELIVERING, Stage.DELIVERED, Stage.SUPERSEDED})
 """Stages in which a job stays when a later one replaces it: its results are on their way."""
 
@@ -230,7 +231,5 @@ def _supersede(
         .where(table.c.key == earlier.key)
         .values(stage=Stage.SUPERSEDED.value, lease_until=None, due_at=None, who=None)
     )
-    connection.execute(
-        delete(sent).where(sent.c.job == earlier.key, sent.c.state != DeliveryState.DONE.value)
-    )
+    connection.execute(delete(sent).where(sent.c.job == earlier.key, sent.c.state.not_in(_THERE)))
     return [job_event(earlier.key, moved(Stage.SUPERSEDED, now, f"by job {job.name}"))]

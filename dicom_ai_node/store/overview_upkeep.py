@@ -1,6 +1,6 @@
 """The third part of the overview: events, quarantine, and what goes next."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -59,10 +59,12 @@ class UpkeepSeen:
             found = row.first()
         return None if found is None else Quarantined(**found)
 
-    def going_next(self, older_than: datetime, limit: int) -> Sequence[Going]:
+    def going_next(
+        self, older_than: datetime, limit: int, proving: Collection[str] = ()
+    ) -> Sequence[Going]:
         """Return what retention may remove when `older_than` has come, oldest first."""
-        table = tables.series
-        query = forgettable(older_than).add_columns(func.max(table.c.last_received)).limit(limit)
+        last = func.max(tables.series.c.last_received)
+        query = forgettable(older_than, proving).add_columns(last).limit(limit)
         with self._database.reading() as connection:
             return [
                 Going(study_instance_uid=StudyInstanceUID(uid), last_received=last)

@@ -28,11 +28,15 @@ class Policy:
         How long it stays even where the disk is nearly full: results are still being read.
     min_free_bytes
         Below this the oldest studies go before their time.
+    proving
+        Destinations that have to show that they keep a result before its study may go, whether or
+        not there is room.
     """
 
     keep: timedelta
     min_free_bytes: int = 0
     keep_at_least: timedelta = timedelta(hours=1)
+    proving: frozenset[str] = frozenset()
 
 
 def expired(policy: Policy, now: datetime) -> datetime:
@@ -86,7 +90,7 @@ class Retention:
         return gone
 
     def _forget(self, older_than: datetime, limit: int, now: datetime) -> Forgotten:
-        gone = self._ledger.forget(older_than, limit)
+        gone = self._ledger.forget(older_than, limit, self._policy.proving)
         before = now - ARRIVING
         removed = [digest for digest in gone.blobs if self._blobs.discard_aged(digest, before)]
         return replace(gone, blobs=tuple(removed))

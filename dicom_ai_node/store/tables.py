@@ -190,9 +190,21 @@ deliveries = Table(
     Column("lease_until", Instant),
     Column("note", Words, nullable=False),
     Column("done_at", Instant),
+    # The newest request for a proof that it is kept, and how many there were since a person looked.
+    Column("transaction_uid", Text, index=True),
+    Column("asked", Integer, nullable=False, server_default="0"),
 )
 Index("ix_deliveries_claim", deliveries.c.destination, deliveries.c.state)
 Index("ix_deliveries_done", deliveries.c.destination, deliveries.c.done_at)
+
+commitment_requests = Table(
+    "commitment_requests",
+    metadata,
+    Column("transaction_uid", Text, primary_key=True),
+    Column("destination", Words, nullable=False),
+    Column("asked_at", Instant, nullable=False, index=True),
+)
+"""What destinations were asked; an answer may come long after the next request."""
 
 own_uids = Table(
     "own_uids",

@@ -36,6 +36,15 @@ def test_check_says_what_would_be_safer(run: Run, config: Path, authority: Autho
     assert run("check", config, "--json").json["advice"] == []
 
 
+def test_check_says_whose_answers_would_not_be_let_in(run: Run, config: Path) -> None:
+    """A PACS that is asked for storage commitment mostly answers on an association of its own."""
+    pacs = "{ae_title: PACS, host: 127.0.0.1, port: 104, proof: commitment}"
+    text = config.read_text()
+    config.write_text(text.replace("destinations:", f"destinations:\n  asked: {pacs}"))
+    advice = "".join(run("check", config, "--json").json["advice"])
+    assert "destinations.asked.proof: PACS is not in receive.accept_from" in advice
+
+
 @pytest.mark.parametrize(
     ("days", "said"),
     [(300, ""), (10, "receive.tls: the certificate expires on 20"), (-1, "has expired")],

@@ -9,7 +9,8 @@ from dicom_ai_node.config.secret import Secret
 from dicom_ai_node.config.sections import Similar
 from dicom_ai_node.config.serving import Serve
 from dicom_ai_node.config.translate import revision
-from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, PeerTls, WebPeer
+from dicom_ai_node.domain.destination import DimsePeer, FolderPeer, PeerTls, WebPeer, proving
+from dicom_ai_node.domain.proof import Proof
 from dicom_ai_node.domain.rule import (
     Absent,
     Between,
@@ -185,3 +186,26 @@ def test_a_destination_over_tls() -> None:
         PeerTls(place="destinations.c.tls", name="pacs.example.org", trusted=Path("ca")),
         None,
     ]  # fmt: skip
+
+
+def test_what_has_to_show_that_it_keeps_results() -> None:
+    """Retention waits for these and for no other."""
+    pacs = {"ae_title": "PACS", "host": "10.1.2.3", "port": 104}
+    web = {"url": "https://x"}
+    found = proving(
+        destinations(
+            config(
+                believed=pacs,
+                asked={**pacs, "proof": "commitment", "proof_seconds": 60},
+                queried={**web, "proof": "query"},
+                web=web,
+                folder={"folder": "x"},
+            )
+        )
+    )
+    assert {name: one.proof for name, one in found.items()} == {
+        "asked": Proof.COMMITMENT, "queried": Proof.QUERY,
+    }  # fmt: skip
+    asked = found["asked"]
+    assert isinstance(asked, DimsePeer)
+    assert asked.proof_seconds == 60

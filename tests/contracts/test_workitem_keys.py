@@ -150,8 +150,16 @@ def test_workitems_of_an_older_version_are_found(database: Database, worklist: S
             "audit_records",
             "audit_anchors",
             "audit_settled",
+            "commitment_requests",
         ):
             connection.execute(sql(f"DROP TABLE {later}"))
+        for table, columns in (
+            ("deliveries", ("transaction_uid", "asked")),
+            ("commitments", ("due_at", "ae_title", "attempts")),
+        ):
+            connection.execute(sql(f"DROP INDEX ix_{table}_{columns[0]}"))
+            for column in columns:
+                connection.execute(sql(f"ALTER TABLE {table} DROP COLUMN {column}"))
         connection.execute(sql("UPDATE alembic_version SET version_num = '0010'"))
     migrate(database)
     found = worklist.search(Search(keys=(_key("WorklistLabel", "Readers"),)))

@@ -167,9 +167,11 @@ class PlantedNode:
         signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
         desk, work, dispatch = self.reception(), self.work(), self.dispatch()
         listener, web = self.listener(desk), self.web(desk)
+        listener.commit_with(compose.notary(self.config))
         listening = listening_socket("127.0.0.1", self.config.receive.port)
         threading.Thread(target=listener.serve, args=([Entrance(listening)],), daemon=True).start()
         threading.Thread(target=web.run, daemon=True).start()
+        proving = replace(compose.proving_desk(self.config), ledger=self.ledger, now=self.now)
         heard_since = self.now()
         loops = [
             Loop(lambda: work.infer() + work.collect(work.inference, 0.1), self.stop),
@@ -177,6 +179,7 @@ class PlantedNode:
             Loop(lambda: work.settle(heard_since), self.stop),
             Loop(work.keep_alive, self.stop),
             *(Loop(partial(dispatch.deliver, name), self.stop) for name in dispatch.senders),
+            *(Loop(partial(proving.ask, name), self.stop) for name in proving.askers),
         ]
         for loop in loops:
             loop.start()

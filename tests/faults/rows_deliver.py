@@ -6,12 +6,14 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Job, Stage
 from tests.faults.checker import Came, data_set
 from tests.faults.rows import Scene, proven_by, row
 from tests.faults.small_node import Pacs, SmallNode, series, until
+from tests.peers.committing import MODEL, Committer
 from tests.peers.proxy import Proxy
 from tests.peers.stow import Answer, Request, response, stow
 
@@ -216,6 +218,77 @@ def _answer_lost(scene: Scene) -> str:
             node.judged({"pacs": pacs}, jobs=1)
     came = pacs.came()
     return f"came {len(came)} times under {len(set(came))} UID with the same bytes; delivered"
+
+
+@row(
+    25,
+    "commitment: no event, 0112, 0110, an event elsewhere, of nobody, after a kill -9",
+    "asked again after an hour; sent again; taken; ignored; nothing forgotten",
+)
+def _commitment(scene: Scene) -> str:
+    pacs = Pacs()
+    said = Committer(tell_as="CT1")
+    where = f"{{ae_title: PACS, host: 127.0.0.1, port: {pacs.port}, proof: commitment}}"
+    with (
+        pacs.up(also=[MODEL], handlers=said.handlers),
+        scene.node({}, destinations={"pacs": where}) as node,
+    ):
+        said.tell_port, told = node.port, []
+        node.start()
+        hours = 0
+
+        def played(name: str, then: Callable[[], None], **other: object) -> None:
+            """Let the PACS answer in some way, then as it should, on an association of its own."""
+            nonlocal hours
+            for key, value in {"where": "here", "failed": {}, "transaction": "", **other}.items():
+                setattr(said, key, value)
+            asked, came = len(said.requests), pacs.asked()
+            job = _sent(scene, node, name)
+            until(lambda: len(said.requests) > asked, "it has been asked")
+            then()
+            assert job().stage is Stage.DELIVERED, job().note
+            assert _states(node, job()) != ["committed"]
+            said.where, said.failed, said.transaction = "there", {}, ""
+            for _ in range(2):  # until it is sent again, and until it is asked for again
+                hours += 1
+                node.ahead(hours * (HOUR + 60))
+            until(lambda: _states(node, job()) == ["committed"], "it has been committed")
+            assert pacs.asked() - came == (2 if "failed" in other else 1)
+            told.append(name)
+
+        def not_forgotten() -> None:
+            with node.looking() as ledger:
+                assert not ledger.forget(compose.now() + timedelta(days=30), 20, {"pacs"}).studies
+
+        played("no event", not_forgotten, where="nowhere")
+        for reason in (0x0112, 0x0110):
+            played(
+                f"{reason:04X}", lambda: until(lambda: _waits(node, node.jobs()[0]), "it is due"),
+                failed={"*": reason},
+            )  # fmt: skip
+        played(
+            "an unknown transaction",
+            lambda: until(lambda: b"commitment_unknown" in node.log.read_bytes(), "it is logged"),
+            transaction="1.2.3",
+        )
+        said.where = "nowhere"
+        asked = len(said.requests)
+        job = _sent(scene, node, "killed")
+        until(lambda: len(said.requests) > asked, "it has been asked")
+        node.kill()
+        node.start()
+        said.tell(said.requests[-1])
+        until(lambda: _states(node, job()) == ["committed"], "the answer is taken")
+        assert set(said.answers) == {0x0000}, said.answers
+        node.was_cut = True
+        node.judged({"pacs": pacs}, jobs=5)
+    return f"{', '.join(told)}: asked again and committed; killed after its request: committed"
+
+
+def _states(node: SmallNode, job: Job) -> list[str]:
+    """Return how far the objects of a job are."""
+    with node.looking() as ledger:
+        return [str(each.state) for each in ledger.deliveries(job.key)]
 
 
 @row(

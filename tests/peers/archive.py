@@ -29,12 +29,15 @@ def archive(
     require_called: str | None = None,
     require_calling: Sequence[str] = (),
     rejects: tuple[int, int, int] | None = None,
+    also: Sequence[str] = (),
+    handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Iterator[Archive]:
     """Listen as `PACS`, on `port` or on any that is free.
 
     `takes` are SOP classes with transfer syntaxes; `answer` maps the number of a C-STORE, from 0,
     to its status, which comes after `seconds`, or aborts if it is negative. `rejects` is the
-    (result, source, reason) of a rejection of every association.
+    (result, source, reason) of a rejection of every association. `also` are SOP classes of other
+    services, whose requests `handlers` take.
     """
     ae = AE(require_called or "PACS")
     ae.require_called_aet = bool(require_called)
@@ -42,6 +45,8 @@ def archive(
     ae.maximum_pdu_size = 0
     for sop_class, syntaxes in takes:
         ae.add_supported_context(sop_class, list(syntaxes))
+    for sop_class in also:
+        ae.add_supported_context(sop_class)
     seen = Archive()
 
     def store(event: evt.Event) -> int:
@@ -67,7 +72,7 @@ def archive(
     server = ae.start_server(
         ("127.0.0.1", port),
         block=False,
-        evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REQUESTED, requested)],
+        evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REQUESTED, requested), *handlers],
     )
     seen.port = server.server_address[1]
     try:

@@ -119,11 +119,11 @@ class DeliveryTold(Shape):
     destination: str
     """Where it goes."""
     state: DeliveryState
-    """How far it has come; parked means that the destination said no."""
+    """How far it has come; parked: the destination said no; committed: it keeps the object."""
     attempts: int
     """How often it was sent."""
     due_at: datetime | None
-    """When it is sent next."""
+    """When it is sent next or, where it is done, its destination is asked next about it."""
     done_at: datetime | None
     """When the destination confirmed."""
     note: str

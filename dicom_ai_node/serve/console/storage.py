@@ -8,6 +8,7 @@ from datetime import timedelta
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from dicom_ai_node.domain.destination import proving
 from dicom_ai_node.domain.overview import Going
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.page import Pages
@@ -49,7 +50,8 @@ def add_storage(router: APIRouter, desk: Desk, pages: Pages) -> None:
 def added_up(desk: Desk) -> Sums:
     """Go through the tables of what is held."""
     return Sums(
-        held_bytes=desk.overview.held_bytes(), going=desk.overview.going_next(desk.now(), NEXT)
+        held_bytes=desk.overview.held_bytes(),
+        going=desk.overview.going_next(desk.now(), NEXT, proving(desk.destinations)),
     )
 
 

@@ -1,0 +1,106 @@
+"""Asking destinations: what an answer, silence and a refusal do to the ledger."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dicom_ai_node.domain.errors import NodeError, OutOfResources, PeerRejected, PeerUnavailable
+from dicom_ai_node.domain.job import DeliveryState, Stage
+from dicom_ai_node.domain.proof import Report, Unproven
+from dicom_ai_node.proving import AWAY, Asker, Proving
+from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.schema import migrate
+from tests.store.made import HOUR, MINUTE, NOON, delivered, stage_of
+
+KEPT = [DeliveryState.COMMITTED] * 2
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    """Return an empty ledger."""
+    database = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    migrate(database)
+    yield SqlLedger(database)
+    database.close()
+
+
+@dataclass
+class ScriptedPacs:
+    """Answers each request with the next entry of `script`; keeps all when the script is over."""
+
+    ledger: SqlLedger
+    script: list[NodeError | None] = field(default_factory=list)
+    now: datetime = NOON
+
+    def ask(self, transaction_uid: str, unproven: Sequence[Unproven]) -> None:
+        """Raise an error, stay silent at `None`, or keep everything."""
+        if not self.script:
+            kept = frozenset(one.sop_instance_uid for one in unproven)
+            self.ledger.hear(Report(transaction_uid=transaction_uid, kept=kept), self.now)
+        elif (error := self.script.pop(0)) is not None:
+            raise error
+
+    def desk(self) -> Proving:
+        """Return the desk that asks it, at the time of this clock."""
+        asker = Asker(prover=self, patience=HOUR)
+        return Proving(ledger=self.ledger, askers={"pacs": asker}, now=lambda: self.now)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        pytest.param(None, HOUR, id="it says nothing"),
+        pytest.param(OutOfResources("busy"), HOUR, id="it cannot take the request now"),
+        pytest.param(PeerUnavailable("away"), AWAY, id="it is away"),
+    ],
+)
+def test_what_passes_is_tried_again(
+    ledger: SqlLedger, first: NodeError | None, again: timedelta
+) -> None:
+    """Without anyone doing anything, and not before its time."""
+    job, pacs = delivered(ledger), ScriptedPacs(ledger, [first])
+    desk = pacs.desk()
+    assert desk.ask("pacs") == 2
+    pacs.now = NOON + again - MINUTE
+    assert desk.ask("pacs") == 0
+    pacs.now = NOON + again
+    assert desk.ask("pacs") == 2
+    assert [one.state for one in ledger.deliveries(job.key)] == KEPT
+    assert desk.ask("pacs") == 0
+
+
+def test_who_takes_no_request_is_for_a_person_and_then_asked_again(ledger: SqlLedger) -> None:
+    """When the person has spoken with the operator of the PACS and retried the job."""
+    job = delivered(ledger)
+    pacs = ScriptedPacs(ledger, [PeerRejected("pacs takes no Storage Commitment Push Model")])
+    assert pacs.desk().ask("pacs") == 2
+    stopped = ledger.job(job.key)
+    assert stopped is not None
+    assert stopped.stage is Stage.PARKED
+    assert "pacs takes no Storage Commitment Push Model" in stopped.note
+    ledger.retry(stopped, NOON)
+    for one in ledger.claim_deliveries("pacs", NOON, HOUR):
+        ledger.delivered(one, NOON)
+    assert pacs.desk().ask("pacs") == 2
+    assert [one.state for one in ledger.deliveries(job.key)] == KEPT
+    assert stage_of(ledger, job) is Stage.DELIVERED
+
+
+def test_no_two_requests_have_the_same_transaction(ledger: SqlLedger) -> None:
+    """By it a peer shows that it was asked: nobody can tell the next from the last."""
+    seen = set()
+
+    class Listening(ScriptedPacs):
+        def ask(self, transaction_uid: str, unproven: Sequence[Unproven]) -> None:
+            seen.add(transaction_uid)
+            super().ask(transaction_uid, unproven)
+
+    for number in range(3):
+        delivered(ledger, uid=f"1.{number + 2}.1")
+        assert Listening(ledger).desk().ask("pacs") == 2
+    assert len(seen) == 3
+    assert all(len(uid) <= 64 and uid.startswith("2.25.") for uid in seen)
