@@ -36,9 +36,6 @@ from dicom_ai_node.domain.progress import along
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import SOPInstanceUID
 
-pydicom.config.convert_wrong_length_to_UN = True
-"""A number of the wrong length is bytes, and so no number, where it would raise at each look."""
-
 ENHANCED: Final = frozenset({
     EnhancedCTImageStorage, EnhancedMRImageStorage, EnhancedMRColorImageStorage,
     EnhancedPETImageStorage, LegacyConvertedEnhancedCTImageStorage,
