@@ -36,6 +36,7 @@ from dicom_ai_node.compose.ground import (
     similar_model,
     viewer,
 )
+from dicom_ai_node.compose.keeping import backup, check_kept, restored
 from dicom_ai_node.compose.secured import (
     check_dicom_tls,
     dicom_advice,
@@ -54,9 +55,11 @@ __all__ = [
     "archive",
     "audit_way",
     "auditor",
+    "backup",
     "blobs",
     "catalog",
     "check_dicom_tls",
+    "check_kept",
     "commitments",
     "darkroom",
     "deletion",
@@ -82,6 +85,7 @@ __all__ = [
     "prepare_database",
     "reception",
     "reception_tls",
+    "restored",
     "retention",
     "sampler",
     "sender",

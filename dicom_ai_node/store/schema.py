@@ -34,7 +34,7 @@ def migrate(database: Database) -> None:
         with database.writing() as connection:
             _wait_for_turn(connection)
             present = MigrationContext.configure(connection).get_current_revision()
-            if present is not None and present not in {r.revision for r in script.walk_revisions()}:
+            if present is not None and not is_known(present):
                 raise ConfigError(
                     f"store.database has schema {present}, which a newer version of this node has"
                     f" made; this version knows {script.get_current_head()}"
@@ -48,6 +48,13 @@ def migrate(database: Database) -> None:
                 " the ledger in its place and start again; blobs without a row are harmless"
             ) from error
         raise
+
+
+def is_known(revision: str) -> bool:
+    """Return whether this version can use, or migrate, a ledger of a revision."""
+    return revision in {
+        one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()
+    }
 
 
 def has_ledger(url: str) -> bool:
