@@ -17,6 +17,7 @@ from dicom_ai_node.compose.desks import (
     tidings,
     work,
 )
+from dicom_ai_node.compose.examining import examination
 from dicom_ai_node.compose.ground import (
     SHIPPED_MODELS,
     archive,
@@ -68,6 +69,7 @@ __all__ = [
     "dicom_expiry",
     "dispatch",
     "entrances",
+    "examination",
     "expiry",
     "https_pair",
     "inbox",

@@ -4,7 +4,16 @@ Nothing below `compose` ever sees these classes, so that pydantic stays at the e
 """
 
 from dicom_ai_node.config.node import NodeConfig
-from dicom_ai_node.config.read import load, model_folders
+from dicom_ai_node.config.read import load, model_folders, store_folder
 from dicom_ai_node.config.translate import destinations, routes, secret, serve_token
 
-__all__ = ["NodeConfig", "destinations", "load", "model_folders", "routes", "secret", "serve_token"]
+__all__ = [
+    "NodeConfig",
+    "destinations",
+    "load",
+    "model_folders",
+    "routes",
+    "secret",
+    "serve_token",
+    "store_folder",
+]

@@ -28,7 +28,7 @@ from dicom_ai_node.store.backup_ledger import (
 )
 from dicom_ai_node.store.backup_manifest import CONFIGURATION, LEDGER, STORE, Manifest, Part
 from dicom_ai_node.store.backup_opened import OpenedChest, chunks_of
-from dicom_ai_node.store.blobs import FolderBlobs
+from dicom_ai_node.store.blobs import FolderBlobs, blob_path
 from dicom_ai_node.store.engines import database_url, open_database
 from dicom_ai_node.store.schema import is_known, migrate
 
@@ -116,7 +116,7 @@ def _named(folder: Path, chest: Chest, copied: Copied) -> tuple[Mapping[Sha256, 
     found, missing = {}, set()
     for digest in sorted(copied.digests):
         try:
-            found[digest] = chest.keep(folder / "blobs" / digest[:2] / digest)
+            found[digest] = chest.keep(blob_path(folder, digest))
         except (FileNotFoundError, NeedsAttention):
             missing.add(digest)
     return found, missing

@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
@@ -73,7 +75,21 @@ def is_empty(url: URL) -> bool:
         return connection.execute(asked).fetchone() is None
 
 
-def _connected(url: URL) -> "psycopg.Connection[tuple[str, ...]]":
+@contextmanager
+def looking(url: URL) -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
+    """Open a database to look at it only.
+
+    Raises
+    ------
+    OutOfResources
+        If it does not answer.
+    """
+    with closing(_connected(url)) as connection:
+        connection.read_only = True
+        yield connection
+
+
+def _connected(url: URL) -> "psycopg.Connection[tuple[Any, ...]]":
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         return psycopg.connect(plain, connect_timeout=_CONNECT_SECONDS)

@@ -50,11 +50,14 @@ def migrate(database: Database) -> None:
         raise
 
 
+def migrations() -> ScriptDirectory:
+    """Return the migrations of this version."""
+    return ScriptDirectory.from_config(_config())
+
+
 def is_known(revision: str) -> bool:
     """Return whether this version can use, or migrate, a ledger of a revision."""
-    return revision in {
-        one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()
-    }
+    return revision in {one.revision for one in migrations().walk_revisions()}
 
 
 def has_ledger(url: str) -> bool:
@@ -80,7 +83,7 @@ def is_current(url: str) -> bool:
     OutOfResources
         If the database does not answer.
     """
-    return _revision(url) == ScriptDirectory.from_config(_config()).get_current_head()
+    return _revision(url) == migrations().get_current_head()
 
 
 def _revision(url: str) -> str | None:
