@@ -21,9 +21,10 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find what is wrong with this installation; change nothing, whether or not the node runs.
+    """Find what is wrong with this installation.
 
-    Exit status: 0 all is well, 1 there are warnings, 2 there is a fault.
+    Nothing is changed, whether or not the node runs. Exit status: 0 all is well, 1 there are
+    warnings, 2 there is a fault.
     """
     found = list(examined(compose.examination(config, check_all, thorough=thorough)))
     if as_json:

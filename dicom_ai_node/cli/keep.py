@@ -17,9 +17,10 @@ def backup(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy ledger, objects, configuration and keys; the node may go on meanwhile.
+    """Keep ledger, objects, configuration and keys.
 
-    Into a folder that holds a backup already only what is new is copied.
+    The node may go on meanwhile. Into a folder that holds a backup already only what is new is
+    copied.
     """
     manifest = compose.backup(config, to)
     record({"backup": to, **_told(manifest)}, as_json=as_json)

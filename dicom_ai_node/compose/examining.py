@@ -1,6 +1,7 @@
 """The doctor, put together: which checks there are, and what each of them looks at."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,6 @@ from pynetdicom.presentation import build_context
 
 import dicom_ai_node
 from dicom_ai_node import config as configuration
-from dicom_ai_node.compose.auditing import audit_way
 from dicom_ai_node.compose.ground import catalog, now, settings
 from dicom_ai_node.compose.secured import dicom_pairs
 from dicom_ai_node.compose.window import https_pair
@@ -28,6 +28,7 @@ from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.store.backup import RESTORING
 from dicom_ai_node.store.blobs import blob_path, verify
 from dicom_ai_node.store.inspection import Inspection
+from dicom_ai_node.tls.files import Pair
 
 PACKAGE = "dicom-ai-node"
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -78,9 +79,7 @@ def _of_a_folder(folder: Path | None) -> Iterator[Check]:
     """Yield what can be asked even where the configuration is broken."""
     if folder is None:
         return
-    node = next(iter(processes.nodes()), None)
-    uid = None if node is None else int(processes.said_of(node.pid, "Uid").split()[1])
-    yield Check("store", partial(store.folder, folder, uid))
+    yield Check("store", lambda: store.folder(folder, processes.account_of_node()))
     yield Check("store", partial(store.own_files, folder))
     yield Check("restore", partial(store.restoration, folder, RESTORING))
     yield Check("file system", partial(store.one_file_system, folder))
@@ -130,14 +129,20 @@ def _of_the_ledger(config: NodeConfig, *, thorough: bool) -> Iterator[Check]:
 
 
 def _of_keys(config: NodeConfig) -> Iterator[Check]:
-    pair = https_pair(config)
-    for one in (*(() if pair is None else (pair,)), *dicom_pairs(config)):
+    for one in _pairs(config):
         yield Check("certificates", partial(keys.certificate, one, now))
     for place, said in _secrets(config):
         if said.file is not None:
             yield Check("secrets", partial(keys.secret, place, said.file))
         elif said.env is not None:
             yield Check("secrets", partial(keys.secret_in_environment, place, said.env))
+
+
+def _pairs(config: NodeConfig) -> Iterator[Pair]:
+    if (pair := https_pair(config)) is not None:
+        yield pair
+    with suppress(ConfigError):  # a secret of a destination is not there, which is said elsewhere
+        yield from dicom_pairs(config)
 
 
 def _secrets(config: NodeConfig) -> Iterator[tuple[str, Secret]]:
@@ -169,7 +174,7 @@ def _of_what_lies_beyond(config: NodeConfig) -> Iterator[Check]:
 
 def _services(config: NodeConfig) -> Iterator[tuple[str, str, int]]:
     said = config.audit.to
-    if said is not None and said.transport != "udp" and audit_way(config) is not None:
+    if said is not None and said.transport != "udp":
         yield "audit.to", said.host, said.port
     for name, target in config.watch.notify.items():
         if isinstance(target, MailTarget):

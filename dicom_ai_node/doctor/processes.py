@@ -40,6 +40,14 @@ def nodes() -> list[Process]:
     return [one for one in found if one.is_ours]
 
 
+def account_of_node() -> int | None:
+    """Return the account as which a node runs, `None` if none does."""
+    for node in nodes():
+        if said := said_of(node.pid, "Uid"):
+            return int(said.split()[1])  # the effective one, proc_pid_status(5)
+    return None
+
+
 def holder(port: int) -> Process | None:
     """Return who listens on a TCP port; `None` if nobody does, or it belongs to somebody else."""
     wanted = {f"socket:[{inode}]" for inode in _listening(port)}

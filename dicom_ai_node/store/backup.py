@@ -21,6 +21,7 @@ from dicom_ai_node.store.backup_ledger import (
     Copied,
     clear_sqlite,
     copy_ledger,
+    draft_place,
     give_back,
     is_empty,
     kind_of,
@@ -36,7 +37,7 @@ RESTORING = ".restoring"
 """A file in a store whose restoration has not ended: no node starts there."""
 _ROUNDS = 10
 _AT_ONCE = 64
-_LEFT_OUT = frozenset({"blobs", "spool", "work", "lock", "lost+found", RESTORING})
+_LEFT_OUT = frozenset({"blobs", "spool", "work", "lock", "lost+found"})
 """What lies in a store and is no part of a backup as it lies there; of `work` see `give_back`."""
 
 
@@ -128,7 +129,13 @@ def _own_files(kept: Kept) -> Iterator[Path]:
     for path in sorted(kept.folder.rglob("*")):
         first = path.relative_to(kept.folder).parts[0]
         is_ledger = path.name.startswith(ledger.name) and path.parent.resolve() == ledger.parent
-        if first not in _LEFT_OUT and not is_ledger and path.is_file() and not path.is_symlink():
+        if (
+            first not in _LEFT_OUT
+            and not first.startswith(".")
+            and not is_ledger
+            and path.is_file()
+            and not path.is_symlink()
+        ):
             yield path
 
 
@@ -179,7 +186,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
         for name, part in manifest.files.items():
             if name.startswith(f"{STORE}/"):
                 _put_file(opened, part, _inside(folder, name.removeprefix(f"{STORE}/")))
-        _put_file(opened, manifest.files[LEDGER], draft := folder / f".{LEDGER}")
+        _put_file(opened, manifest.files[LEDGER], draft := draft_place(url, folder))
         put_ledger(url, draft)
         draft.unlink(missing_ok=True)
         database = open_database(url)
@@ -188,6 +195,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
             given_back = give_back(database, now())
         finally:
             database.close()
+        os.sync()
         (folder / RESTORING).unlink()
     return Restored(manifest=manifest, given_back=given_back)
 

@@ -91,6 +91,14 @@ def clear_sqlite(url: str) -> None:
             Path(f"{parsed.database}{ending}").unlink(missing_ok=True)
 
 
+def draft_place(url: str, folder: Path) -> Path:
+    """Return where a copy may be written first, so that it comes to its place in one step."""
+    parsed = database_url(url)
+    if parsed.get_backend_name() == SQLITE:
+        return Path(parsed.database or "").with_name(".ledger")
+    return folder / ".ledger"
+
+
 def put_ledger(url: str, copy: Path) -> None:
     """Put a copy of the ledger where there is none.
 

@@ -44,8 +44,8 @@ def migrate(database: Database) -> None:
     except OutOfResources as error:
         if _is_damaged(error):
             raise ConfigError(
-                "store.database is not a usable database: stop the node, put the last backup of"
-                " the ledger in its place and start again; blobs without a row are harmless"
+                "store.database is not a usable database: stop the node, move store.folder away"
+                " and make it again of the last backup, with `dicom-ai-node restore`"
             ) from error
         raise
 
