@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Job, Stage
-from tests.faults.checker import Came, data_set
+from dicom_ai_node.selftest.judge import Came, data_set
 from tests.faults.rows import Scene, proven_by, row
 from tests.faults.small_node import Pacs, SmallNode, series, until
 from tests.peers.proxy import Proxy
