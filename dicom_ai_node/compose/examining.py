@@ -60,7 +60,6 @@ def _of_the_machine() -> Iterator[Check]:
     yield Check("clock", partial(machine.clock, now, machine.synchronized))
     yield Check("time zone", machine.time_zone)
     yield Check("systemd", partial(machine.service, machine.unit))
-    yield Check("node", machine.running)
 
 
 def _configuration(path: Path, judge: Callable[[NodeConfig], object]) -> Iterator[Finding]:
@@ -79,7 +78,8 @@ def _of_a_folder(folder: Path | None) -> Iterator[Check]:
     """Yield what can be asked even where the configuration is broken."""
     if folder is None:
         return
-    yield Check("store", lambda: store.folder(folder, processes.account_of_node()))
+    yield Check("node", partial(machine.running, folder))
+    yield Check("store", lambda: store.folder(folder, processes.account_of_node(folder)))
     yield Check("store", partial(store.own_files, folder))
     yield Check("restore", partial(store.restoration, folder, RESTORING))
     yield Check("file system", partial(store.one_file_system, folder))
@@ -87,20 +87,20 @@ def _of_a_folder(folder: Path | None) -> Iterator[Check]:
 
 
 def _of_the_node(config: NodeConfig, *, thorough: bool) -> Iterator[Check]:
-    receive, infer = config.receive, config.infer
+    receive, infer, folder = config.receive, config.infer, config.store.folder
     needed = receive.max_associations * _FILES_PER_ASSOCIATION + _FILES_BESIDE
     yield Check("open files", partial(machine.open_files, needed))
     wanted = infer.max_pixels_bytes * len(infer.devices)
     yield Check("memory", partial(machine.memory, wanted))
-    yield from _of_a_folder(config.store.folder)
+    yield from _of_a_folder(folder)
     keep_free = config.store.min_free_bytes
-    yield Check("room", partial(store.room, config.store.folder, keep_free))
+    yield Check("room", partial(store.room, folder, keep_free))
     yield from _of_the_ledger(config, thorough=thorough)
     for number in receive.ports:
-        yield Check("ports", partial(ports.port, "receive.port", receive.host, number))
+        yield Check("ports", partial(ports.port, "receive.port", receive.host, number, folder))
     if config.serve is not None:
         serve = config.serve
-        yield Check("ports", partial(ports.port, "serve.port", serve.host, serve.port))
+        yield Check("ports", partial(ports.port, "serve.port", serve.host, serve.port, folder))
     yield from _of_keys(config)
     yield from _of_what_lies_beyond(config)
     yield Check("torch", partial(beyond.gpus, infer.devices, beyond.ask_torch))

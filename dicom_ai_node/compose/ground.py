@@ -108,6 +108,7 @@ def node_serial(config: NodeConfig) -> str:
     """Return the number of this installation, made once: Device Serial Number (0018,1000)."""
     path = config.store.folder / "node_serial"
     if not path.exists():
+        path.touch(mode=0o600)
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
 

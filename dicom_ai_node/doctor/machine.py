@@ -182,11 +182,11 @@ def unit() -> Mapping[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def running() -> Iterator[Finding]:
-    """Say whether a node runs, and with which mask it makes files."""
-    found = processes.nodes()
+def running(store: Path) -> Iterator[Finding]:
+    """Say whether the node of a store runs, and with which mask it makes files."""
+    found = processes.nodes(store)
     if not found:
-        yield ok("node", "none runs")
+        yield ok("node", "does not run")
         return
     mask = processes.said_of(found[0].pid, "Umask")
     if mask and int(mask, 8) & 0o077 != 0o077:  # noqa: PLR2004 - nothing for others

@@ -3,19 +3,21 @@
 import errno
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 from dicom_ai_node.doctor import processes
 from dicom_ai_node.doctor.finding import Finding, fault, ok
 
 
-def port(place: str, host: str, number: int) -> Iterator[Finding]:
+def port(place: str, host: str, number: int, store: Path) -> Iterator[Finding]:
     """Look who listens on a port; where nobody does, whether we could."""
     if processes.is_held(number):
-        holder = processes.holder(number)
-        if holder is not None and holder.is_ours:
-            yield ok("ports", f"{place}: {number} is held by our node, {holder}")
+        holders = processes.holders(number)
+        ours = {one.pid for one in processes.nodes(store)}
+        if any(one.pid in ours for one in holders):
+            yield ok("ports", f"{place}: {number} is held by our node, {holders[0]}")
             return
-        who = "a process of somebody else" if holder is None else str(holder)
+        who = str(holders[0]) if holders else "a process of somebody else"
         # Of another account's process only root sees which it is.
         mend = f"stop it, or name another port as {place} (as root the doctor says whose it is)"
         yield fault("ports", f"{place}: {number} is held by {who}", mend)

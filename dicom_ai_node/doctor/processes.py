@@ -12,11 +12,11 @@ _LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process: its number, its name, and whether it is a node of ours."""
+    """A process: its number, its name, and whether it is a node, of whatever configuration."""
 
     pid: int
     name: str
-    is_ours: bool
+    is_node: bool
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
@@ -25,37 +25,54 @@ class Process:
 def process(pid: int) -> Process:
     """Return what is known of a process; raise `OSError` if it is gone."""
     words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
-    is_ours = b"serve" in words and any(
+    is_node = b"serve" in words and any(
         word.endswith((b"dicom-ai-node", b"dicom_ai_node")) for word in words
     )
-    return Process(pid, (PROC / str(pid) / "comm").read_text().strip(), is_ours)
+    return Process(pid, (PROC / str(pid) / "comm").read_text().strip(), is_node)
 
 
-def nodes() -> list[Process]:
-    """Return the processes of nodes that run here, the supervisor first."""
+def nodes(store: Path) -> list[Process]:
+    """Return the processes of the node whose store is at `store`, who watches the roles first.
+
+    One of them has something of it open, the ledger above all; all are of one process group.
+    """
     found = []
     for pid in _pids():
         with suppress(OSError):
-            found.append(process(pid))
-    return [one for one in found if one.is_ours]
+            found.append((os.getpgid(pid), process(pid)))
+    there = [(group, one) for group, one in found if one.is_node]
+    groups = {group for group, one in there if _has_open(one, store)}
+    return [one for group, one in there if group in groups]
 
 
-def account_of_node() -> int | None:
-    """Return the account as which a node runs, `None` if none does."""
-    for node in nodes():
+def _has_open(one: Process, store: Path) -> bool:
+    # Of another account's process only root sees what it has open; then it is taken for one.
+    try:
+        inside = f"{store.resolve()}{os.sep}"
+        return any(path.startswith(inside) for path in _open_files(one.pid))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def account_of_node(store: Path) -> int | None:
+    """Return the account as which the node of a store runs, `None` if it does not."""
+    for node in nodes(store):
         if said := said_of(node.pid, "Uid"):
             return int(said.split()[1])  # the effective one, proc_pid_status(5)
     return None
 
 
-def holder(port: int) -> Process | None:
-    """Return who listens on a TCP port; `None` if nobody does, or it belongs to somebody else."""
+def holders(port: int) -> list[Process]:
+    """Return who listens on a TCP port, as far as this account may know."""
     wanted = {f"socket:[{inode}]" for inode in _listening(port)}
+    found = []
     for pid in _pids() if wanted else ():
         with suppress(OSError):
             if _open_files(pid) & wanted:
-                return process(pid)
-    return None
+                found.append(process(pid))
+    return found
 
 
 def is_held(port: int) -> bool:

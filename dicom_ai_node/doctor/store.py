@@ -49,7 +49,7 @@ def own_files(path: Path) -> Iterator[Finding]:
     """Look whether anybody else may read the ledger or the keys."""
     for one in sorted(path.glob("*")):
         if one.is_file() and (mode := stat.S_IMODE(one.stat().st_mode)) & _FOR_OTHERS:
-            yield fault(
+            yield warning(
                 "store", f"{one} has mode {mode:04o}: others may read it", f"chmod 600 {one}"
             )
 

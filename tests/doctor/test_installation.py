@@ -1,6 +1,8 @@
 """An installation that is broken in each of many ways: the doctor names it and says what to do."""
 
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -65,7 +67,6 @@ class Installation:
         settings = compose.settings(self.config)
         compose.prepare(settings)
         compose.node_serial(settings)
-        (self.store / "node_serial").chmod(0o600)
         self._receive(settings)
 
     def _receive(self, settings: object) -> None:
@@ -223,7 +224,7 @@ OTHERS = {"clock": ["ledger"], "secrets": ["certificates"]}
                      "is of kind segment", "mend", id="a model of another kind"),
         pytest.param(lambda it: it.store.chmod(0o755), "store", "fault",
                      "mode 0755", "chmod 700", id="others may enter the store"),
-        pytest.param(lambda it: (it.store / "node_serial").chmod(0o644), "store", "fault",
+        pytest.param(lambda it: (it.store / "node_serial").chmod(0o644), "store", "warning",
                      "others may read it", "chmod 600", id="others may read a file of the store"),
         pytest.param(_no_folder, "store", "fault", "is no folder", "name another", id="no folder"),
         pytest.param(lambda it: shutil.rmtree(it.store), "store", "warning",
@@ -296,22 +297,25 @@ def test_what_is_broken_is_named(
 
 
 @contextmanager
-def _process(*words: str, port: int = 0, umask: int = 0o077) -> Iterator[int]:
-    """Run a process that is called like this, and listens if it shall."""
+def _process(
+    *words: str, port: int = 0, umask: int = 0o077, opens: str = "/dev/null"
+) -> Iterator[int]:
+    """Run a process that is called like this, listens if it shall, and has a file open."""
+    # As in the node, who watches holds the port, and a role the port and the ledger.
     program = (
-        "import socket, sys, time\n"
+        "import os, socket, time\n"
         f"s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen()\n"
-        "print('ready', flush=True); time.sleep(60)"
+        f"f = open({opens!r}) if os.fork() == 0 else None\n"
+        "os.write(1, b'ready\\n'); time.sleep(60)"
     )
-    started = subprocess.Popen(
-        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, umask=umask
-    )
+    command = [sys.executable, "-c", program, *words]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, umask=umask, start_new_session=True)
     try:
         assert started.stdout is not None
-        assert started.stdout.readline() == b"ready\n"
+        assert [started.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
         yield started.pid
     finally:
-        started.kill()
+        os.killpg(started.pid, signal.SIGKILL)
         started.communicate()
 
 
@@ -323,7 +327,11 @@ def test_a_port_that_somebody_else_holds(installation: Installation) -> None:
     assert f"pid {pid}" in one.said
     assert "stop it" in one.mend
     words = ("dicom-ai-node", "serve")
-    with installation.healthy(), _process(*words, port=installation.port) as pid:
+    with installation.healthy(), _process(*words, port=installation.port):
+        found = installation.findings("ports")
+    assert any("stop it" in one.mend for one in found), "a node, but of another store"
+    ledger = str(installation.store / "node.db")
+    with installation.healthy(), _process(*words, port=installation.port, opens=ledger) as pid:
         found = installation.findings()
     assert any("our node" in one.said and f"pid {pid}" in one.said for one in found)
     assert bad(found) == []
@@ -331,8 +339,9 @@ def test_a_port_that_somebody_else_holds(installation: Installation) -> None:
 
 def test_a_node_whose_files_others_may_read(installation: Installation) -> None:
     """The mask is that of the process that runs, not of who asks."""
-    with installation.healthy(), _process("dicom-ai-node", "serve", umask=0o022):
-        found = installation.findings()
+    ledger = str(installation.store / "node.db")
+    with _process("dicom-ai-node", "serve", umask=0o022, opens=ledger):
+        found = installation.findings("node")
     assert any("umask 0022" in one.said and "UMask=0077" in one.mend for one in found)
 
 
