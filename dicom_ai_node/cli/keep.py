@@ -50,7 +50,7 @@ def restore(
         return
     done, lacking = compose.restored(source, config)
     found: dict[str, object] = {"configuration": config, **_told(done.manifest)}
-    found["given back"] = done.given_back
+    found["given_back"] = done.given_back
     record(found | ({"lacking": lacking} if as_json else {}), as_json=as_json)
     if not as_json:
         for sentence in lacking:

@@ -1,6 +1,7 @@
 """The command that proves on this machine what the node promises."""
 
 import shutil
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,8 @@ def selftest(
     everything was as expected.
     """
     log.silence_libraries()
+    # Whoever ends this ends the private node, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     home, began = folder or _disk(config), compose.now()
     with tempfile.TemporaryDirectory(
         prefix=".selftest-", dir=home, ignore_cleanup_errors=True
