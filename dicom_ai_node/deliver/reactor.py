@@ -6,6 +6,7 @@ from time import monotonic, sleep
 
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 STALL_SECONDS = 60.0
 """How long the peer may leave one write or half a PDU unanswered."""
@@ -39,6 +40,19 @@ def let_reactor_wake(association: Association) -> None:
     until = monotonic() + REACTOR_SECONDS
     while association._is_paused and monotonic() < until:  # noqa: SLF001 - there is no other way
         sleep(0.001)
+
+
+def answer_to(association: Association) -> A_ASSOCIATE | None:
+    """Return the answer to an association request, `None` if there was none.
+
+    pynetdicom takes a rejection for a connection that failed if it has been read, and the
+    connection closed, before its thread looks whether there is one; seen about once in 100
+    rejections on loopback. Then the answer waits, unread.
+    """
+    if association.acceptor.primitive is not None:
+        return association.acceptor.primitive
+    unread = association.dul.receive_pdu(wait=False)
+    return unread if isinstance(unread, A_ASSOCIATE) else None
 
 
 class _FilesAsTheyLie:
