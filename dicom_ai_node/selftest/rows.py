@@ -137,8 +137,9 @@ def _killed(scene: Scene) -> str:
     def modality() -> None:
         rest = scene.files
         while rest and not halted.is_set():
-            node.send(rest[:_AT_ONCE])
-            rest = rest[_AT_ONCE:]
+            answers = node.send(rest[:_AT_ONCE])
+            # Whoever gets no answer any more stops: the node is gone.
+            rest = rest[_AT_ONCE:] if all(isinstance(one, str) for one in answers) else []
 
     load = threading.Thread(target=modality)
     load.start()
