@@ -95,3 +95,22 @@ def test_a_crash_of_the_node_quotes_nothing() -> None:
     assert crashed.returncode == 1
     assert [json.loads(line)["event"] for line in crashed.stderr.splitlines()] == ["bug", "bug"]
     assert CANARY not in crashed.stderr
+
+
+FULL = """
+import os, sys
+from dicom_ai_node import log
+import structlog
+sys.stderr = open("/dev/full", "w", buffering=1)
+log.configure()
+for _ in range(100):
+    structlog.get_logger().warning("instance_not_taken", status="0xA700")
+print("answered", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_full_disk_below_the_log_keeps_nobody_from_an_answer() -> None:
+    """A line is lost then, and nothing else: the sender hears 0xA700 and not silence."""
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
+    assert done.stdout == "answered\n"

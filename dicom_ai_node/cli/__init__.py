@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from dicom_ai_node.cli import act, audit, demo, look, models, people, run, viewer
+from dicom_ai_node.cli import (
+    act,
+    audit,
+    demo,
+    doctor,
+    keep,
+    look,
+    models,
+    people,
+    run,
+    selftest,
+    viewer,
+)
 from dicom_ai_node.domain.errors import ConfigError, NodeError
 
 EXIT_ATTENTION = 1
@@ -33,6 +45,10 @@ app.add_typer(people.tokens, name="tokens")
 app.add_typer(audit.app, name="audit")
 app.command()(act.retry)
 app.command()(act.send)
+app.command()(doctor.doctor)
+app.command()(selftest.selftest)
+app.command()(keep.backup)
+app.command()(keep.restore)
 app.command()(demo.demo)
 
 

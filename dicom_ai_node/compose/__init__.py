@@ -17,6 +17,7 @@ from dicom_ai_node.compose.desks import (
     tidings,
     work,
 )
+from dicom_ai_node.compose.examining import examination
 from dicom_ai_node.compose.ground import (
     SHIPPED_MODELS,
     archive,
@@ -36,6 +37,7 @@ from dicom_ai_node.compose.ground import (
     similar_model,
     viewer,
 )
+from dicom_ai_node.compose.keeping import backup, check_kept, restored
 from dicom_ai_node.compose.proofs import notary, proving_desk, telling
 from dicom_ai_node.compose.secured import (
     check_dicom_tls,
@@ -55,9 +57,11 @@ __all__ = [
     "archive",
     "audit_way",
     "auditor",
+    "backup",
     "blobs",
     "catalog",
     "check_dicom_tls",
+    "check_kept",
     "commitments",
     "darkroom",
     "deletion",
@@ -66,6 +70,7 @@ __all__ = [
     "dicom_expiry",
     "dispatch",
     "entrances",
+    "examination",
     "expiry",
     "https_pair",
     "inbox",
@@ -86,6 +91,7 @@ __all__ = [
     "proving_desk",
     "reception",
     "reception_tls",
+    "restored",
     "retention",
     "sampler",
     "sender",

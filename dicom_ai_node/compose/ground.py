@@ -19,6 +19,7 @@ from dicom_ai_node.infer.trust import trusting
 from dicom_ai_node.serve.darkroom import MOST_WAITING, ChildProcesses
 from dicom_ai_node.serve.viewer.installed import Viewer
 from dicom_ai_node.store.archive import SqlArchive
+from dicom_ai_node.store.backup import RESTORING
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
@@ -75,7 +76,18 @@ def similar_model(config: NodeConfig) -> ModelFacts:
 
 
 def prepare(config: NodeConfig) -> None:
-    """Bring the tables up to date and sweep away what a crash has left half written."""
+    """Bring the tables up to date and sweep away what a crash has left half written.
+
+    Raises
+    ------
+    ConfigError
+        If a backup is being restored here, or the ledger is damaged or of a newer version.
+    """
+    if (config.store.folder / RESTORING).exists():
+        raise ConfigError(
+            f"store.folder: a backup was restored into {config.store.folder} and not to its end;"
+            " run `dicom-ai-node restore` again"
+        )
     config.store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for destination in configuration.destinations(config).values():
         if isinstance(destination, FolderPeer):
@@ -96,6 +108,7 @@ def node_serial(config: NodeConfig) -> str:
     """Return the number of this installation, made once: Device Serial Number (0018,1000)."""
     path = config.store.folder / "node_serial"
     if not path.exists():
+        path.touch(mode=0o600)
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
 

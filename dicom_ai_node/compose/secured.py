@@ -68,7 +68,7 @@ def dicom_expiry(config: NodeConfig) -> Mapping[str, datetime]:
 
     One that cannot be read is left out: whoever needs it says so.
     """
-    return ends(_pairs(config))
+    return ends(dicom_pairs(config))
 
 
 def ends(pairs: Iterable[Pair]) -> Mapping[str, datetime]:
@@ -120,7 +120,8 @@ def _own_pair(config: NodeConfig) -> Pair | None:
     return Pair(place="receive.tls", certificate=tls.certificate, key=tls.key)
 
 
-def _pairs(config: NodeConfig) -> Iterator[Pair]:
+def dicom_pairs(config: NodeConfig) -> Iterator[Pair]:
+    """Yield the certificates that are shown for DICOM, with their keys."""
     if (own := _own_pair(config)) is not None:
         yield own
     for peer in _peers(config).values():

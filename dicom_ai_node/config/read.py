@@ -108,6 +108,15 @@ def model_folders(path: Path) -> tuple[Path, ...]:
     )
 
 
+def store_folder(path: Path) -> Path | None:
+    """Return `store.folder` of the file at `path`, as far as it can be read; else `None`."""
+    try:
+        said = parse(_text(path)).at(("store", "folder"))
+    except ConfigError:
+        return None
+    return path.resolve().parent / Path(said).expanduser() if isinstance(said, str) else None
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:

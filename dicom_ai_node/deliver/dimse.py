@@ -15,7 +15,13 @@ from pynetdicom.presentation import PresentationContext, build_context
 from dicom_ai_node.deliver.convert import PLAIN, in_syntax
 from dicom_ai_node.deliver.judge import Entry, judge, judge_contexts, judge_rejection
 from dicom_ai_node.deliver.parcel import Parcel, each
-from dicom_ai_node.deliver.reactor import FILES_AS_THEY_LIE, let_reactor_wake, set_up, wake
+from dicom_ai_node.deliver.reactor import (
+    FILES_AS_THEY_LIE,
+    answer_to,
+    let_reactor_wake,
+    set_up,
+    wake,
+)
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import (
     ConfigError,
@@ -258,8 +264,8 @@ def _pairs(parcels: Sequence[Parcel]) -> dict[tuple[str, str], None]:
 
 
 def _why_not(association: Association, name: str) -> NodeError:
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer:
+    answer = answer_to(association)
+    if answer is not None and answer.result:
         numbers = (answer.result, answer.result_source, answer.diagnostic)
         result, source, reason = (number or 0 for number in numbers)
         return judge_rejection(result, source, reason, name)

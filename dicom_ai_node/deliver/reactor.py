@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 STALL_SECONDS = 60.0
 """How long the peer may leave one write or half a PDU unanswered."""
@@ -75,6 +76,19 @@ def events_let_in(association: Association) -> Iterator[None]:
         with changed:
             is_open = False
             changed.wait_for(lambda: not inside, STALL_SECONDS)
+
+
+def answer_to(association: Association) -> A_ASSOCIATE | None:
+    """Return the answer to an association request, `None` if there was none.
+
+    pynetdicom takes a rejection for a connection that failed if it has been read, and the
+    connection closed, before its thread looks whether there is one; seen about once in 100
+    rejections on loopback. Then the answer waits, unread.
+    """
+    if association.acceptor.primitive is not None:
+        return association.acceptor.primitive
+    unread = association.dul.receive_pdu(wait=False)
+    return unread if isinstance(unread, A_ASSOCIATE) else None
 
 
 class _FilesAsTheyLie:

@@ -133,9 +133,7 @@ class FolderBlobs:
         ValueError
             If `digest` is no digest: nothing from outside may become a path.
         """
-        if _DIGEST.fullmatch(digest) is None:
-            raise ValueError("a blob is named by 64 hexadecimal digits")
-        return self._blobs / digest[:2] / digest
+        return blob_path(self._blobs.parent, digest)
 
     def verify(self, digest: Sha256) -> None:
         """Read a blob and compare it with its name.
@@ -209,6 +207,19 @@ class FolderBlobs:
             yield
         finally:
             os.close(number)
+
+
+def blob_path(root: Path, digest: Sha256) -> Path:
+    """Return where a blob lies below the folder of a store; make nothing.
+
+    Raises
+    ------
+    ValueError
+        If `digest` is no digest: nothing from outside may become a path.
+    """
+    if _DIGEST.fullmatch(digest) is None:
+        raise ValueError("a blob is named by 64 hexadecimal digits")
+    return root / "blobs" / digest[:2] / digest
 
 
 def verify(blob: Path) -> None:

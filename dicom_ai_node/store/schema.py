@@ -34,7 +34,7 @@ def migrate(database: Database) -> None:
         with database.writing() as connection:
             _wait_for_turn(connection)
             present = MigrationContext.configure(connection).get_current_revision()
-            if present is not None and present not in {r.revision for r in script.walk_revisions()}:
+            if present is not None and not is_known(present):
                 raise ConfigError(
                     f"store.database has schema {present}, which a newer version of this node has"
                     f" made; this version knows {script.get_current_head()}"
@@ -44,10 +44,20 @@ def migrate(database: Database) -> None:
     except OutOfResources as error:
         if _is_damaged(error):
             raise ConfigError(
-                "store.database is not a usable database: stop the node, put the last backup of"
-                " the ledger in its place and start again; blobs without a row are harmless"
+                "store.database is not a usable database: stop the node, move store.folder away"
+                " and make it again of the last backup, with `dicom-ai-node restore`"
             ) from error
         raise
+
+
+def migrations() -> ScriptDirectory:
+    """Return the migrations of this version."""
+    return ScriptDirectory.from_config(_config())
+
+
+def is_known(revision: str) -> bool:
+    """Return whether this version can use, or migrate, a ledger of a revision."""
+    return revision in {one.revision for one in migrations().walk_revisions()}
 
 
 def has_ledger(url: str) -> bool:
@@ -73,7 +83,7 @@ def is_current(url: str) -> bool:
     OutOfResources
         If the database does not answer.
     """
-    return _revision(url) == ScriptDirectory.from_config(_config()).get_current_head()
+    return _revision(url) == migrations().get_current_head()
 
 
 def _revision(url: str) -> str | None:

@@ -243,7 +243,7 @@ def test_the_help_fits_a_line_each(run: Run) -> None:
     ended = run("--help")
     assert ended.status == 0
     lines = ended.out.partition("Commands:\n")[2].splitlines()
-    assert len(lines) == 16
+    assert len(lines) == 20
     assert [line for line in lines if line.rstrip().endswith("...")] == []
 
 

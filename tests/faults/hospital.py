@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from dicom_ai_node.selftest.judge import Sent
 from tests import phantoms
-from tests.faults.checker import Sent
 from tests.receive.rawpeer import (
     EXPLICIT,
     VERIFICATION,

@@ -16,7 +16,8 @@ from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.uids import AETitle, derive_uid
 from dicom_ai_node.samples.studies import write_samples
-from tests.faults.checker import MARK, Evidence, Sent, data_set, objections
+from dicom_ai_node.selftest.judge import MARK, Evidence, Sent, data_set, objections
+from tests.faults.small_node import NAME
 from tests.journey.node import Node, running, until
 from tests.peers.orthanc import Orthanc
 
@@ -137,7 +138,7 @@ def pull_the_plug(folder: Path, kills: int, most: int, dice: random.Random) -> s
         assert {job.stage for job in jobs} == {Stage.DELIVERED}, told
         found = objections(
             Evidence(
-                config=node.config, mark=mark, logs=[node.log], answered=modality.acknowledged,
+                config=node.config, mark=mark, logs=[node.log], name=NAME, answered=modality.acknowledged,
                 was_cut=True, jobs=modality.sent,
             )
         )  # fmt: skip

@@ -11,11 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import rows_deliver, rows_disk, rows_load, rows_proven, rows_receive, rows_work
+from tests.faults import (
+    rows_deliver,
+    rows_disk,
+    rows_load,
+    rows_proven,
+    rows_receive,
+    rows_upgrade,
+    rows_work,
+)
 from tests.faults.rows import ROWS, CannotRun, Row, Scene, Size
 from tests.faults.small_node import chance
 
-CHAPTERS = (rows_receive, rows_load, rows_disk, rows_deliver, rows_work, rows_proven)
+CHAPTERS = (
+    rows_receive, rows_load, rows_disk, rows_deliver, rows_work, rows_upgrade, rows_proven,
+)  # fmt: skip
 """The modules that have entered their rows by being imported."""
 SEED = 20261129
 GREEN, RED, NOT_RUN = "green", "RED", "not run"

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checker import MARK, processes
+from dicom_ai_node.selftest.judge import MARK, processes
 from tests.faults.small_node import ROOT, Pacs, SmallNode, until
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Job, Stage
-from tests.faults.checker import Came, data_set
+from dicom_ai_node.selftest.judge import Came, data_set
 from tests.faults.rows import Scene, proven_by, row
 from tests.faults.small_node import Pacs, SmallNode, series, until
 from tests.peers.committing import MODEL, Committer

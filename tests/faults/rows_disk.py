@@ -221,10 +221,11 @@ def _damaged(scene: Scene) -> str:
     return f"exit 78, and the message names the backup; {proven}"
 
 
-@row(19, "a migration fails; a ledger of a newer version", "nothing half done; refused")
+@row(19, "a migration fails or is killed; a newer ledger", "nothing half done; refused")
 def _migration(scene: Scene) -> str:
     return proven_by(
         scene,
         "tests/contracts/test_database.py::test_a_migration_that_fails_leaves_nothing",
         "tests/contracts/test_database.py::test_a_newer_schema_is_refused",
+        "tests/contracts/test_upgrade.py::test_a_migration_that_was_killed_is_begun_again",
     )

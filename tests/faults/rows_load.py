@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 
 from dicom_ai_node.domain.job import Stage
-from tests.faults.checker import MARK, SLACK, Evidence, Sent, objections
+from dicom_ai_node.selftest.judge import MARK, SLACK, Evidence, Sent, objections
 from tests.faults.hospital import Pings, Scanner, finished, held, kinds
 from tests.faults.kills import pull_the_plug, studies
 from tests.faults.rows import Scene, row
-from tests.faults.small_node import Pacs, SmallNode, series, until
+from tests.faults.small_node import NAME, Pacs, SmallNode, series, until
 from tests.journey.node import Node, running, storescu
 from tests.receive.rawpeer import RawPeer, request
 
@@ -149,6 +149,8 @@ def _examined(scene: Scene, node: Node, number: int) -> None:
 
 def _judge(node: Node, mark: str, answered: Mapping[str, Sent], jobs: int) -> None:
     found = objections(
-        Evidence(config=node.config, mark=mark, logs=[node.log], answered=answered, jobs=jobs)
+        Evidence(
+            config=node.config, mark=mark, logs=[node.log], name=NAME, answered=answered, jobs=jobs
+        )  # fmt: skip
     )
     assert not found, "; ".join(found[:5])

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 from dicom_ai_node.domain.job import Stage
-from tests.faults.checker import objections, processes
+from dicom_ai_node.selftest.judge import objections, processes
 from tests.faults.rows import Scene, proven_by, row
 from tests.faults.small_node import Pacs, SmallNode, series, study_of, until
 from tests.phantoms import ct

@@ -9,10 +9,9 @@ import httpx
 from pydicom import dcmread
 
 from dicom_ai_node.domain.job import Stage
-from tests.faults.checker import NAME
 from tests.faults.kills import ROUTES, studies
 from tests.faults.rows import Scene, proven_by, row
-from tests.faults.small_node import ROOT, Pacs, SmallNode, series, until
+from tests.faults.small_node import NAME, ROOT, Pacs, SmallNode, series, until
 from tests.faults.workers import DEEDS
 from tests.journey.node import Node, running, storescu
 from tests.peers.tools import free_port

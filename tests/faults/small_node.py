@@ -24,15 +24,16 @@ from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.job import ENDED, Job, Stage
 from dicom_ai_node.domain.uids import AETitle, StudyInstanceUID, derive_uid
+from dicom_ai_node.selftest.judge import MARK, Came, Evidence, Sent, data_set, objections, processes
 from dicom_ai_node.store.ledger import SqlLedger
-from tests.faults.checker import MARK, Came, Evidence, Sent, data_set, objections, processes
 from tests.peers.archive import Archive, archive
 from tests.peers.tools import free_port
-from tests.phantoms import ct, write
+from tests.phantoms import CANARY, ct, write
 from tests.receive.webdesk import TYPE, body, values
 
 ROOT = Path(__file__).parents[2]
 REFERENCED, INSTANCE = "00081199", "00081155"
+NAME = CANARY.split("^", maxsplit=1)[0].encode()
 PATIENCE_SECONDS = 300.0
 """How long a busy machine may take for what an idle one does in a second or two."""
 
@@ -247,7 +248,7 @@ class SmallNode:
     @contextmanager
     def leaking_nothing(self) -> Iterator[None]:
         """Count the descriptors before and, when it has settled, after."""
-        from tests.faults.checker import SLACK  # noqa: PLC0415 - only here
+        from dicom_ai_node.selftest.judge import SLACK  # noqa: PLC0415 - only here
 
         before = self.open_files()
         yield
@@ -299,7 +300,7 @@ class SmallNode:
     def evidence(self, pacs: Mapping[str, Pacs], **more: Any) -> Evidence:  # noqa: ANN401
         """Return what has been seen, for the checker."""
         return Evidence(
-            config=self.config, mark=self.mark, logs=[self.log], answered=self.answered,
+            config=self.config, mark=self.mark, logs=[self.log], name=NAME, answered=self.answered,
             destinations={name: each.came() for name, each in pacs.items()},
             **{"was_cut": self.was_cut, "open_files": self._open_files, **more},
         )  # fmt: skip

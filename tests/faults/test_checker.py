@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dicom_ai_node.selftest.judge import objections, processes
 from tests.faults import planted
-from tests.faults.checker import objections, processes
 from tests.faults.small_node import Pacs, SmallNode, series, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]

@@ -25,10 +25,10 @@ from dicom_ai_node.domain.study import Received
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.infer.read import read_series
 from dicom_ai_node.receive.contexts import DEFLATED
+from dicom_ai_node.receive.data_sets import check
 from dicom_ai_node.receive.depot import Depot
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
-from dicom_ai_node.receive.enquiries import _check
 from dicom_ai_node.receive.header import header_in
 from dicom_ai_node.receive.media import media_type
 from dicom_ai_node.receive.metadata import MetadataParts
@@ -67,7 +67,7 @@ def _header(data: bytes) -> None:
 def _identifier(data: bytes) -> None:
     """Read an identifier; the first byte chooses syntax, root and extended negotiation."""
     syntax, flags = SYNTAXES[data[0] % 3], data[0] // 3
-    _check(data[1:], syntax)
+    check(data[1:], syntax)
     asked = Asked(
         root=list(Root)[flags % len(Root)], identifier=data[1:], transfer_syntax_uid=syntax,
         is_relational=bool(flags & 4), joins_date_and_time=bool(flags & 8), is_fuzzy=bool(flags & 16),

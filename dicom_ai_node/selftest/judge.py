@@ -1,6 +1,7 @@
-"""The one judge of every row: what a node has promised, compared with what is there.
+"""The one judge of every fault: what a node has promised, compared with what is there.
 
-It believes nobody: not the node, not the row. It reads the ledger and the blobs as another process
+The self-test on a hospital's machine and the fault matrix of the tests both ask it. It believes
+nobody: not the node, not who did it harm. It reads the ledger and the blobs as another process
 does, counts what has arrived at the destinations, and looks for what was left behind.
 """
 
@@ -19,14 +20,13 @@ from dicom_ai_node.domain.study import Instance
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.ledger import SqlLedger  # noqa: TC001 - one way to import
-from tests.phantoms import CANARY
 
-NAME = CANARY.split("^", maxsplit=1)[0].encode()
-MARK = "DAN_FAULTS_RUN"
+MARK = "DICOM_AI_NODE_RUN"
 """An environment variable that every process of a node under test inherits."""
 SLACK = 24
 """Descriptors that a node may have opened for good since it was first counted: connections of its
 pools to the ledger. A leak per fault is far more, because every row repeats its fault."""
+_DIGITS = 64  # of a sha256
 FORGOTTEN = frozenset({Stage.SUPERSEDED, Stage.CANCELLED})
 
 
@@ -48,10 +48,12 @@ class Came:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a row has seen, after the node has settled and was stopped.
+    """What somebody has seen who did harm to a node, after the node has settled and was stopped.
 
     Attributes
     ----------
+    name
+        Of the patient, which no log may have.
     answered
         Every instance that any success has ever been answered for, by SOP Instance UID.
     destinations
@@ -70,6 +72,7 @@ class Evidence:
     config: Path
     mark: str
     logs: Sequence[Path]
+    name: bytes
     answered: Mapping[str, Sent] = field(default_factory=dict)
     destinations: Mapping[str, Sequence[Came]] = field(default_factory=dict)
     was_cut: bool = False
@@ -141,7 +144,7 @@ def _unreadable(scene: _Scene, instance: Instance, sent: Sent) -> str:
 
 
 def _ended(scene: _Scene) -> Iterator[str]:
-    """Every job is in a final state, in one that this row allows, and none was forgotten."""
+    """Every job is in a final state, in one that is allowed, and none was forgotten."""
     evidence = scene.evidence
     for job in scene.jobs:
         if job.stage not in ENDED:
@@ -206,7 +209,7 @@ def _tidy(scene: _Scene) -> Iterator[str]:
         if not scene.evidence.was_cut and (job is None or job.stage is Stage.DELIVERED):
             yield f"what a worker made is left: work/{path.name[:12]}"
     for path in (folder / "blobs").rglob("*"):
-        if path.is_file() and len(path.name) != 64:
+        if path.is_file() and len(path.name) != _DIGITS:
             yield f"what is no blob lies among the blobs: {path.name}"
 
 
@@ -227,7 +230,7 @@ def _no_leak(scene: _Scene) -> Iterator[str]:
 def _silent(scene: _Scene) -> Iterator[str]:
     """No log names the patient."""
     for path in scene.evidence.logs:
-        if NAME in path.read_bytes():
+        if scene.evidence.name in path.read_bytes():
             yield f"the patient's name is in {path.name}"
 
 

@@ -1,0 +1,227 @@
+"""Where a backup lies: a folder, or one file of tar(5). In both a part is named by its sha256.
+
+So the second backup into the same folder adds what is not there yet, and what the first one has
+is whole until the manifest of the second takes the place of its own.
+"""
+
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Protocol
+
+from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
+from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.store.backup_manifest import MANIFEST, PARTS, Manifest, Part, written
+
+TAR = ".tar"
+_CHUNK_BYTES = 1 << 20
+
+
+class Chest(Protocol):
+    """A backup that is being made."""
+
+    def keep(self, blob: Path) -> int:
+        """Take a blob in, if it is not there yet; return how many bytes it has.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there any more.
+        NeedsAttention
+            If its bytes have another digest than its name.
+        """
+        ...
+
+    def keep_file(self, path: Path) -> Part:
+        """Take a file in that may change later."""
+        ...
+
+    def close(self, manifest: Manifest) -> None:
+        """Write the manifest; from then on it is a backup."""
+        ...
+
+
+def chest_at(path: Path) -> Chest:
+    """Return a chest at `path`: one file if its name ends in .tar, else a folder.
+
+    Raises
+    ------
+    NeedsAttention
+        If something else is there.
+    OutOfResources
+        If it cannot be made.
+    """
+    with no_room("make the backup"):
+        return TarChest(path) if path.suffix == TAR else FolderChest(path)
+
+
+class FolderChest:
+    """A backup in a folder: `manifest.json`, and `parts/ab/abcd...`."""
+
+    def __init__(self, folder: Path) -> None:
+        if folder.exists() and any(folder.iterdir()) and not (folder / PARTS).is_dir():
+            raise NeedsAttention(f"{folder} is not empty and no backup: name another folder")
+        self._folder = folder
+        self._shards: set[Path] = set()
+        (folder / PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        self._lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise NeedsAttention(f"another backup into {folder} has not ended yet") from error
+
+    def keep(self, blob: Path) -> int:
+        """Take a blob in; where the file system allows it as a hard link, which takes no room."""
+
+        def link_or_copy(part: Path) -> None:
+            try:
+                os.link(blob, part)
+            except FileNotFoundError:
+                raise
+            except OSError:  # another file system, or one without hard links
+                _copy(blob, part)
+
+        size_bytes = blob.stat().st_size
+        self._put(Sha256(blob.name), size_bytes, link_or_copy)
+        return size_bytes
+
+    def keep_file(self, path: Path) -> Part:
+        """Take a file in, always as a copy."""
+        draft = self._folder / ".draft"
+        _copy(path, draft)
+        part = Part(sha256=_digest(draft), size_bytes=draft.stat().st_size)
+        self._put(part.sha256, part.size_bytes, draft.replace)
+        draft.unlink(missing_ok=True)
+        return part
+
+    def _put(self, digest: Sha256, size_bytes: int, make: Callable[[Path], object]) -> None:
+        target = self._path(digest)
+        with suppress(FileNotFoundError):
+            if target.stat().st_size == size_bytes:
+                return
+        self._shards.add(target.parent)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        draft = target.with_name(f".{digest}")
+        draft.unlink(missing_ok=True)
+        make(draft)
+        if _digest(draft) != digest:
+            draft.unlink()
+            raise NeedsAttention(f"blob {digest[:12]} is damaged: its bytes have another digest")
+        draft.replace(target)
+
+    def close(self, manifest: Manifest) -> None:
+        """Put the manifest in the place of the one before, then remove what it names no more."""
+        with no_room("end the backup"):
+            for shard in (*self._shards, self._folder / PARTS):
+                _sync(shard)
+            draft = self._folder / f".{MANIFEST}"
+            draft.write_bytes(written(manifest))
+            _sync(draft)
+            draft.replace(self._folder / MANIFEST)
+            _sync(self._folder)
+            self._clear(manifest.parts().keys())
+        os.close(self._lock)
+
+    def _clear(self, named: Collection[str]) -> None:
+        for path in (self._folder / PARTS).glob("*/*"):
+            if path.name not in named:
+                path.unlink()
+
+    def _path(self, digest: Sha256) -> Path:
+        return self._folder / PARTS / digest[:2] / digest
+
+
+class TarChest:
+    """A backup in one file; it has its name only when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        if path.exists():
+            raise NeedsAttention(f"{path} is there already: name another file, or remove it")
+        self._path, self._draft = path, path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._draft.unlink(missing_ok=True)
+        number = os.open(self._draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        self._file = os.fdopen(number, "w+b")
+        self._tar = tarfile.open(fileobj=self._file, mode="w")  # noqa: SIM115 - closed by `close`
+        self._known: set[Sha256] = set()
+
+    def keep(self, blob: Path) -> int:
+        """Take a blob in."""
+        size_bytes = blob.stat().st_size
+        digest = Sha256(blob.name)
+        if digest not in self._known:
+            with blob.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    raise NeedsAttention(
+                        f"blob {digest[:12]} is damaged: its bytes have another digest"
+                    )
+                file.seek(0)
+                self._add(f"{PARTS}/{digest}", file, size_bytes)
+            self._known.add(digest)
+        return size_bytes
+
+    def keep_file(self, path: Path) -> Part:
+        """Take a file in."""
+        with path.open("rb") as file:
+            digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+            size_bytes = file.tell()
+            file.seek(0)
+            if digest not in self._known:
+                self._add(f"{PARTS}/{digest}", file, size_bytes)
+                self._known.add(digest)
+        return Part(sha256=digest, size_bytes=size_bytes)
+
+    def close(self, manifest: Manifest) -> None:
+        """Add the manifest and give the file its name."""
+        content = written(manifest)
+        with no_room("end the backup"):
+            self._add(MANIFEST, io.BytesIO(content), len(content))
+            self._tar.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._draft.replace(self._path)
+            _sync(self._path.parent)
+
+    def _add(self, name: str, file: IO[bytes], size_bytes: int) -> None:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = size_bytes, 0o600
+        self._tar.addfile(member, file)
+
+
+@contextmanager
+def no_room(what: str) -> Iterator[None]:
+    """Say "not now" for what the disk cannot do."""
+    try:
+        yield
+    except OSError as error:
+        raise OutOfResources(f"cannot {what}: {error.strerror}") from error
+
+
+def _digest(path: Path) -> Sha256:
+    with path.open("rb") as file:
+        return Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _copy(path: Path, to: Path) -> None:
+    number = os.open(to, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with path.open("rb") as source, os.fdopen(number, "wb") as target:
+        shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        target.flush()
+        os.fsync(number)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
