@@ -15,6 +15,7 @@ from dicom_ai_node.compose.ground import catalog, now, settings
 from dicom_ai_node.compose.secured import dicom_pairs
 from dicom_ai_node.compose.window import https_pair
 from dicom_ai_node.config import NodeConfig
+from dicom_ai_node.config.watching import MailTarget
 from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.doctor import beyond, keys, ledger, machine, ports, processes, store
@@ -165,7 +166,7 @@ def _services(config: NodeConfig) -> Iterator[tuple[str, str, int]]:
     if said is not None and said.transport != "udp":
         yield "audit.to", said.host, said.port
     for name, target in config.watch.notify.items():
-        if isinstance(target):
+        if isinstance(target, MailTarget):
             yield f"watch.notify.{name}", target.host, target.port
 
 

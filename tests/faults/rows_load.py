@@ -151,6 +151,6 @@ def _judge(node: Node, mark: str, answered: Mapping[str, Sent], jobs: int) -> No
     found = objections(
         Evidence(
             config=node.config, mark=mark, logs=[node.log], name=NAME, answered=answered, jobs=jobs
-        )  # fmt: skip
+        )
     )
     assert not found, "; ".join(found[:5])

@@ -72,7 +72,7 @@ ROLE_AND_EXTENSION = item(0x54, b"\0\x19" + CT.encode() + b"\0\1") + item(
 def test_a_damaged_request_is_answered_or_aborted(items: bytes) -> None:
     """Association requests are read with every length in doubt."""
     try:
-        accepted, _ = _agreement(items, answers_queries=True)
+        accepted, _ = _agreement(items, answers_queries=True, commits=True)
         user = user_information(_user_items(items))
     except (Breach, Unwelcome):
         return
