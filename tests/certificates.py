@@ -89,6 +89,28 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName([*names, loopback]), False)
         return _written(self._folder, common_name, builder.sign(self._key, hashes.SHA256()), key)
 
+    def revoke(self, *pairs: Pair, days: float = 7) -> Path:
+        """Return the list of the certificates that are taken back, good for so many days."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - timedelta(days=400))
+            .next_update(now + timedelta(days=days))
+        )
+        for pair in pairs:
+            one = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(one.serial_number)
+                .revocation_date(now - timedelta(days=1))
+                .build()
+            )
+        path = self._folder / "revoked.crl"
+        made = builder.sign(self._key, hashes.SHA256())
+        path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        return path
+
 
 def _named(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])

@@ -11,7 +11,7 @@ from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.destination import DimsePeer, PeerTls
 from dicom_ai_node.domain.errors import ConfigError
 from dicom_ai_node.tls.client import client_tls, own_pair
-from dicom_ai_node.tls.files import Pair
+from dicom_ai_node.tls.files import Pair, revocation_lists
 from dicom_ai_node.tls.server import DicomTls, KeptTls, Profile
 
 WARN_BEFORE = timedelta(days=30)
@@ -29,7 +29,10 @@ def reception_tls(config: NodeConfig) -> KeptTls | None:
     tls, pair = config.receive.tls, _own_pair(config)
     if tls is None or pair is None:
         return None
-    return KeptTls(DicomTls(pair=pair, trusted=tls.trusted, profile=Profile(tls.profile)))
+    said = DicomTls(
+        pair=pair, trusted=tls.trusted, revoked=tls.revoked, profile=Profile(tls.profile)
+    )
+    return KeptTls(said)
 
 
 def tls_to_itself(config: NodeConfig) -> PeerTls | None:
@@ -86,6 +89,7 @@ def dicom_advice(config: NodeConfig) -> list[str]:
         *_reception_advice(config),
         *commitment_advice(config),
         *expiry_advice(dicom_expiry(config)),
+        *_revocation_advice(config),
     ]
 
 
@@ -111,6 +115,23 @@ def _reception_advice(config: NodeConfig) -> Iterator[str]:
             "receive.tls.trusted: whoever reaches the port can call itself by a known AE title;"
             " name the CA of the peers, so that they have to show certificates"
         )
+
+
+def _revocation_advice(config: NodeConfig) -> Iterator[str]:
+    said = {"receive.tls": None if config.receive.tls is None else config.receive.tls.revoked}
+    for peer in _peers(config).values():
+        if peer.tls is not None:
+            said[peer.tls.place] = peer.tls.revoked
+    for place, path in said.items():
+        if path is None:
+            continue
+        for one in revocation_lists(place, path):
+            end = one.next_update_utc
+            if end is not None and end < now():
+                yield (
+                    f"{place}.revoked: a list should have been renewed on {end:%Y-%m-%d}; until"
+                    " there is a new one, nobody of its CA is let in"
+                )
 
 
 def _own_pair(config: NodeConfig) -> Pair | None:

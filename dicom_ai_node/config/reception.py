@@ -71,10 +71,19 @@ class DicomTls(Section):
         description="CAs, or single certificates, of the peers, who then have to show one;"
         " without it anybody may connect",
     )
+    revoked: PathHere | None = Field(
+        None, description="lists of certificates (CRL) that these CAs have taken back, one of each"
+    )
     profile: Literal["rfc8996", "rfc8996-modified"] = Field(
         "rfc8996",
         description="PS3.15 B.12 (ECDHE with AES-GCM), or B.13 (ChaCha20 and AES-CCM as well)",
     )
+
+    @model_validator(mode="after")
+    def _knows_who_revokes(self) -> "DicomTls":
+        if self.revoked is not None and self.trusted is None:
+            raise ValueError("revoked are certificates of CAs, and needs trusted")
+        return self
 
 
 class Receive(Section):

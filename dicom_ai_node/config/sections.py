@@ -181,6 +181,9 @@ class DestinationTls(Section):
     trusted: PathHere | None = Field(
         None, description="CAs of which one has signed its certificate, or that certificate itself"
     )
+    revoked: PathHere | None = Field(
+        None, description="lists of certificates (CRL) that these CAs have taken back, one of each"
+    )
     fingerprint: Fingerprint | None = Field(
         None, description="the sha256 of its certificate, with `trusted` or instead of it"
     )
@@ -194,6 +197,8 @@ class DestinationTls(Section):
     def _is_sure(self) -> "DestinationTls":
         if self.trusted is None and self.fingerprint is None:
             raise ValueError("needs trusted or fingerprint, or anybody could pose as it")
+        if self.revoked is not None and self.trusted is None:
+            raise ValueError("revoked are certificates of CAs, and needs trusted")
         if self.name is not None and self.fingerprint is not None:
             raise ValueError("with a fingerprint nobody looks at the name")
         if (self.certificate is None) != (self.key is None):

@@ -205,6 +205,7 @@ def _tls(name: str, said: DestinationTls, host: str) -> PeerTls:
         place=f"destinations.{name}.tls",
         name=said.name or host,
         trusted=said.trusted,
+        revoked=said.revoked,
         fingerprint=said.fingerprint,
         certificate=said.certificate,
         key=said.key,

@@ -22,6 +22,8 @@ class PeerTls:
     trusted
         CAs that may have signed the certificate of the peer; without them it is known by its
         fingerprint alone.
+    revoked
+        Lists of certificates that these CAs have taken back.
     fingerprint
         The sha256 of the certificate of the peer, 64 digits; then its name does not matter.
     certificate, key
@@ -31,6 +33,7 @@ class PeerTls:
     place: str
     name: str
     trusted: Path | None = None
+    revoked: Path | None = None
     fingerprint: str | None = None
     certificate: Path | None = None
     key: Path | None = None

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from dicom_ai_node.domain.destination import PeerTls
 from dicom_ai_node.domain.errors import PeerRejected
-from dicom_ai_node.tls.files import Pair, trust
+from dicom_ai_node.tls.files import Pair, distrust, trust
 from dicom_ai_node.tls.server import CIPHERS, Profile, modern
 
 _PASSING = ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError
@@ -106,6 +106,8 @@ def client_tls(said: PeerTls, peer: str) -> ClientTls:
         context.verify_mode = ssl.CERT_NONE
     else:
         trust(context, said.place, said.trusted)
+    if said.revoked is not None:
+        distrust(context, said.place, said.revoked)
     if (own := own_pair(said)) is not None:
         own.load(context)
     return context

@@ -1,6 +1,7 @@
 """Certificates, keys and trusted CAs as files in PEM: checked before they are used."""
 
 import hashlib
+import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dicom_ai_node.domain.errors import ConfigError
+
+_LIST = re.compile(b"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,42 @@ def trust(context: ssl.SSLContext, place: str, trusted: Path) -> None:
         raise ConfigError(f"{place}.trusted: {trusted} holds no certificate in PEM") from error
     # Without a CA of the hospital its devices make their own certificates.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def distrust(context: ssl.SSLContext, place: str, revoked: Path) -> None:
+    """Take no certificate that a list in a file names, RFC 5280 5.
+
+    From then on each CA needs its list there, and a list that is past its next update lets nobody
+    in: an old one may be what a thief has put back.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    revocation_lists(place, revoked)
+    context.load_verify_locations(revoked)
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
+def revocation_lists(place: str, revoked: Path) -> Sequence[x509.CertificateRevocationList]:
+    """Return the lists in a file in PEM.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    parts = _LIST.findall(_read(place, "revoked", revoked))
+    try:
+        found = [x509.load_pem_x509_crl(part) for part in parts]
+    except ValueError as error:
+        raise ConfigError(f"{place}.revoked: {revoked} holds a list that is damaged") from error
+    if not found:
+        raise ConfigError(
+            f"{place}.revoked: {revoked} holds no list of revoked certificates in PEM"
+        )
+    return found
 
 
 def _read(place: str, what: str, path: Path) -> bytes:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
-from dicom_ai_node.tls.files import Pair, trust
+from dicom_ai_node.tls.files import Pair, distrust, trust
 from dicom_ai_node.tls.renewal import Renewal
 
 
@@ -62,16 +62,20 @@ class DicomTls:
     ----------
     trusted
         CAs; with them whoever connects has to show a certificate.
+    revoked
+        Lists of certificates that these CAs have taken back.
     """
 
     pair: Pair
     trusted: Path | None = None
+    revoked: Path | None = None
     profile: Profile = Profile.RFC8996
 
     @property
     def files(self) -> Sequence[Path]:
         """Return everything that may be replaced."""
-        return (*self.pair.files, *(() if self.trusted is None else (self.trusted,)))
+        others = (self.trusted, self.revoked)
+        return (*self.pair.files, *(one for one in others if one is not None))
 
     def context(self) -> ssl.SSLContext:
         """Return what speaks it.
@@ -90,6 +94,8 @@ class DicomTls:
         if self.trusted is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             trust(context, self.pair.place, self.trusted)
+        if self.revoked is not None:
+            distrust(context, self.pair.place, self.revoked)
         return context
 
 

@@ -80,3 +80,33 @@ def test_send_reaches_a_node_that_speaks_tls_only(config: Path, authority: Autho
     assert (itself.fingerprint, itself.certificate) == (own.fingerprint, own.certificate)
     _secured(config, own, port=free_port())
     assert compose.tls_to_itself(compose.settings(config)) is None
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(7, ""), (-1, "receive.tls.revoked: a list should have been renewed on 20")]
+)
+def test_check_tells_when_a_list_of_revoked_certificates_is_old(
+    run: Run, config: Path, authority: Authority, days: float, said: str
+) -> None:
+    """For nobody of its CA comes in from then on."""
+    own, revoked = authority.issue("node", "localhost"), authority.revoke(days=days)
+    _secured(config, own, trusted=str(authority.certificate), revoked=str(revoked))
+    advice = "".join(run("check", config, "--json").json["advice"])
+    assert bool(advice) is bool(said)
+    assert said in advice
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "cannot read"), ("nothing", "holds no list of revoked")]
+)
+def test_check_tells_that_there_is_no_list(
+    run: Run, config: Path, authority: Authority, content: str | None, why: str
+) -> None:
+    """A node that should look there does not start without."""
+    own, revoked = authority.issue("node", "localhost"), config.parent / "revoked.crl"
+    if content is not None:
+        revoked.write_text(content)
+    _secured(config, own, trusted=str(authority.certificate), revoked=str(revoked))
+    ended = run("check", config)
+    assert ended.status == 78
+    assert why in ended.err

@@ -65,6 +65,15 @@ def secured(node: Node, context: ssl.SSLContext) -> RawPeer:
     return peer
 
 
+def comes_in(node: Node, context: ssl.SSLContext) -> bool:
+    """Return whether a peer gets an association; in TLS 1.3 it may only hear that it is hung up."""
+    try:
+        with secured(node, context) as peer:
+            return peer.send(request()).pdu()[0] == ACCEPTED
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
 def peer_of(title: str, certificate: str | None = None) -> AllowedPeer:
     """Return an entry of `accept_from`."""
     return AllowedPeer(ae_title=AETitle(title), certificate=certificate)
@@ -94,6 +103,37 @@ def test_an_ae_title_comes_in_with_its_certificate_only(
         answer = peer.send(request()).pdu()
     assert (answer[0] == ACCEPTED) is comes_in
     assert comes_in or answer == REJECTED
+
+
+def test_a_certificate_that_was_taken_back_lets_nobody_in(
+    start: Start, authority: Authority, scanner: Pair, old_scanner: Pair
+) -> None:
+    """From the next connection on after its list has come; others come in as before."""
+    own = authority.issue("own", "node.example.org")
+    pair = Files(place="receive.tls", certificate=own.certificate, key=own.key)
+    revoked = authority.revoke()
+    kept = KeptTls(DicomTls(pair=pair, trusted=authority.certificate, revoked=revoked))
+    node = start(peers=[peer_of("CT1")], tls=kept)
+    assert comes_in(node, client(authority, scanner))
+    authority.revoke(scanner)
+    kept.renewal.look()
+    assert comes_in(node, client(authority, old_scanner))
+    assert not comes_in(node, client(authority, scanner))
+    assert node.sees(lambda: bool(node.diary.turned_away))
+    assert node.diary.turned_away == [("127.0.0.1", "no TLS: certificate revoked")]
+
+
+def test_a_list_that_is_too_old_lets_nobody_in(
+    start: Start, authority: Authority, scanner: Pair
+) -> None:
+    """It may be an older one that somebody has put back."""
+    own = authority.issue("own", "node.example.org")
+    pair = Files(place="receive.tls", certificate=own.certificate, key=own.key)
+    revoked = authority.revoke(days=-1)
+    kept = KeptTls(DicomTls(pair=pair, trusted=authority.certificate, revoked=revoked))
+    node = start(peers=[peer_of("CT1")], tls=kept)
+    assert not comes_in(node, client(authority, scanner))
+    assert node.sees(lambda: node.diary.turned_away == [("127.0.0.1", "no TLS: crl has expired")])
 
 
 def test_a_certificate_without_names_is_known_by_its_common_name(
