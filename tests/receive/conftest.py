@@ -164,7 +164,7 @@ def start(quick_path: Path) -> Iterator[Start]:
     yield begin
     for listener, listening, thread in running:
         listener.close(0)
-        thread.join(10)
+        thread.join(60)
         listening.close()
         assert not thread.is_alive()
 
