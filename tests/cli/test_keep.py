@@ -188,6 +188,13 @@ def test_nothing_is_written_over(kept: Path, past: Past, tmp_path: Path, run: Ru
     (tmp_path / "letters" / "letter").touch()
     ended = run("backup", tmp_path / "letters", "--config", past.config)
     assert (ended.status, "no backup" in ended.err) == (1, True)
+    (work := tmp_path / "workshop" / "parts" / "bolts").mkdir(parents=True)
+    (work / "drawing").touch()
+    ended = run("backup", tmp_path / "workshop", "--config", past.config)
+    assert (ended.status, "no backup" in ended.err) == (1, True)
+    (tmp_path / "workshop" / "manifest.json").touch()
+    run("backup", tmp_path / "workshop", "--config", past.config)
+    assert (work / "drawing").exists(), "parts of somebody else"
     ended = run("backup", past.config.parent / "node" / "here", "--config", past.config)
     assert (ended.status, "in the store itself" in ended.err) == (1, True)
 
