@@ -25,6 +25,7 @@ from dicom_ai_node.store.backup_ledger import (
     give_back,
     is_empty,
     kind_of,
+    place_of,
     put_ledger,
 )
 from dicom_ai_node.store.backup_manifest import CONFIGURATION, LEDGER, STORE, Manifest, Part
@@ -179,6 +180,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
     with no_room("restore"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / RESTORING).touch(mode=0o600)
+        (folder / RESTORING).write_text(place_of(url), encoding="utf-8")
         _put_blobs(opened, FolderBlobs(folder))
         for name, part in manifest.files.items():
             if name.startswith(f"{STORE}/"):
@@ -203,12 +205,16 @@ def put_configuration(opened: OpenedChest, path: Path) -> None:
     Raises
     ------
     NeedsAttention
-        If it is damaged.
+        If the backup is damaged, incomplete or of a newer version.
+    OutOfResources
+        If the file cannot be written.
     """
+    _is_complete(opened)
     for name, part in opened.manifest.files.items():
         if name.startswith(f"{CONFIGURATION}/"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _put_file(opened, part, path)
+            with no_room("write the configuration"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _put_file(opened, part, path)
 
 
 def _is_complete(opened: OpenedChest) -> None:
@@ -227,8 +233,10 @@ def _is_complete(opened: OpenedChest) -> None:
 
 def _is_free(folder: Path, url: str) -> None:
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if RESTORING in there:  # by a restoration that was interrupted: it begins again
-        clear_sqlite(url)
+    if RESTORING in there:
+        # By a restoration that was interrupted: it begins again. A ledger elsewhere is not its own.
+        if (folder / RESTORING).read_text(encoding="utf-8") == place_of(url):
+            clear_sqlite(url)
     elif there - {"lost+found"}:
         raise NeedsAttention(f"{folder} is not empty: a backup is restored into an empty folder")
     if not is_empty(url):
@@ -249,16 +257,23 @@ def _put_blobs(opened: OpenedChest, blobs: FolderBlobs) -> None:
 
 def _put_file(opened: OpenedChest, part: Part, path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(number, "wb") as target, opened.open(part.sha256) as file:
-        _write(target.write, chunks_of(file, part.sha256))
-        target.flush()
-        os.fsync(number)
+    with opened.open(part.sha256) as file:
+        _write_whole(chunks_of(file, part.sha256), path)
 
 
-def _write(write: Callable[[bytes], object], chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
-        write(chunk)
+def _write_whole(chunks: Iterable[bytes], path: Path) -> None:
+    """Write a file that has its name only when all of it is there."""
+    draft = path.with_name(f".{path.name}.part")
+    number = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(number, "wb") as target:
+            target.writelines(chunks)
+            target.flush()
+            os.fsync(number)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    draft.replace(path)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -146,11 +146,12 @@ class TarChest:
         self._path, self._draft = path, path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
         # Neither looked at nor emptied before it is locked: another backup may be writing to it.
-        number = os.open(self._draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        number = os.open(self._draft, flags, 0o600)
         _lock(number, path)
         if path.exists():
-            os.close(number)
             self._draft.unlink(missing_ok=True)
+            os.close(number)
             raise NeedsAttention(f"{path} is there already: name another file, or remove it")
         os.ftruncate(number, 0)
         self._file = os.fdopen(number, "w+b")
