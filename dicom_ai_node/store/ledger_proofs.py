@@ -34,6 +34,8 @@ MOST_REQUESTS = 5
 """Requests for one object that come to nothing before a person has to look."""
 FIRST_PAUSE = timedelta(minutes=2)
 """Before what was not kept is sent again; doubled each time."""
+OBJECTS_AT_ONCE = 1_000
+"""In one request: an answer about as many is read by any peer, and at our own port."""
 _JOBS_AT_ONCE = 20
 _DONE, _DUE, _PARKED = (
     DeliveryState.DONE.value, DeliveryState.DUE.value, DeliveryState.PARKED.value,
@@ -67,7 +69,9 @@ class Proving:
 
         def work(connection: Connection) -> Sequence[Unproven]:
             keys = _locked(connection, connection.scalars(jobs.limit(_JOBS_AT_ONCE)))
-            mine = and_(waits, sent.c.job.in_(keys))
+            some = select(sent.c.sop_instance_uid).where(waits, sent.c.job.in_(keys))
+            some = some.order_by(sent.c.job, sent.c.sop_instance_uid).limit(OBJECTS_AT_ONCE)
+            mine = and_(waits, sent.c.sop_instance_uid.in_(connection.scalars(some).all()))
             silent = and_(mine, sent.c.asked >= MOST_REQUESTS)
             why = f"{destination} has answered none of {MOST_REQUESTS} requests for commitment"
             _park(connection, destination, silent, now, why)
@@ -92,12 +96,12 @@ class Proving:
         """Enter what a destination says: kept is committed, failed is sent again or parked."""
 
         def work(connection: Connection) -> bool:
-            known = select(requests.c.destination).where(
-                requests.c.transaction_uid == report.transaction_uid
-            )
-            destination = connection.scalar(known)
-            if destination is None:
+            request = connection.execute(
+                select(requests).where(requests.c.transaction_uid == report.transaction_uid)
+            ).first()
+            if request is None:
                 return False
+            destination = request.destination
             named = and_(
                 sent.c.destination == destination,
                 sent.c.sop_instance_uid.in_([*report.kept, *report.failed]),
@@ -108,6 +112,8 @@ class Proving:
                 named,
                 sent.c.sop_instance_uid.in_(report.kept),
                 sent.c.state.in_((_DONE, _PARKED)),
+                # What was sent again since it was asked for is another matter.
+                sent.c.done_at <= request.asked_at,
             )
             _commit(connection, destination, kept, now)
             # What has been asked for again since, or sent again, is judged by that.
@@ -221,13 +227,15 @@ def _commit(
     rows = _changed(connection, lambda it: it.values(state=_COMMITTED, due_at=None, note=""), which)
     _tell(connection, "commitment_given", destination, rows, now)
     jobs = tables.jobs
-    undone = select(sent.c.job).where(sent.c.state.in_((_DUE, _SENDING, _PARKED)))
+    undone = select(sent.c.job).where(
+        sent.c.job == jobs.c.key, sent.c.state.in_((_DUE, _SENDING, _PARKED))
+    )
     freed = (
         update(jobs)
         .where(
             jobs.c.key.in_({row.job for row in rows}),
             jobs.c.stage == Stage.PARKED.value,
-            jobs.c.key.not_in(undone),
+            ~undone.exists(),
         )
         .values(stage=Stage.DELIVERED.value, note="", who=None)
         .returning(jobs.c.key)
@@ -243,6 +251,8 @@ def _not_kept(
     asked = connection.scalar(select(sent.c.asked).where(which))
     if asked is None:
         return
+    # It is not there until it has been sent again: what older requests hear is of no more use.
+    connection.execute(update(sent).where(which).values(done_at=None))
     meaning = REASONS.get(reason, "unknown reason")
     why = f"{destination} does not keep it: 0x{reason:04X}, {meaning}"
     if asked >= MOST_REQUESTS:
