@@ -15,7 +15,7 @@ from dicom_ai_node.deliver.judge import judge_http
 from dicom_ai_node.deliver.reactor import let_reactor_wake
 from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.domain.commitment import Failure
-from dicom_ai_node.domain.errors import PeerRejected, PeerUnavailable
+from dicom_ai_node.domain.errors import OutOfResources, PeerRejected, PeerUnavailable
 from dicom_ai_node.domain.json_model import text
 from dicom_ai_node.domain.proof import Report, Unproven
 from dicom_ai_node.domain.uids import SeriesInstanceUID, SOPInstanceUID, StudyInstanceUID
@@ -24,6 +24,8 @@ _FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 """Study Root Query/Retrieve Information Model - FIND."""
 _SUCCESS = 0x0000
 _PENDING = frozenset({0xFF00, 0xFF01})
+_NOT_NOW = frozenset({0xA7, *range(0xC0, 0xD0)})
+"""Out of resources and unable to process, PS3.4 Table C.4-1: the first byte of a status."""
 _FOUND, _NO_CONTENT, _NOT_FOUND = 200, 204, 404
 _NO = "the operator of the destination: allow this node to query it"
 
@@ -62,6 +64,8 @@ class FindProver:
                     found.add(str(answer.get("SOPInstanceUID", "")) if answer else "")
                 elif said is None:
                     raise PeerUnavailable(f"{self._name} broke off before it answered")
+                elif said >> 8 in _NOT_NOW:
+                    raise OutOfResources(f"{self._name} answered 0x{said:04X} to a C-FIND")
                 elif said != _SUCCESS:
                     raise PeerRejected(f"{self._name} answered 0x{said:04X} to a C-FIND; {_NO}")
         except RuntimeError as cause:  # pynetdicom: the association is gone

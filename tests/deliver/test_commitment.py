@@ -175,12 +175,21 @@ def test_what_a_query_finds_is_kept() -> None:
     ]
 
 
-def test_a_refused_query_proves_nothing() -> None:
-    """It is no sign that the objects are gone."""
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        pytest.param(0xA700, OutOfResources, id="out of resources"),
+        pytest.param(0xC001, OutOfResources, id="unable to process"),
+        pytest.param(0xA900, PeerRejected, id="another data set than it wants"),
+        pytest.param(0x0122, PeerRejected, id="SOP class not supported"),
+    ],
+)
+def test_a_refused_query_proves_nothing(status: int, error: type[NodeError]) -> None:
+    """It is no sign that the objects are gone; where it passes nobody has to look."""
     ear = Ear("1.9.1")
     with (
-        listening(Committer(finds=[], status=0xA900)) as pacs,
-        pytest.raises(PeerRejected, match="A900"),
+        listening(Committer(finds=[], status=status)) as pacs,
+        pytest.raises(error, match=f"{status:04X}"),
     ):
         FindProver(sender(pacs.port), "pacs", ear).ask("1.9.1", BOTH)
     assert ear.heard == []
