@@ -16,7 +16,7 @@ from dicom_ai_node.domain.uids import AETitle, SOPClassUID, SOPInstanceUID
 from dicom_ai_node.store import ledger_proofs, schema, tables
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
-from dicom_ai_node.store.commitments import SqlCommitments
+from dicom_ai_node.store.commitments import STILL_TOLD, SqlCommitments
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.ledger_proofs import MOST_REQUESTS
@@ -372,6 +372,22 @@ def test_an_answer_is_told_until_it_was_heard(
     promises.told("1.9")
     promises.not_told("1.9", NOON)
     assert promises.claim_untold(NOON + DAY, MINUTE) is None
+
+
+def test_an_answer_outlives_the_studies_until_it_was_heard(
+    ledger: SqlLedger, promises: SqlCommitments
+) -> None:
+    """Studies go early where room is short, and the modality was off that night; not for ever."""
+    for uid in ("1.8", "1.9"):
+        promises.promise(uid, [ABSENT], CT1, NOON, NOON + MINUTE)
+    promises.told("1.8")
+    ledger.forget(NOON + HOUR)
+    assert promises.answer("1.8") is None
+    untold = promises.claim_untold(NOON + DAY, MINUTE)
+    assert untold is not None
+    assert untold.transaction_uid == "1.9"
+    ledger.forget(NOON + STILL_TOLD + HOUR)
+    assert promises.claim_untold(NOON + 30 * DAY, MINUTE) is None
 
 
 def test_who_asks_again_is_answered_anew(
