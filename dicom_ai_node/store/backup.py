@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.store.backup_chests import Chest, no_room
+from dicom_ai_node.store.backup_chests import DRAFTS, Chest, no_room
 from dicom_ai_node.store.backup_ledger import (
     Copied,
     clear_sqlite,
@@ -74,7 +74,7 @@ def back_up(kept: Kept, chest: Chest, draft_in: Path, now: datetime) -> Manifest
     OutOfResources
         If there is no room, or the ledger does not answer.
     """
-    with no_room("make the backup"), TemporaryDirectory(dir=draft_in, prefix=".backup-") as folder:
+    with no_room("make the backup"), TemporaryDirectory(dir=draft_in, prefix=DRAFTS) as folder:
         draft = Path(folder) / LEDGER
         copied, blobs, missing = _together(kept, chest, draft)
         files = {

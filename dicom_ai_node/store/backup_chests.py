@@ -18,9 +18,10 @@ from typing import IO, Protocol
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.store.backup_manifest import MANIFEST, PARTS, Manifest, Part, written
+from dicom_ai_node.store.backup_manifest import LEDGER, MANIFEST, PARTS, Manifest, Part, written
 
-TAR = ".tar"
+TAR, DRAFTS = ".tar", ".backup-"
+"""How a backup in one file ends, and how the folder begins in which a ledger is copied first."""
 _CHUNK_BYTES = 1 << 20
 _PART = re.compile(r"\.?[0-9a-f]{64}")
 """The name of a part, or of one that was being written."""
@@ -76,6 +77,10 @@ class FolderChest:
         folder.chmod(0o700)
         self._lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         _lock(self._lock, folder)
+        for left in folder.glob(f"{DRAFTS}*/{LEDGER}"):  # by a backup that was killed
+            with suppress(OSError):
+                left.unlink()
+                left.parent.rmdir()
 
     def keep(self, blob: Path) -> int:
         """Take a blob in; where the file system allows it as a hard link, which takes no room."""

@@ -149,6 +149,18 @@ def test_what_was_there_before_it_was_synced_is_synced(
     assert {digest[:2] for digest in node.kept} <= synced
 
 
+def test_a_ledger_that_a_killed_backup_has_left_goes(node: Node, tmp_path: Path) -> None:
+    """It holds patients, and is as large as the ledger; what else lies there is left alone."""
+    for name in (".backup-killed", ".backup-of-letters"):
+        (tmp_path / "safe" / name).mkdir(parents=True)
+    (tmp_path / "safe" / "parts").mkdir()
+    (tmp_path / "safe" / ".backup-killed" / "ledger").write_bytes(b"half of it")
+    (tmp_path / "safe" / ".backup-of-letters" / "letter").touch()
+    node.back_up(FolderChest(tmp_path / "safe"), tmp_path / "safe")
+    there = {path.name for path in (tmp_path / "safe").iterdir()}
+    assert there == {"parts", "manifest.json", ".backup-of-letters"}
+
+
 @pytest.mark.parametrize("name", ["safe", "safe.tar"])
 def test_two_backups_into_one_place_do_not_meet(node: Node, tmp_path: Path, name: str) -> None:
     """A timer that fires while the one before is still at work: the first goes on, and is whole."""
