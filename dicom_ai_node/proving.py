@@ -3,7 +3,7 @@ has asked us is told. One thread for each of these in the dispatch process.
 """  # noqa: D205
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from dicom_ai_node.domain.uids import AETitle
 log = structlog.get_logger()
 
 AWAY = timedelta(minutes=5)
-"""Before a destination is asked again that did not take the request."""
+"""Before a destination is asked again, about whatever, that did not take a request."""
 LEASE = timedelta(minutes=5)
 """Longer than one answer takes to be told."""
 
@@ -47,10 +47,15 @@ class Proving:
     ledger: Proofs
     askers: Mapping[str, Asker]
     now: Callable[[], datetime]
+    _left_alone_until: dict[str, datetime] = field(default_factory=dict)
 
     def ask(self, destination: str) -> int:
         """Ask one destination about what it has not answered for; return how many objects."""
         asker, now = self.askers[destination], self.now()
+        # Who takes no request is not asked about all the rest: each of these is written down, and
+        # where the answer is no, a person has to look at each.
+        if now < self._left_alone_until.get(destination, now):
+            return 0
         # At random: who knows it has heard it from us, so that nobody else can answer for a peer.
         transaction_uid = f"2.25.{uuid4().int}"
         unproven = self.ledger.claim_unproven(
@@ -61,6 +66,7 @@ class Proving:
                 asker.prover.ask(transaction_uid, unproven)
             except NodeError as trouble:
                 log.warning("commitment_not_asked", destination=destination, exc_info=True)
+                self._left_alone_until[destination] = self.now() + AWAY
                 self._not_asked(transaction_uid, trouble)
             else:
                 log.info("commitment_asked", destination=destination, objects=len(unproven))

@@ -11,6 +11,7 @@ from dicom_ai_node.domain.errors import NodeError, OutOfResources, PeerRejected,
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.proof import Report, Unproven
 from dicom_ai_node.proving import AWAY, Asker, Proving
+from dicom_ai_node.store import ledger_proofs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import migrate
@@ -73,7 +74,26 @@ def test_what_passes_is_tried_again(
     assert desk.ask("pacs") == 0
 
 
-def test_who_takes_no_request_is_for_a_person_and_then_asked_again(ledger: SqlLedger) -> None:
+@pytest.mark.parametrize("trouble", [PeerUnavailable("away"), PeerRejected("no")])
+def test_who_takes_no_request_is_not_asked_about_the_rest(
+    ledger: SqlLedger, trouble: NodeError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands of jobs none but a few is written down as asked, or parked, in five minutes."""
+    monkeypatch.setattr(ledger_proofs, "OBJECTS_AT_ONCE", 2)
+    jobs = [delivered(ledger, uid=f"1.{number + 2}.1") for number in range(3)]
+    pacs = ScriptedPacs(ledger, [trouble, trouble, trouble])
+    desk = pacs.desk()
+    assert [desk.ask("pacs") for _ in range(3)] == [2, 0, 0]
+    told = [it.what for job in jobs for it in ledger.time_line(job.key)]
+    assert told.count("commitment_asked") == 1
+    pacs.now, pacs.script = NOON + AWAY, []
+    asked = [desk.ask("pacs") for _ in range(4)]
+    assert sum(asked) == (6 if isinstance(trouble, PeerUnavailable) else 4)
+
+
+def test_who_takes_no_request_is_for_is_for_a_person_and_then_asked_again(
+    ledger: SqlLedger,
+) -> None:
     """When the person has spoken with the operator of the PACS and retried the job."""
     job = delivered(ledger)
     pacs = ScriptedPacs(ledger, [PeerRejected("pacs takes no Storage Commitment Push Model")])
