@@ -12,7 +12,7 @@ import structlog
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.commitment import Promises, Untold
 from dicom_ai_node.domain.errors import NodeError, PeerUnavailable, TryAgain
-from dicom_ai_node.domain.proof import Proofs, Prover
+from dicom_ai_node.domain.proof import OBJECTS_AT_ONCE, Proofs, Prover
 from dicom_ai_node.domain.uids import AETitle
 
 log = structlog.get_logger()
@@ -33,11 +33,14 @@ class Asker:
         How long it may take to answer.
     settled
         How long after it took an object it is asked about it.
+    at_once
+        About how many objects it is asked in one go.
     """
 
     prover: Prover
     patience: timedelta = timedelta(hours=1)
     settled: timedelta = timedelta(0)
+    at_once: int = OBJECTS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class Proving:
         # At random: who knows it has heard it from us, so that nobody else can answer for a peer.
         transaction_uid = f"2.25.{uuid4().int}"
         unproven = self.ledger.claim_unproven(
-            destination, transaction_uid, now, asker.patience, asker.settled
+            destination, transaction_uid, now, asker.patience, asker.settled, asker.at_once
         )
         if unproven:
             try:

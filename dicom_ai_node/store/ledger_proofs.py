@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Stage
-from dicom_ai_node.domain.proof import REASONS, Report, Unproven
+from dicom_ai_node.domain.proof import OBJECTS_AT_ONCE, REASONS, Report, Unproven
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
@@ -34,8 +34,6 @@ MOST_REQUESTS = 5
 """Requests for one object that come to nothing before a person has to look."""
 FIRST_PAUSE = timedelta(minutes=2)
 """Before what was not kept is sent again; doubled each time."""
-OBJECTS_AT_ONCE = 1_000
-"""In one request: an answer about as many is read by any peer, and at our own port."""
 _JOBS_AT_ONCE = 20
 _DONE, _DUE, _PARKED = (
     DeliveryState.DONE.value, DeliveryState.DUE.value, DeliveryState.PARKED.value,
@@ -54,7 +52,7 @@ class Proving:
 
     def claim_unproven(
         self, destination: str, transaction_uid: str, now: datetime, patience: timedelta,
-        settled: timedelta,
+        settled: timedelta, limit: int = OBJECTS_AT_ONCE,
     ) -> Sequence[Unproven]:  # fmt: skip
         """Enter a request for what a destination took at least `settled` ago, and return that."""
         waits = _waits(destination, now, settled)
@@ -70,7 +68,7 @@ class Proving:
         def work(connection: Connection) -> Sequence[Unproven]:
             keys = _locked(connection, connection.scalars(jobs.limit(_JOBS_AT_ONCE)))
             some = select(sent.c.sop_instance_uid).where(waits, sent.c.job.in_(keys))
-            some = some.order_by(sent.c.job, sent.c.sop_instance_uid).limit(OBJECTS_AT_ONCE)
+            some = some.order_by(sent.c.job, sent.c.sop_instance_uid).limit(limit)
             mine = and_(waits, sent.c.sop_instance_uid.in_(connection.scalars(some).all()))
             silent = and_(mine, sent.c.asked >= MOST_REQUESTS)
             why = f"{destination} has answered none of {MOST_REQUESTS} requests for commitment"

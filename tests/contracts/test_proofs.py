@@ -13,7 +13,7 @@ from dicom_ai_node.domain.job import Delivery, DeliveryState, Job, Stage
 from dicom_ai_node.domain.json_model import items
 from dicom_ai_node.domain.proof import Report
 from dicom_ai_node.domain.uids import AETitle, SOPClassUID, SOPInstanceUID
-from dicom_ai_node.store import ledger_proofs, schema, tables
+from dicom_ai_node.store import schema, tables
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.commitments import STILL_TOLD, SqlCommitments
@@ -40,10 +40,14 @@ NOT_HERE = 0x0112
 
 
 def ask(
-    ledger: SqlLedger, uid: str = "1.9.1", now: datetime = NOON, settled: timedelta = 0 * SECOND
+    ledger: SqlLedger,
+    uid: str = "1.9.1",
+    now: datetime = NOON,
+    settled: timedelta = 0 * SECOND,
+    limit: int = 1000,
 ) -> list[SOPInstanceUID]:
     """Claim what is unproven at the PACS under a Transaction UID."""
-    found = ledger.claim_unproven("pacs", uid, now, HOUR, settled)
+    found = ledger.claim_unproven("pacs", uid, now, HOUR, settled, limit)
     return [one.sop_instance_uid for one in found]
 
 
@@ -185,14 +189,11 @@ def test_what_is_parked_as_lost_is_not_taken_for_kept(ledger: SqlLedger) -> None
     assert stage_of(ledger, job) is Stage.PARKED
 
 
-def test_no_request_is_larger_than_its_answer_may_be(
-    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_request_is_larger_than_its_answer_may_be(ledger: SqlLedger) -> None:
     """A job may make an image of each slice; the rest is asked for at once, under another UID."""
-    monkeypatch.setattr(ledger_proofs, "OBJECTS_AT_ONCE", 3)
     for number in range(4):
         delivered(ledger, uid=f"1.{number}.1")
-    asked = [ask(ledger, f"1.9.{number}") for number in range(4)]
+    asked = [ask(ledger, f"1.9.{number}", limit=3) for number in range(4)]
     assert [len(uids) for uids in asked] == [3, 3, 2, 0]
     assert len(set().union(*asked)) == 8
     assert sum(ledger.hear(kept(*uids, transaction=f"1.9.{n}"), NOON)
