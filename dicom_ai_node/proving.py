@@ -3,7 +3,7 @@ has asked us is told. One thread for each of these in the dispatch process.
 """  # noqa: D205
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -12,13 +12,13 @@ import structlog
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.commitment import Promises, Untold
 from dicom_ai_node.domain.errors import NodeError, PeerUnavailable, TryAgain
-from dicom_ai_node.domain.proof import Proofs, Prover
+from dicom_ai_node.domain.proof import OBJECTS_AT_ONCE, Proofs, Prover
 from dicom_ai_node.domain.uids import AETitle
 
 log = structlog.get_logger()
 
 AWAY = timedelta(minutes=5)
-"""Before a destination is asked again that did not take the request."""
+"""Before a destination is asked again, about whatever, that did not take a request."""
 LEASE = timedelta(minutes=5)
 """Longer than one answer takes to be told."""
 
@@ -33,11 +33,14 @@ class Asker:
         How long it may take to answer.
     settled
         How long after it took an object it is asked about it.
+    at_once
+        About how many objects it is asked in one go.
     """
 
     prover: Prover
     patience: timedelta = timedelta(hours=1)
     settled: timedelta = timedelta(0)
+    at_once: int = OBJECTS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +50,26 @@ class Proving:
     ledger: Proofs
     askers: Mapping[str, Asker]
     now: Callable[[], datetime]
+    _left_alone_until: dict[str, datetime] = field(default_factory=dict)
 
     def ask(self, destination: str) -> int:
         """Ask one destination about what it has not answered for; return how many objects."""
         asker, now = self.askers[destination], self.now()
+        # Who takes no request is not asked about all the rest: each of these is written down, and
+        # where the answer is no, a person has to look at each.
+        if now < self._left_alone_until.get(destination, now):
+            return 0
         # At random: who knows it has heard it from us, so that nobody else can answer for a peer.
         transaction_uid = f"2.25.{uuid4().int}"
         unproven = self.ledger.claim_unproven(
-            destination, transaction_uid, now, asker.patience, asker.settled
+            destination, transaction_uid, now, asker.patience, asker.settled, asker.at_once
         )
         if unproven:
             try:
                 asker.prover.ask(transaction_uid, unproven)
             except NodeError as trouble:
                 log.warning("commitment_not_asked", destination=destination, exc_info=True)
+                self._left_alone_until[destination] = self.now() + AWAY
                 self._not_asked(transaction_uid, trouble)
             else:
                 log.info("commitment_asked", destination=destination, objects=len(unproven))

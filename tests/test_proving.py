@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dicom_ai_node import compose
+from dicom_ai_node.config import NodeConfig
 from dicom_ai_node.domain.errors import NodeError, OutOfResources, PeerRejected, PeerUnavailable
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.proof import Report, Unproven
 from dicom_ai_node.proving import AWAY, Asker, Proving
+from dicom_ai_node.roles import LONGEST_ROUND_SECONDS
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import migrate
@@ -35,6 +38,7 @@ class ScriptedPacs:
     ledger: SqlLedger
     script: list[NodeError | None] = field(default_factory=list)
     now: datetime = NOON
+    at_once: int = 1000
 
     def ask(self, transaction_uid: str, unproven: Sequence[Unproven]) -> None:
         """Raise an error, stay silent at `None`, or keep everything."""
@@ -46,7 +50,7 @@ class ScriptedPacs:
 
     def desk(self) -> Proving:
         """Return the desk that asks it, at the time of this clock."""
-        asker = Asker(prover=self, patience=HOUR)
+        asker = Asker(prover=self, patience=HOUR, at_once=self.at_once)
         return Proving(ledger=self.ledger, askers={"pacs": asker}, now=lambda: self.now)
 
 
@@ -73,7 +77,25 @@ def test_what_passes_is_tried_again(
     assert desk.ask("pacs") == 0
 
 
-def test_who_takes_no_request_is_for_a_person_and_then_asked_again(ledger: SqlLedger) -> None:
+@pytest.mark.parametrize("trouble", [PeerUnavailable("away"), PeerRejected("no")])
+def test_who_takes_no_request_is_not_asked_about_the_rest(
+    ledger: SqlLedger, trouble: NodeError
+) -> None:
+    """Of thousands of jobs none but a few is written down as asked, or parked, in five minutes."""
+    jobs = [delivered(ledger, uid=f"1.{number + 2}.1") for number in range(3)]
+    pacs = ScriptedPacs(ledger, [trouble, trouble, trouble], at_once=2)
+    desk = pacs.desk()
+    assert [desk.ask("pacs") for _ in range(3)] == [2, 0, 0]
+    told = [it.what for job in jobs for it in ledger.time_line(job.key)]
+    assert told.count("commitment_asked") == 1
+    pacs.now, pacs.script = NOON + AWAY, []
+    asked = [desk.ask("pacs") for _ in range(4)]
+    assert sum(asked) == (6 if isinstance(trouble, PeerUnavailable) else 4)
+
+
+def test_who_takes_no_request_is_for_is_for_a_person_and_then_asked_again(
+    ledger: SqlLedger,
+) -> None:
     """When the person has spoken with the operator of the PACS and retried the job."""
     job = delivered(ledger)
     pacs = ScriptedPacs(ledger, [PeerRejected("pacs takes no Storage Commitment Push Model")])
@@ -104,3 +126,23 @@ def test_no_two_requests_have_the_same_transaction(ledger: SqlLedger) -> None:
         assert Listening(ledger).desk().ask("pacs") == 2
     assert len(seen) == 3
     assert all(len(uid) <= 64 and uid.startswith("2.25.") for uid in seen)
+
+
+def test_a_slow_archive_is_no_loop_that_hangs(tmp_path: Path) -> None:
+    """It answers each query after twenty seconds: the role is not started again meanwhile."""
+    pacs = {"ae_title": "PACS", "host": "localhost", "port": 104}
+    config = NodeConfig.model_validate({
+        "receive": {"ae_title": "AI_NODE", "accept_from": ["PACS"]},
+        "store": {"folder": str(tmp_path)},
+        "routes": [{"name": "r", "when": {}, "run": "segment", "model": "m",
+                    "write": "segmentation", "to": []}],
+        "destinations": {
+            "commitment": pacs | {"proof": "commitment"},
+            "find": pacs | {"proof": "query"},
+            "qido": {"url": "http://localhost/dicom-web", "proof": "query"},
+        },
+    })  # fmt: skip
+    askers = compose.proving_desk(config).askers
+    assert askers["commitment"].at_once == 1000, "it is one question"
+    for name in ("find", "qido"):
+        assert askers[name].at_once * 20 < LONGEST_ROUND_SECONDS

@@ -27,6 +27,9 @@ MAY_BE_TOLD_HERE = timedelta(seconds=60)
 """After a request, before it is answered elsewhere than on the association on which it came."""
 INDEXED_AFTER = timedelta(seconds=60)
 """What a destination has taken it may not find at once."""
+QUERIES_AT_ONCE = 40
+"""One query each, or one for each series: a slow archive has answered them before the thread that
+waits is taken for one that hangs, `roles.LONGEST_ROUND_SECONDS`."""
 
 
 def commitment_advice(config: NodeConfig) -> Iterator[str]:
@@ -73,10 +76,12 @@ def proving_desk(config: NodeConfig) -> Proving:
         match peer:
             case WebPeer():
                 query = QidoProver(WebSender(peer), peer.url, name, hear)
-                return Asker(prover=query, settled=INDEXED_AFTER)
+                return Asker(prover=query, settled=INDEXED_AFTER, at_once=QUERIES_AT_ONCE)
             case DimsePeer(proof=Proof.QUERY):
                 return Asker(
-                    prover=FindProver(DimseSender(peer), name, hear), settled=INDEXED_AFTER
+                    prover=FindProver(DimseSender(peer), name, hear),
+                    settled=INDEXED_AFTER,
+                    at_once=QUERIES_AT_ONCE,
                 )
             case DimsePeer():
                 return Asker(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 import httpx
+import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import build_context
@@ -15,15 +16,19 @@ from dicom_ai_node.deliver.judge import judge_http
 from dicom_ai_node.deliver.reactor import let_reactor_wake
 from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.domain.commitment import Failure
-from dicom_ai_node.domain.errors import PeerRejected, PeerUnavailable
+from dicom_ai_node.domain.errors import OutOfResources, PeerRejected, PeerUnavailable
 from dicom_ai_node.domain.json_model import text
 from dicom_ai_node.domain.proof import Report, Unproven
 from dicom_ai_node.domain.uids import SeriesInstanceUID, SOPInstanceUID, StudyInstanceUID
+
+log = structlog.get_logger()
 
 _FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 """Study Root Query/Retrieve Information Model - FIND."""
 _SUCCESS = 0x0000
 _PENDING = frozenset({0xFF00, 0xFF01})
+_NOT_NOW = frozenset({0xA7, *range(0xC0, 0xD0)})
+"""Out of resources and unable to process, PS3.4 Table C.4-1: the first byte of a status."""
 _FOUND, _NO_CONTENT, _NOT_FOUND = 200, 204, 404
 _NO = "the operator of the destination: allow this node to query it"
 
@@ -59,9 +64,11 @@ class FindProver:
             for status, answer in association.send_c_find(asked, _FIND):
                 said = status.get("Status")
                 if said in _PENDING:
-                    found.add(str(answer.get("SOPInstanceUID", "")) if answer else "")
+                    found.add(_named(answer))
                 elif said is None:
                     raise PeerUnavailable(f"{self._name} broke off before it answered")
+                elif said >> 8 in _NOT_NOW:
+                    raise OutOfResources(f"{self._name} answered 0x{said:04X} to a C-FIND")
                 elif said != _SUCCESS:
                     raise PeerRejected(f"{self._name} answered 0x{said:04X} to a C-FIND; {_NO}")
         except RuntimeError as cause:  # pynetdicom: the association is gone
@@ -108,6 +115,17 @@ class QidoProver:
         return any(
             isinstance(each, Mapping) and _uid(each) == one.sop_instance_uid for each in said
         )
+
+
+def _named(answer: Dataset | None) -> str:
+    """Return which object an answer names; none if that cannot be read."""
+    try:
+        return "" if answer is None else str(answer.get("SOPInstanceUID", ""))
+    except Exception:
+        # pydicom decodes a value when asked for it, and raises anything. What is not named is sent
+        # again.
+        log.warning("answer_not_read", exc_info=True)
+        return ""
 
 
 def _uid(said: Mapping[str, object]) -> str:

@@ -87,7 +87,7 @@ def answer_to(association: Association) -> A_ASSOCIATE | None:
     """
     if association.acceptor.primitive is not None:
         return association.acceptor.primitive
-    unread = association.dul.receive_pdu(wait=False)
+    unread: object = association.dul.receive_pdu(wait=False)  # its annotation forgets this one
     return unread if isinstance(unread, A_ASSOCIATE) else None
 
 

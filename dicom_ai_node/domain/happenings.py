@@ -1,6 +1,7 @@
 """What the parts of the node tell the audit trail, in the form that PS3.15 A.5.3 wants of each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from dicom_ai_node.domain.audit import (
@@ -15,6 +16,9 @@ from dicom_ai_node.domain.audit import (
     Participant,
     StudyTold,
 )
+
+LONGEST_QUERY_BYTES, LONGEST_ADDRESS = 32_768, 1_000
+"""A message fits into a datagram then, RFC 5426 3.2; one that did not would hold up all others."""
 
 
 def application(act: Act, by: Actor, at: datetime) -> Happening:
@@ -73,13 +77,15 @@ def transfer(
 
 
 def queried(by: Participant, asked: Asked, at: datetime) -> Happening:
-    """Return that somebody has asked what is here, A.5.3.10."""
+    """Return that somebody has asked what is here, A.5.3.10; of a long question its beginning."""
     return Happening(
         kind=Kind.QUERY,
         action=Action.EXECUTE,
         at=at,
         participants=(by, Participant(part=Part.DESTINATION)),
-        asked=asked,
+        asked=replace(
+            asked, address=asked.address[:LONGEST_ADDRESS], query=asked.query[:LONGEST_QUERY_BYTES]
+        ),
     )
 
 

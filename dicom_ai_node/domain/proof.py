@@ -14,6 +14,9 @@ from dicom_ai_node.domain.uids import (
     StudyInstanceUID,
 )
 
+OBJECTS_AT_ONCE = 1_000
+"""In one request: an answer about as many is read by any peer, and at our own port."""
+
 
 class Proof(StrEnum):
     """What shows that a destination keeps an object; the value is that of the configuration."""
@@ -58,9 +61,11 @@ class Proofs(Protocol):
 
     def claim_unproven(
         self, destination: str, transaction_uid: str, now: datetime, patience: timedelta,
-        settled: timedelta,
+        settled: timedelta, limit: int = OBJECTS_AT_ONCE,
     ) -> Sequence[Unproven]:  # fmt: skip
         """Enter a request for what a destination took at least `settled` ago, and return that.
+
+        A request is about `limit` objects at most.
 
         Nothing of a job is asked for while some of it is still being sent there. Without an answer
         it falls due again after `patience`; what was asked for too often is parked instead.

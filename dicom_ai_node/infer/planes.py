@@ -138,7 +138,7 @@ def legible() -> Iterator[None]:
     """
     try:
         yield
-    except NodeError:
+    except (NodeError, MemoryError):  # where memory is short nothing is known of the series
         raise
     except Exception as error:
         # Anything may come, of any type; where it was raised tells.
@@ -200,6 +200,8 @@ def frame_count(ds: Dataset) -> int:
 def _header(path: Path) -> Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True)
+    except MemoryError:
+        raise
     except Exception as error:
         # pydicom raises anything for bytes that are no data set.
         raise Rejected(RejectCode.PIX_CORRUPT, "an instance cannot be parsed") from error

@@ -199,15 +199,14 @@ class Association:
         self._wire.within(self._limits.pdu_seconds)
 
     def _tell_news(self) -> None:
-        """Send the reports that are ready, if the peer has paused."""
+        """Send a report that is ready, if the peer has paused."""
         if self._committing is None or not self._committing.has_news:
             return
         at = monotonic() + _NEWS_AFTER_SECONDS
         if self._wire.wait(self._limits.idle_seconds, lambda: monotonic() >= at):
             return  # it has more to say
-        while self._committing.has_news:
-            context, command, data = self._committing.news()
-            self._send(context, command, [data])
+        context, command, data = self._committing.news()
+        self._send(context, command, [data])
 
     def _should_leave(self) -> bool:
         return self._doorway.should_leave(self._guest)

@@ -72,11 +72,12 @@ class Committing:
     accepted: Accepted
     _promises: list[_Promise] = field(default_factory=list)
     _sent: int = 0
+    _unanswered: int | None = None
 
     @property
     def has_news(self) -> bool:
-        """Whether there is a report that has not been sent."""
-        return any(one.message_id is None for one in self._promises)
+        """Whether a report can be sent: one after the other has been answered, PS3.7 D.3.3.3."""
+        return self._unanswered is None and any(one.message_id is None for one in self._promises)
 
     def answer(self, command: Command, context: int, data: bytes | None) -> tuple[int, str]:
         """Return status and comment for an N-ACTION or an N-EVENT-REPORT."""
@@ -125,7 +126,7 @@ class Committing:
         """Return context, command and data set of the next report."""
         one = next(one for one in self._promises if one.message_id is None)
         self._sent += 1
-        one.message_id = self._sent & 0xFFFF
+        one.message_id = self._unanswered = self._sent & 0xFFFF
         _, syntax = self.accepted.contexts[one.context]
         kind, information = report(one.transaction_uid, one.answer)
         command = report_request(one.message_id, SOP_CLASS, SOP_INSTANCE, kind)
@@ -133,11 +134,14 @@ class Committing:
 
     def told(self, command: Command) -> bool:
         """Take the response to a report of ours; return False if there was no such report."""
-        mine = [it for it in self._promises if it.message_id == command.responded_to is not None]
-        if mine and command.status == Status.SUCCESS:
-            self._promises.remove(mine[0])
-            self._note(self.notary.told, mine[0].transaction_uid)
-        return bool(mine)
+        if self._unanswered is None or command.responded_to != self._unanswered:
+            return False
+        self._unanswered = None
+        if command.status == Status.SUCCESS:
+            mine = next(it for it in self._promises if it.message_id == command.responded_to)
+            self._promises.remove(mine)
+            self._note(self.notary.told, mine.transaction_uid)
+        return True
 
     def close(self) -> None:
         """Leave what was not heard to an association of ours."""

@@ -19,8 +19,8 @@ _SUCCESSES = range(200, 300)
 STUDY_NAMES = ("study", "study_instance_uid")
 """How the paths of our routes call a study."""
 QUESTIONS = frozenset({
-    "/", "/studies", "/jobs", "/jobs/{name}", "/similar",
-    "/api/studies", "/api/jobs", "/api/jobs/{name}",
+    "/", "/studies", "/jobs", "/jobs/{name}", "/similar", "/storage",
+    "/api/studies", "/api/jobs", "/api/jobs/{name}", "/api/storage", "/api/workers",
     "/dicom-web/studies", "/dicom-web/series", "/dicom-web/instances",
     "/dicom-web/studies/{study}/series", "/dicom-web/studies/{study}/instances",
     "/dicom-web/studies/{study}/series/{series}/instances",

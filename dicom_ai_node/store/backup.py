@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.store.backup_chests import Chest, no_room
+from dicom_ai_node.store.backup_chests import DRAFTS, Chest, no_room
 from dicom_ai_node.store.backup_ledger import (
     Copied,
     clear_sqlite,
@@ -25,6 +25,7 @@ from dicom_ai_node.store.backup_ledger import (
     give_back,
     is_empty,
     kind_of,
+    place_of,
     put_ledger,
 )
 from dicom_ai_node.store.backup_manifest import CONFIGURATION, LEDGER, STORE, Manifest, Part
@@ -73,7 +74,7 @@ def back_up(kept: Kept, chest: Chest, draft_in: Path, now: datetime) -> Manifest
     OutOfResources
         If there is no room, or the ledger does not answer.
     """
-    with no_room("make the backup"), TemporaryDirectory(dir=draft_in, prefix=".backup-") as folder:
+    with no_room("make the backup"), TemporaryDirectory(dir=draft_in, prefix=DRAFTS) as folder:
         draft = Path(folder) / LEDGER
         copied, blobs, missing = _together(kept, chest, draft)
         files = {
@@ -126,17 +127,14 @@ def _named(folder: Path, chest: Chest, copied: Copied) -> tuple[Mapping[Sha256, 
 def _own_files(kept: Kept) -> Iterator[Path]:
     """Yield what else lies in the store: keys, the viewer, whatever a later version adds."""
     ledger = Path(database_url(kept.database_url).database or "").resolve()
-    for path in sorted(kept.folder.rglob("*")):
-        first = path.relative_to(kept.folder).parts[0]
-        is_ledger = path.name.startswith(ledger.name) and path.parent.resolve() == ledger.parent
-        if (
-            first not in _LEFT_OUT
-            and not first.startswith(".")
-            and not is_ledger
-            and path.is_file()
-            and not path.is_symlink()
-        ):
-            yield path
+    for top in sorted(kept.folder.iterdir()):
+        # Not entered: there are millions of blobs, and workers remove their folders meanwhile.
+        if top.name in _LEFT_OUT or top.name.startswith("."):
+            continue
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            is_ledger = path.name.startswith(ledger.name) and path.parent.resolve() == ledger.parent
+            if not is_ledger and path.is_file() and not path.is_symlink():
+                yield path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +180,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
     with no_room("restore"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / RESTORING).touch(mode=0o600)
+        (folder / RESTORING).write_text(place_of(url), encoding="utf-8")
         _put_blobs(opened, FolderBlobs(folder))
         for name, part in manifest.files.items():
             if name.startswith(f"{STORE}/"):
@@ -206,12 +205,16 @@ def put_configuration(opened: OpenedChest, path: Path) -> None:
     Raises
     ------
     NeedsAttention
-        If it is damaged.
+        If the backup is damaged, incomplete or of a newer version.
+    OutOfResources
+        If the file cannot be written.
     """
+    _is_complete(opened)
     for name, part in opened.manifest.files.items():
         if name.startswith(f"{CONFIGURATION}/"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _put_file(opened, part, path)
+            with no_room("write the configuration"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _put_file(opened, part, path)
 
 
 def _is_complete(opened: OpenedChest) -> None:
@@ -230,8 +233,10 @@ def _is_complete(opened: OpenedChest) -> None:
 
 def _is_free(folder: Path, url: str) -> None:
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if RESTORING in there:  # by a restoration that was interrupted: it begins again
-        clear_sqlite(url)
+    if RESTORING in there:
+        # By a restoration that was interrupted: it begins again. A ledger elsewhere is not its own.
+        if (folder / RESTORING).read_text(encoding="utf-8") == place_of(url):
+            clear_sqlite(url)
     elif there - {"lost+found"}:
         raise NeedsAttention(f"{folder} is not empty: a backup is restored into an empty folder")
     if not is_empty(url):
@@ -252,16 +257,23 @@ def _put_blobs(opened: OpenedChest, blobs: FolderBlobs) -> None:
 
 def _put_file(opened: OpenedChest, part: Part, path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(number, "wb") as target, opened.open(part.sha256) as file:
-        _write(target.write, chunks_of(file, part.sha256))
-        target.flush()
-        os.fsync(number)
+    with opened.open(part.sha256) as file:
+        _write_whole(chunks_of(file, part.sha256), path)
 
 
-def _write(write: Callable[[bytes], object], chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
-        write(chunk)
+def _write_whole(chunks: Iterable[bytes], path: Path) -> None:
+    """Write a file that has its name only when all of it is there."""
+    draft = path.with_name(f".{path.name}.part")
+    number = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(number, "wb") as target:
+            target.writelines(chunks)
+            target.flush()
+            os.fsync(number)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    draft.replace(path)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterator
@@ -17,10 +18,13 @@ from typing import IO, Protocol
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.store.backup_manifest import MANIFEST, PARTS, Manifest, Part, written
+from dicom_ai_node.store.backup_manifest import LEDGER, MANIFEST, PARTS, Manifest, Part, written
 
-TAR = ".tar"
+TAR, DRAFTS = ".tar", ".backup-"
+"""How a backup in one file ends, and how the folder begins in which a ledger is copied first."""
 _CHUNK_BYTES = 1 << 20
+_PART = re.compile(r"\.?[0-9a-f]{64}")
+"""The name of a part, or of one that was being written."""
 
 
 class Chest(Protocol):
@@ -65,18 +69,18 @@ class FolderChest:
     """A backup in a folder: `manifest.json`, and `parts/ab/abcd...`."""
 
     def __init__(self, folder: Path) -> None:
-        if folder.exists() and any(folder.iterdir()) and not (folder / PARTS).is_dir():
+        if folder.exists() and not _is_ours(folder):
             raise NeedsAttention(f"{folder} is not empty and no backup: name another folder")
         self._folder = folder
         self._shards: set[Path] = set()
         (folder / PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         self._lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise NeedsAttention(f"another backup into {folder} has not ended yet") from error
+        _lock(self._lock, folder)
+        for left in folder.glob(f"{DRAFTS}*/{LEDGER}"):  # by a backup that was killed
+            with suppress(OSError):
+                left.unlink()
+                left.parent.rmdir()
 
     def keep(self, blob: Path) -> int:
         """Take a blob in; where the file system allows it as a hard link, which takes no room."""
@@ -104,10 +108,11 @@ class FolderChest:
 
     def _put(self, digest: Sha256, size_bytes: int, make: Callable[[Path], object]) -> None:
         target = self._path(digest)
+        # Also of what is there already: who put it there may have been killed before it was synced.
+        self._shards.add(target.parent)
         with suppress(FileNotFoundError):
             if target.stat().st_size == size_bytes:
                 return
-        self._shards.add(target.parent)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         draft = target.with_name(f".{digest}")
         draft.unlink(missing_ok=True)
@@ -132,7 +137,7 @@ class FolderChest:
 
     def _clear(self, named: Collection[str]) -> None:
         for path in (self._folder / PARTS).glob("*/*"):
-            if path.name not in named:
+            if path.name not in named and _PART.fullmatch(path.name):
                 path.unlink()
 
     def _path(self, digest: Sha256) -> Path:
@@ -143,12 +148,17 @@ class TarChest:
     """A backup in one file; it has its name only when it is whole."""
 
     def __init__(self, path: Path) -> None:
-        if path.exists():
-            raise NeedsAttention(f"{path} is there already: name another file, or remove it")
         self._path, self._draft = path, path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._draft.unlink(missing_ok=True)
-        number = os.open(self._draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        # Neither looked at nor emptied before it is locked: another backup may be writing to it.
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        number = os.open(self._draft, flags, 0o600)
+        _lock(number, path)
+        if path.exists():
+            self._draft.unlink(missing_ok=True)
+            os.close(number)
+            raise NeedsAttention(f"{path} is there already: name another file, or remove it")
+        os.ftruncate(number, 0)
         self._file = os.fdopen(number, "w+b")
         self._tar = tarfile.open(fileobj=self._file, mode="w")  # noqa: SIM115 - closed by `close`
         self._known: set[Sha256] = set()
@@ -187,8 +197,8 @@ class TarChest:
             self._tar.close()
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
             self._draft.replace(self._path)
+            self._file.close()  # and with it the lock
             _sync(self._path.parent)
 
     def _add(self, name: str, file: IO[bytes], size_bytes: int) -> None:
@@ -204,6 +214,24 @@ def no_room(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutOfResources(f"cannot {what}: {error.strerror}") from error
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder is empty, or holds a backup: a whole one, or one that has begun."""
+    parts = folder / PARTS
+    if not parts.is_dir():
+        return not any(folder.iterdir())
+    # Somebody else's folder may have this name as well; nothing of that may be removed.
+    return (folder / MANIFEST).exists() or all(_PART.fullmatch(it.name) for it in parts.glob("*/*"))
+
+
+def _lock(number: int, path: Path) -> None:
+    """Lock an open file or folder, and close it if another backup has."""
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(number)
+        raise NeedsAttention(f"another backup into {path} has not ended yet") from error
 
 
 def _digest(path: Path) -> Sha256:

@@ -83,6 +83,13 @@ def is_empty(url: str) -> bool:
     return postgresql.is_empty(parsed)
 
 
+def place_of(url: str) -> str:
+    """Return where a ledger in SQLite lies; nothing for one that lies in a server."""
+    parsed = database_url(url)
+    is_file = parsed.get_backend_name() == SQLITE
+    return str(Path(parsed.database or "").resolve()) if is_file else ""
+
+
 def clear_sqlite(url: str) -> None:
     """Remove what an interrupted restoration has left of a ledger in SQLite, its log above all."""
     parsed = database_url(url)

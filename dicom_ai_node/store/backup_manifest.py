@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,8 @@ from dicom_ai_node.domain.uids import Sha256
 
 MANIFEST, PARTS = "manifest.json", "parts"
 FORMAT = 1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNREADABLE = "the backup is damaged: its manifest cannot be read"
 LEDGER, CONFIGURATION, STORE = "ledger", "configuration", "store"
 """Names of files in a backup: the ledger, the configuration file, what else lies in the store."""
 
@@ -79,14 +82,21 @@ def read(content: bytes) -> Manifest:
     try:
         sealed = json.loads(content)
         said = sealed["manifest"]
-        is_whole = _seal(said) == sealed["sha256"]
-    except (ValueError, LookupError, TypeError) as error:
-        raise NeedsAttention("the backup is damaged: its manifest cannot be read") from error
+        is_whole, is_known = _seal(said) == sealed["sha256"], said["format"] == FORMAT
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise NeedsAttention(_UNREADABLE) from error
     if not is_whole:
         raise NeedsAttention("the backup is damaged: its manifest has another digest")
-    if said.get("format") != FORMAT:
-        raise NeedsAttention(f"a newer version of the node has made this backup: {said['version']}")
-    return _converter().structure(said, Manifest)
+    if not is_known:
+        raise NeedsAttention("a newer version of the node has made this backup: install that")
+    try:
+        found = _converter().structure(said, Manifest)
+    except (cattrs.BaseValidationError, ValueError, LookupError, TypeError) as error:
+        raise NeedsAttention(_UNREADABLE) from error
+    # Anybody can seal a manifest, and a part is looked for under its digest.
+    if not all(_DIGEST.fullmatch(one) for one in found.parts()):
+        raise NeedsAttention(_UNREADABLE)
+    return found
 
 
 def _seal(said: Any) -> str:  # noqa: ANN401 - whatever JSON holds

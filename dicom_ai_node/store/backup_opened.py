@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ class OpenedChest(Protocol):
         ...
 
     def open(self, digest: Sha256) -> IO[bytes]:
-        """Open a part."""
+        """Open a part; raise `NeedsAttention` if it cannot be read."""
         ...
 
 
@@ -62,13 +63,18 @@ class OpenedFolder:
     def size_bytes(self, digest: Sha256) -> int | None:
         """Return how many bytes a part has, `None` if it is not there."""
         try:
-            return self._path(digest).stat().st_size
+            found = self._path(digest).lstat()
         except OSError:
             return None
+        # No link and no device: it may lead anywhere, and have no end.
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def open(self, digest: Sha256) -> IO[bytes]:
-        """Open a part."""
-        return self._path(digest).open("rb")
+        """Open a part; raise `NeedsAttention` if it cannot be read."""
+        try:
+            return self._path(digest).open("rb")
+        except OSError as error:
+            raise _unreadable(digest) from error
 
     def _path(self, digest: Sha256) -> Path:
         return self._folder / PARTS / digest[:2] / digest
@@ -112,9 +118,13 @@ def chunks_of(file: IO[bytes], digest: Sha256) -> Iterator[bytes]:
             found.update(chunk)
             yield chunk
     except (OSError, tarfile.TarError) as error:
-        raise NeedsAttention(f"the backup is damaged: {digest[:12]} cannot be read") from error
+        raise _unreadable(digest) from error
     if found.hexdigest() != digest:
         raise NeedsAttention(f"the backup is damaged: {digest[:12]} has other bytes")
+
+
+def _unreadable(digest: Sha256) -> NeedsAttention:
+    return NeedsAttention(f"the backup is damaged: {digest[:12]} cannot be read")
 
 
 def _no_backup(path: Path) -> NeedsAttention:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    and_,
     delete,
     insert,
     select,
@@ -40,6 +41,8 @@ commitments = Table(
 )
 
 _AT_ONCE = 500
+STILL_TOLD = timedelta(days=7)
+"""Longer than the studies an answer is kept of which its asker has not heard."""
 
 
 class SqlCommitments:
@@ -163,8 +166,13 @@ class SqlCommitments:
 
 
 def forget_commitments(connection: Connection, older_than: datetime) -> None:
-    """Forget answers that are as old as the studies that go."""
-    connection.execute(delete(commitments).where(commitments.c.answered_at < older_than))
+    """Forget answers that are as old as the studies that go, unless their askers still wait."""
+    old = commitments.c.answered_at < older_than
+    # Where room is short studies go after an hour, and a modality may be off for longer.
+    waits = and_(
+        commitments.c.due_at.is_not(None), commitments.c.answered_at >= older_than - STILL_TOLD
+    )
+    connection.execute(delete(commitments).where(old, ~waits))
 
 
 def _size(path: Path) -> int:

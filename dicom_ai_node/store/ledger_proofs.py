@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Stage
-from dicom_ai_node.domain.proof import REASONS, Report, Unproven
+from dicom_ai_node.domain.proof import OBJECTS_AT_ONCE, REASONS, Report, Unproven
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
@@ -52,7 +52,7 @@ class Proving:
 
     def claim_unproven(
         self, destination: str, transaction_uid: str, now: datetime, patience: timedelta,
-        settled: timedelta,
+        settled: timedelta, limit: int = OBJECTS_AT_ONCE,
     ) -> Sequence[Unproven]:  # fmt: skip
         """Enter a request for what a destination took at least `settled` ago, and return that."""
         waits = _waits(destination, now, settled)
@@ -67,7 +67,9 @@ class Proving:
 
         def work(connection: Connection) -> Sequence[Unproven]:
             keys = _locked(connection, connection.scalars(jobs.limit(_JOBS_AT_ONCE)))
-            mine = and_(waits, sent.c.job.in_(keys))
+            some = select(sent.c.sop_instance_uid).where(waits, sent.c.job.in_(keys))
+            some = some.order_by(sent.c.job, sent.c.sop_instance_uid).limit(limit)
+            mine = and_(waits, sent.c.sop_instance_uid.in_(connection.scalars(some).all()))
             silent = and_(mine, sent.c.asked >= MOST_REQUESTS)
             why = f"{destination} has answered none of {MOST_REQUESTS} requests for commitment"
             _park(connection, destination, silent, now, why)
@@ -92,12 +94,12 @@ class Proving:
         """Enter what a destination says: kept is committed, failed is sent again or parked."""
 
         def work(connection: Connection) -> bool:
-            known = select(requests.c.destination).where(
-                requests.c.transaction_uid == report.transaction_uid
-            )
-            destination = connection.scalar(known)
-            if destination is None:
+            request = connection.execute(
+                select(requests).where(requests.c.transaction_uid == report.transaction_uid)
+            ).first()
+            if request is None:
                 return False
+            destination = request.destination
             named = and_(
                 sent.c.destination == destination,
                 sent.c.sop_instance_uid.in_([*report.kept, *report.failed]),
@@ -108,6 +110,8 @@ class Proving:
                 named,
                 sent.c.sop_instance_uid.in_(report.kept),
                 sent.c.state.in_((_DONE, _PARKED)),
+                # What was sent again since it was asked for is another matter.
+                sent.c.done_at <= request.asked_at,
             )
             _commit(connection, destination, kept, now)
             # What has been asked for again since, or sent again, is judged by that.
@@ -221,13 +225,15 @@ def _commit(
     rows = _changed(connection, lambda it: it.values(state=_COMMITTED, due_at=None, note=""), which)
     _tell(connection, "commitment_given", destination, rows, now)
     jobs = tables.jobs
-    undone = select(sent.c.job).where(sent.c.state.in_((_DUE, _SENDING, _PARKED)))
+    undone = select(sent.c.job).where(
+        sent.c.job == jobs.c.key, sent.c.state.in_((_DUE, _SENDING, _PARKED))
+    )
     freed = (
         update(jobs)
         .where(
             jobs.c.key.in_({row.job for row in rows}),
             jobs.c.stage == Stage.PARKED.value,
-            jobs.c.key.not_in(undone),
+            ~undone.exists(),
         )
         .values(stage=Stage.DELIVERED.value, note="", who=None)
         .returning(jobs.c.key)
@@ -243,6 +249,8 @@ def _not_kept(
     asked = connection.scalar(select(sent.c.asked).where(which))
     if asked is None:
         return
+    # It is not there until it has been sent again: what older requests hear is of no more use.
+    connection.execute(update(sent).where(which).values(done_at=None))
     meaning = REASONS.get(reason, "unknown reason")
     why = f"{destination} does not keep it: 0x{reason:04X}, {meaning}"
     if asked >= MOST_REQUESTS:

@@ -66,7 +66,8 @@ class Notebook(threading.Thread):
 
     def run(self) -> None:
         """Write until closed."""
-        while some := self._next():
+        at_once = AT_ONCE
+        while some := self._next(at_once):
             try:
                 self._notes.note(*some)
             except NodeError:
@@ -76,11 +77,18 @@ class Notebook(threading.Thread):
                 log.warning("audit_delayed", count=len(self._waiting), exc_info=True)
                 time.sleep(PAUSE_SECONDS)
                 continue
+            except Exception:
+                # A bug of ours: without this thread nothing would be written down any more.
+                if len(some) > 1:
+                    at_once = 1
+                    continue
+                log.exception("audit_not_noted", count=1)
+            at_once = min(2 * at_once, AT_ONCE)
             with self._changed:
                 for _ in some:
                     self._waiting.popleft()
 
-    def _next(self) -> list[Happening]:
+    def _next(self, at_once: int) -> list[Happening]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_over)
-            return [self._waiting[number] for number in range(min(AT_ONCE, len(self._waiting)))]
+            return [self._waiting[number] for number in range(min(at_once, len(self._waiting)))]

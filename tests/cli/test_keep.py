@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from sqlalchemy import update
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Job, Stage
-from dicom_ai_node.store.backup_manifest import read, written
+from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.store import backup_manifest
+from dicom_ai_node.store.backup_manifest import Part, read, written
 from dicom_ai_node.store.tables import results
 from tests.cli.conftest import Past, Run
 from tests.store.made import LEASE, NOON
@@ -122,6 +125,25 @@ def _flip(folder: Path) -> None:
     part(folder).write_bytes(content)
 
 
+def _leads_out(folder: Path) -> None:
+    """Name /dev/null, an endless file for those that stop at no size, as a part of a backup."""
+    path = folder / "manifest.json"
+    manifest = read(path.read_bytes())
+    files = {**manifest.files, "store/key": Part(sha256=Sha256("/dev/null"), size_bytes=0)}
+    path.write_bytes(written(replace(manifest, files=files)))
+
+
+def _linked(folder: Path) -> None:
+    there = part(folder)
+    there.symlink_to(there.rename(folder / "elsewhere"))
+
+
+def _without_files(folder: Path) -> None:
+    path = folder / "manifest.json"
+    said = {"format": 1, "files": [], "version": "9"}
+    path.write_text(json.dumps({"sha256": backup_manifest._seal(said), "manifest": said}))
+
+
 def _newer(folder: Path) -> None:
     path = folder / "manifest.json"
     manifest = read(path.read_bytes())
@@ -148,6 +170,9 @@ def _touched(folder: Path) -> None:
         pytest.param(lambda f: part(f).unlink(), "not there", id="a part that is gone"),
         pytest.param(lambda f: os.truncate(part(f), 9), "cut off", id="a part that is cut off"),
         pytest.param(_flip, "has other bytes", id="one bit"),
+        pytest.param(_without_files, "cannot be read", id="a manifest of another shape"),
+        pytest.param(_leads_out, "cannot be read", id="a part that leads out of the backup"),
+        pytest.param(_linked, "are not there", id="a link in the place of a part"),
         pytest.param(_newer, "newer version", id="of a newer schema"),
     ],
 )  # fmt: skip
@@ -188,6 +213,13 @@ def test_nothing_is_written_over(kept: Path, past: Past, tmp_path: Path, run: Ru
     (tmp_path / "letters" / "letter").touch()
     ended = run("backup", tmp_path / "letters", "--config", past.config)
     assert (ended.status, "no backup" in ended.err) == (1, True)
+    (work := tmp_path / "workshop" / "parts" / "bolts").mkdir(parents=True)
+    (work / "drawing").touch()
+    ended = run("backup", tmp_path / "workshop", "--config", past.config)
+    assert (ended.status, "no backup" in ended.err) == (1, True)
+    (tmp_path / "workshop" / "manifest.json").touch()
+    run("backup", tmp_path / "workshop", "--config", past.config)
+    assert (work / "drawing").exists(), "parts of somebody else"
     ended = run("backup", past.config.parent / "node" / "here", "--config", past.config)
     assert (ended.status, "in the store itself" in ended.err) == (1, True)
 
@@ -200,13 +232,46 @@ def test_a_restoration_that_was_interrupted_begins_again(
     store = config.parent / "node"
     store.mkdir(parents=True)
     config.write_bytes(past.config.read_bytes())
-    for name in (".restoring", "node.db", "node.db-wal"):
+    for name in ("node.db", "node.db-wal"):
         (store / name).write_bytes(b"")
+    (store / ".restoring").write_text(str(store / "node.db"))
     ended = run("serve", config)
     assert (ended.status, "restore` again" in ended.err) == (78, True)
     assert run("restore", kept, "--config", config).status == 0
     assert not (store / ".restoring").exists()
     assert run("status", "--config", config).status == 0
+
+
+def test_a_restoration_that_begins_again_removes_no_other_ledger(
+    kept: Path, past: Past, tmp_path: Path, run: Run
+) -> None:
+    """The configuration has come to name another place since, where a ledger lies."""
+    config, ledger = elsewhere(tmp_path), tmp_path / "other.db"
+    (config.parent / "node").mkdir(parents=True)
+    (config.parent / "node" / ".restoring").write_text(str(config.parent / "node" / "node.db"))
+    ledger.write_bytes(b"of another node")
+    said = past.config.read_text().replace("store: {", f"store: {{database: 'sqlite:///{ledger}', ")
+    config.write_text(said)
+    ended = run("restore", kept, "--config", config)
+    assert (ended.status, "a ledger already" in ended.err) == (1, True)
+    assert ledger.read_bytes() == b"of another node"
+
+
+def test_half_a_configuration_is_not_put_anywhere(past: Past, tmp_path: Path, run: Run) -> None:
+    """The next restoration would take it for the one that the operator has written."""
+    held(past)
+    safe, config = tmp_path / "safe", elsewhere(tmp_path)
+    run("backup", safe, "--config", past.config)
+    said = next(path for path in (safe / "parts").glob("*/*")
+                if path.read_bytes() == past.config.read_bytes())  # fmt: skip
+    said.write_bytes(said.read_bytes()[:-1] + b"#")
+    ended = run("restore", safe, "--config", config)
+    assert (ended.status, "has other bytes" in ended.err) == (1, True)
+    assert not config.exists()
+    part(safe).unlink()
+    ended = run("restore", safe, "--config", config)
+    assert (ended.status, "are not there" in ended.err) == (1, True)
+    assert not config.exists()
 
 
 def test_a_model_and_a_key_that_are_not_there_are_told(

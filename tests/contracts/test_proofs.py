@@ -16,7 +16,7 @@ from dicom_ai_node.domain.uids import AETitle, SOPClassUID, SOPInstanceUID
 from dicom_ai_node.store import schema, tables
 from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
-from dicom_ai_node.store.commitments import SqlCommitments
+from dicom_ai_node.store.commitments import STILL_TOLD, SqlCommitments
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.ledger_proofs import MOST_REQUESTS
@@ -40,10 +40,14 @@ NOT_HERE = 0x0112
 
 
 def ask(
-    ledger: SqlLedger, uid: str = "1.9.1", now: datetime = NOON, settled: timedelta = 0 * SECOND
+    ledger: SqlLedger,
+    uid: str = "1.9.1",
+    now: datetime = NOON,
+    settled: timedelta = 0 * SECOND,
+    limit: int = 1000,
 ) -> list[SOPInstanceUID]:
     """Claim what is unproven at the PACS under a Transaction UID."""
-    found = ledger.claim_unproven("pacs", uid, now, HOUR, settled)
+    found = ledger.claim_unproven("pacs", uid, now, HOUR, settled, limit)
     return [one.sop_instance_uid for one in found]
 
 
@@ -158,6 +162,45 @@ def test_what_is_not_kept_is_sent_again_and_asked_for_again(ledger: SqlLedger) -
     assert stage_of(ledger, job) is Stage.DELIVERED
 
 
+def test_what_was_said_before_it_was_sent_again_proves_nothing(ledger: SqlLedger) -> None:
+    """An old answer that comes late is about a copy that has been lost since."""
+    job = delivered(ledger)
+    uids = ask(ledger, "1.9.0")
+    assert ask(ledger, "1.9.1", NOON + HOUR) == uids
+    assert ledger.hear(lost(*uids, transaction="1.9.1"), NOON + HOUR)
+    assert len(sent_again(ledger, NOON + 2 * HOUR)) == 2
+    assert ledger.hear(kept(*uids, transaction="1.9.0"), NOON + 2 * HOUR)
+    assert state_of(ledger, job) == [DeliveryState.DONE] * 2
+    assert ask(ledger, "1.9.2", NOON + 2 * HOUR) == uids
+    assert ledger.hear(kept(*uids, transaction="1.9.0"), NOON + 3 * HOUR)
+    assert state_of(ledger, job) == [DeliveryState.DONE] * 2
+    assert ledger.hear(kept(*uids, transaction="1.9.2"), NOON + 3 * HOUR)
+    assert state_of(ledger, job) == [DeliveryState.COMMITTED] * 2
+
+
+def test_what_is_parked_as_lost_is_not_taken_for_kept(ledger: SqlLedger) -> None:
+    """The last word was that it is not there; a person sends it again."""
+    job = delivered(ledger)
+    for number in range(MOST_REQUESTS):
+        uids = ask(ledger, f"1.9.{number}", NOON + number * HOUR)
+    assert ledger.hear(lost(*uids, transaction="1.9.4"), NOON + 5 * HOUR)
+    assert ledger.hear(kept(*uids, transaction="1.9.0"), NOON + 5 * HOUR)
+    assert state_of(ledger, job) == [DeliveryState.PARKED] * 2
+    assert stage_of(ledger, job) is Stage.PARKED
+
+
+def test_no_request_is_larger_than_its_answer_may_be(ledger: SqlLedger) -> None:
+    """A job may make an image of each slice; the rest is asked for at once, under another UID."""
+    for number in range(4):
+        delivered(ledger, uid=f"1.{number}.1")
+    asked = [ask(ledger, f"1.9.{number}", limit=3) for number in range(4)]
+    assert [len(uids) for uids in asked] == [3, 3, 2, 0]
+    assert len(set().union(*asked)) == 8
+    assert sum(ledger.hear(kept(*uids, transaction=f"1.9.{n}"), NOON)
+               for n, uids in enumerate(asked[:3])) == 3  # fmt: skip
+    assert ledger.numbers().deliveries == {("pacs", DeliveryState.COMMITTED): 8}
+
+
 def test_what_is_never_kept_is_for_a_person(ledger: SqlLedger) -> None:
     """Bounded; after a retry by hand it is sent and asked for as at first."""
     job, now = delivered(ledger), NOON
@@ -268,12 +311,23 @@ def test_what_is_asked_four_times_a_second_reads_only_what_waits(
         pytest.skip("the planner of PostgreSQL scans small tables")
     delivered(ledger)
     said: list[tuple[str, Any]] = []
+    heard: list[tuple[str, Any]] = []
     event.listen(database.read, "before_cursor_execute", lambda *told: said.append(told[2:4]))
-    ask(ledger)
+    event.listen(database.write, "before_cursor_execute", lambda *told: heard.append(told[2:4]))
+    uids = ask(ledger)
+    assert ledger.hear(kept(*uids), NOON)
     with database.reading() as connection:
         [(statement, values)] = [it for it in said if "deliveries" in it[0]]
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+        details = [
+            row.detail
+            for statement, values in heard
+            if "deliveries" in statement and not statement.startswith("INSERT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
     assert "ix_deliveries_claim (destination=? AND state=?)" in plan[0].detail
+    assert len(heard) > 5
+    assert not [one for one in details if one.startswith(("SCAN deliveries", "SCAN jobs"))]
 
 
 # what we promise
@@ -319,6 +373,22 @@ def test_an_answer_is_told_until_it_was_heard(
     promises.told("1.9")
     promises.not_told("1.9", NOON)
     assert promises.claim_untold(NOON + DAY, MINUTE) is None
+
+
+def test_an_answer_outlives_the_studies_until_it_was_heard(
+    ledger: SqlLedger, promises: SqlCommitments
+) -> None:
+    """Studies go early where room is short, and the modality was off that night; not for ever."""
+    for uid in ("1.8", "1.9"):
+        promises.promise(uid, [ABSENT], CT1, NOON, NOON + MINUTE)
+    promises.told("1.8")
+    ledger.forget(NOON + HOUR)
+    assert promises.answer("1.8") is None
+    untold = promises.claim_untold(NOON + DAY, MINUTE)
+    assert untold is not None
+    assert untold.transaction_uid == "1.9"
+    ledger.forget(NOON + STILL_TOLD + HOUR)
+    assert promises.claim_untold(NOON + 30 * DAY, MINUTE) is None
 
 
 def test_who_asks_again_is_answered_anew(

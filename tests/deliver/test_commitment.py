@@ -1,11 +1,14 @@
 """Asking a PACS whether it keeps what it was sent, whatever it answers, and telling a modality."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset  # noqa: TC002 - one way to import
-from pynetdicom import AE, evt
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, evt, service_class
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from dicom_ai_node.deliver.commitment import CommitmentProver, tell
 from dicom_ai_node.deliver.dimse import DimseSender
@@ -175,15 +178,51 @@ def test_what_a_query_finds_is_kept() -> None:
     ]
 
 
-def test_a_refused_query_proves_nothing() -> None:
-    """It is no sign that the objects are gone."""
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        pytest.param(0xA700, OutOfResources, id="out of resources"),
+        pytest.param(0xC001, OutOfResources, id="unable to process"),
+        pytest.param(0xA900, PeerRejected, id="another data set than it wants"),
+        pytest.param(0x0122, PeerRejected, id="SOP class not supported"),
+    ],
+)
+def test_a_refused_query_proves_nothing(status: int, error: type[NodeError]) -> None:
+    """It is no sign that the objects are gone; where it passes nobody has to look."""
     ear = Ear("1.9.1")
     with (
-        listening(Committer(finds=[], status=0xA900)) as pacs,
-        pytest.raises(PeerRejected, match="A900"),
+        listening(Committer(finds=[], status=status)) as pacs,
+        pytest.raises(error, match=f"{status:04X}"),
     ):
         FindProver(sender(pacs.port), "pacs", ear).ask("1.9.1", BOTH)
     assert ear.heard == []
+
+
+def test_an_answer_that_cannot_be_read_names_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer of nonsense is no reason to take the PACS for gone, and to ask it for ever."""
+    encode = service_class.encode
+
+    def garbled(*said: Any) -> bytes | None:  # noqa: ANN401 - as pynetdicom calls it
+        encoded = encode(*said)
+        return encoded and encoded.replace(b"UI\x08\x00" + GONE.encode(), b"ZZ\x08\x002.25.1.2")
+
+    def find(_event: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        for uid in (GONE, HERE):
+            found = Dataset()
+            found.SOPInstanceUID = uid
+            yield 0xFF00, found
+
+    monkeypatch.setattr(service_class, "encode", garbled)
+    ae = AE("PACS")
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind, ExplicitVRLittleEndian)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
+    ear = Ear("1.9.1")
+    try:
+        FindProver(sender(server.server_address[1]), "pacs", ear).ask("1.9.1", BOTH)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [one.kept for one in ear.heard] == [{HERE}]
 
 
 def test_a_modality_is_told_on_an_association_of_ours() -> None:

@@ -18,14 +18,16 @@ import structlog
 from pydicom import Dataset
 
 from dicom_ai_node.domain.archive import Level
+from dicom_ai_node.domain.commitment import Asked as Named
+from dicom_ai_node.domain.commitment_messages import read_report, read_request, request
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.model import Sees
 from dicom_ai_node.domain.query_retrieve import Asked, Root
 from dicom_ai_node.domain.study import Received
-from dicom_ai_node.domain.uids import AETitle
+from dicom_ai_node.domain.uids import AETitle, SOPClassUID, SOPInstanceUID, is_uid
 from dicom_ai_node.infer.read import read_series
 from dicom_ai_node.receive.contexts import DEFLATED
-from dicom_ai_node.receive.data_sets import check
+from dicom_ai_node.receive.data_sets import check, decoded
 from dicom_ai_node.receive.depot import Depot
 from dicom_ai_node.receive.desk import Inbox
 from dicom_ai_node.receive.dimse import DimseListener
@@ -73,6 +75,18 @@ def _identifier(data: bytes) -> None:
         is_relational=bool(flags & 4), joins_date_and_time=bool(flags & 8), is_fuzzy=bool(flags & 16),
     )  # fmt: skip
     identifier_of(asked)
+
+
+def _commitment(data: bytes) -> None:
+    """Read what is asked or reported about storage commitment; the first byte chooses the syntax."""
+    said = decoded(data[1:], SYNTAXES[data[0] % 3])
+    if data[0] & 4:
+        report = read_report(said)
+        assert not report.kept & report.failed.keys()
+    else:
+        transaction_uid, asked = read_request(said)
+        assert is_uid(transaction_uid)
+        assert request(transaction_uid, asked)
 
 
 def _memory() -> Path | None:
@@ -208,6 +222,19 @@ def _identifier_seeds() -> Iterator[bytes]:
         yield bytes((number,)) + encoded
 
 
+def _commitment_seeds() -> Iterator[bytes]:
+    uids = (SOPInstanceUID("1.2.3"), SOPInstanceUID("1.2.4"))
+    dataset = request(
+        "2.25.1", [Named(SOPClassUID("1.2.840.10008.5.1.4.1.1.2"), it) for it in uids]
+    )
+    for number in range(6):
+        if number == 3:
+            dataset.FailedSOPSequence = [dataset.ReferencedSOPSequence.pop()]
+            dataset.FailedSOPSequence[0].FailureReason = 0x0112
+        encoded = rawpeer.encoded(dataset, implicit=number % 3 == 0, little=number % 3 != 2)
+        yield bytes((number % 3 + (12 if number > 2 else 0),)) + encoded
+
+
 def _multipart_seeds() -> Iterator[bytes]:
     image = phantoms.ct(slices=1, rows=2, columns=2)[0]
     head = b'multipart/related; type="application/dicom"; boundary=frontier\n\n'
@@ -260,6 +287,9 @@ TARGETS = {
         )),
         Target("identifier", _identifier, _identifier_seeds, (
             f"{_RECEIVE}walk", f"{_SERVE}identifier",
+        )),
+        Target("commitment", _commitment, _commitment_seeds, (
+            f"{_RECEIVE}data_sets", f"{_RECEIVE}walk", "dicom_ai_node.domain.commitment_messages",
         )),
         Target("multipart", _multipart, _multipart_seeds, (
             f"{_RECEIVE}multipart", f"{_RECEIVE}parts", f"{_RECEIVE}metadata", f"{_RECEIVE}media",

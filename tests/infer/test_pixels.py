@@ -73,6 +73,22 @@ def test_what_pydicom_cannot_read_is_corrupt_and_a_mistake_of_ours_is_none() -> 
         raise Rejected(RejectCode.IN_COVERAGE, "ours")
 
 
+def test_a_series_is_not_corrupt_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is tried again: a rejection is for good."""
+
+    def short(*_: object, **__: object) -> None:
+        exec("raise MemoryError", {"__name__": "pydicom.filereader"})  # noqa: S102 - raised there
+
+    with pytest.raises(MemoryError), legible():
+        short()
+    paths = write(ct(), tmp_path)
+    monkeypatch.setattr("pydicom.dcmread", short)
+    with pytest.raises(MemoryError):
+        read_series(paths, Sees.VOLUME, max_pixels_bytes=1 << 20)
+
+
 @pytest.mark.parametrize("kept", [0, 100, -2], ids=["nothing", "a few bytes", "all but two bytes"])
 def test_pixel_data_that_is_cut_off_is_corrupt(kept: int, tmp_path: Path) -> None:
     """The last rows would be made up."""

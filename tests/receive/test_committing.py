@@ -1,9 +1,11 @@
 """A modality asks on the port that listens whether it may delete its copy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
+from threading import Event as Pause
+from threading import Lock
 
 import pytest
 from pynetdicom import AE, evt
@@ -46,19 +48,23 @@ def node(tmp_path_factory: pytest.TempPathFactory, modality: int) -> Iterator[Ho
 
 
 @contextmanager
-def asking(node: Holding, calling: str = SENDER) -> Iterator[tuple[Association, Queue[Report]]]:
-    """Open an association; what is reported on it is in the queue."""
+def asking(
+    node: Holding,
+    calling: str = SENDER,
+    reported: Callable[[evt.Event], tuple[int, None]] | None = None,
+) -> Iterator[tuple[Association, Queue[Report]]]:
+    """Open an association; what is reported on it is in the queue, or told to `reported`."""
     ae, heard = AE(calling), Queue[Report]()
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = PATIENCE_SECONDS
     ae.add_requested_context(MODEL)
 
-    def reported(event: evt.Event) -> tuple[int, None]:
+    def keep(event: evt.Event) -> tuple[int, None]:
         heard.put(read_report(event.event_information))
         return 0x0000, None
 
     association = ae.associate(
         "127.0.0.1", node.port, ae_title="AI_NODE",
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, reported)],
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, reported or keep)],
     )  # fmt: skip
     assert association.is_established
     try:
@@ -114,6 +120,30 @@ def test_whoever_stays_is_told_on_the_same_association(node: Holding) -> None:
         transaction_uid="1.9.2", kept=frozenset(uids[:1]), failed={uids[1]: 0x0119}
     )
     assert settled(node), "and it is not told again"
+
+
+def test_reports_come_one_after_the_other(node: Holding) -> None:
+    """Nobody has negotiated that more than one operation may be open, PS3.7 D.3.3.3."""
+    at_once, most, both = 0, 0, Queue[str]()
+    lock = Lock()
+
+    def reported(event: evt.Event) -> tuple[int, None]:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        Pause().wait(0.3)
+        with lock:
+            at_once -= 1
+        both.put(read_report(event.event_information).transaction_uid)
+        return 0x0000, None
+
+    with asking(node, reported=reported) as (association, _):
+        for uid in ("1.9.21", "1.9.22"):
+            assert ask(association, uid, ALL) == 0x0000
+        assert [both.get(timeout=PATIENCE_SECONDS) for _ in range(2)] == ["1.9.21", "1.9.22"]
+    assert most == 1
+    assert settled(node)
 
 
 def test_whoever_leaves_is_told_on_an_association_of_ours(node: Holding, modality: int) -> None:

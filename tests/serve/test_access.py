@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.types import Message
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.accounts import Account, ApiToken, Role, digest
+from dicom_ai_node.serve import console
 from dicom_ai_node.serve.access import NOBODY, Person
 from dicom_ai_node.serve.application import role_of
 from dicom_ai_node.serve.audited import FILES, QUESTIONS, STUDY_NAMES, TRAILS
@@ -193,13 +195,14 @@ def test_every_route_is_listed_with_its_role(app: FastAPI) -> None:
 
 ABOUT_NOBODY = {
     "/metrics", "/help", "/events", "/models", "/models/{name}", "/routes", "/workers",
-    "/models/{name}/pictures/{picture}", "/destinations", "/storage", "/audit", "/quarantine",
+    "/models/{name}/pictures/{picture}", "/destinations", "/audit", "/quarantine",
     "/jobs/{name}/progress", "/viewer", "/viewer/app-config.js", "/viewer/{page:path}",
     f"/viewer/{BASE}/{{name:path}}", "/dicom-web/", "/api/openapi.json", "/api/destinations",
     "/api/events", "/api/models", "/api/models/{name}", "/api/overview", "/api/quarantine",
-    "/api/routes", "/api/storage", "/api/workers",
+    "/api/routes",
 }  # fmt: skip
 """Whoever looks there sees no images and no names: the audit trail need not know."""
+TEMPLATES = Path(console.__file__).parent / "templates"
 
 
 def test_every_route_that_tells_of_patients_is_audited(app: FastAPI) -> None:
@@ -215,6 +218,13 @@ def test_every_route_that_tells_of_patients_is_audited(app: FastAPI) -> None:
     }  # fmt: skip
     assert {*looks} - audited == ABOUT_NOBODY
     assert {*looks} >= QUESTIONS | TRAILS | FILES
+
+
+@pytest.mark.parametrize("path", sorted(ABOUT_NOBODY))
+def test_no_page_that_names_patients_is_about_nobody(path: str) -> None:
+    """Its template would say so."""
+    template = TEMPLATES / f"{path.strip('/')}.html"
+    assert not template.is_file() or "patients" not in template.read_text(encoding="utf-8")
 
 
 LISTED = [(role, route) for role, routes in ROUTES.items() for route in routes]

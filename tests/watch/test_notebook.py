@@ -57,6 +57,23 @@ def test_a_ledger_that_is_busy_gets_it_later(monkeypatch: pytest.MonkeyPatch) ->
     assert book.happenings == happenings(3)
 
 
+def test_one_that_cannot_be_written_takes_no_other_with_it() -> None:
+    """A bug of ours: the log says so, and the trail goes on."""
+    everything = happenings(40)
+
+    class Choosy(Book):
+        def note(self, *some: Happening) -> None:
+            if everything[7] in some:
+                raise ValueError("not this one")
+            super().note(*some)
+
+    notebook = Notebook(book := Choosy())
+    notebook.note(*everything)
+    notebook.start()
+    notebook.close()
+    assert book.happenings == everything[:7] + everything[8:]
+
+
 def test_the_end_of_the_node_does_not_wait_for_the_ledger() -> None:
     """What cannot be written then is lost, and the log says how much."""
     book = Book()

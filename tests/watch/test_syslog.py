@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from dicom_ai_node.domain.audit import Actor, AuditFilter, AuditRecord, Kind, Message, Outcome
+from dicom_ai_node.domain.audit import (
+    Actor,
+    Asked,
+    AuditFilter,
+    AuditRecord,
+    Kind,
+    Message,
+    Outcome,
+)
 from dicom_ai_node.domain.errors import PeerUnavailable
-from dicom_ai_node.domain.happenings import log_used
+from dicom_ai_node.domain.happenings import log_used, queried
 from dicom_ai_node.store.audit import SqlTrail
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.schema import migrate
@@ -173,6 +181,20 @@ def test_plain_datagrams_hold_one_message_each() -> None:
         to = Repository(host="127.0.0.1", port=sock.getsockname()[1], transport="udp")
         assert Syslog(to, host="x", process="1").send([RECORD]) is None
         assert sock.recv(65536) == line(RECORD, "x", "1")
+
+
+def test_no_question_is_too_long_for_a_datagram(trail: SqlTrail) -> None:
+    """Whoever may ask could otherwise keep all that comes later from the repository, for ever."""
+    asked = Asked(address="/dicom-web/studies/" + 60_000 * "&", query=bytes(1 << 20))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(60)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        to = Repository(host="127.0.0.1", port=sock.getsockname()[1], transport="udp")
+        desk = auditor(trail, Syslog(to, host="x", process="1"))
+        trail.note(queried(Actor(name="anna").participant(), asked, NOON))
+        assert (desk.seal(), desk.send()) == (1, 1)
+        assert len(sock.recv(65536)) < 65_507
 
 
 def test_a_chain_that_was_tampered_with_is_told_once(
