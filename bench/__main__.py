@@ -20,7 +20,7 @@ from pathlib import Path
 
 import bench.subjects
 from bench import machine, results, table
-from bench.results import Kind, Report
+from bench.results import Report
 from bench.session import Session, Size
 
 SUBJECTS = sorted(module.name for module in pkgutil.iter_modules(bench.subjects.__path__))
@@ -41,10 +41,7 @@ def main(given: Sequence[str]) -> int:
     report.write(path)
     print(f"\nwritten to {path}")
     _warn()
-    return int(any(note.startswith(f"missing: {OURS}") for note in report.notes))
-
-
-OURS = "dicom_ai_node"
+    return int(report.has_failed)
 
 
 def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Report:
@@ -52,7 +49,7 @@ def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Rep
     _warn()
     rounds = asked.rounds or ROUNDS[asked.size]
     about = {**machine.described(folder), "size": asked.size.value, "rounds": str(rounds)}
-    rows, notes = [], []
+    rows, notes, has_failed = [], [], False
     for name in subjects:
         at = folder / name
         at.mkdir()
@@ -63,7 +60,8 @@ def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Rep
         importlib.import_module(f"bench.subjects.{name}").run(session)
         rows += session.rows
         notes += session.notes
-    return Report(about, rows, notes)
+        has_failed |= session.has_failed
+    return Report(about, rows, notes, has_failed)
 
 
 def _asked(given: Sequence[str]) -> argparse.Namespace:

@@ -93,7 +93,9 @@ class Node:
 
 
 @contextmanager
-def orthanc(folder: Path, environment: Mapping[str, str] = _AS_INSTALLED, **settings: object) -> Running:
+def orthanc(
+    folder: Path, environment: Mapping[str, str] = _AS_INSTALLED, **settings: object
+) -> Running:
     """Run Orthanc with its DICOMweb plugin; yield its DICOM port."""
     open_to_all = {"DicomCheckCalledAet": False, "DicomAlwaysAllowStore": True}
     with Orthanc(folder, environment=environment, **open_to_all, **settings) as it:

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import islice
 
+from bench.contenders import AE_TITLE, SENDER, Node
 from dicom_ai_node import compose
 from dicom_ai_node.domain.study import Arrival
 from dicom_ai_node.domain.uids import AETitle
 from dicom_ai_node.receive.header import instance_of
-
-from bench.contenders import AE_TITLE, SENDER, Node
 
 _AT_ONCE = 1000
 
@@ -56,4 +55,3 @@ def post(http_port: int, files: Iterable[bytes]) -> None:
         if answer.status != http.HTTPStatus.OK:
             raise RuntimeError(f"Orthanc answers {answer.status}: {said[:200]!r}")
     connection.close()
-

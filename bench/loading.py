@@ -45,6 +45,7 @@ def ours(folder: Path) -> Load:
 
 def pydicom_loop(folder: Path) -> Load:
     """Read as most scripts do: every file, `pixel_array`, sort, stack."""
+
     def load() -> torch.Tensor:
         slices = []
         for path in folder.iterdir():
@@ -132,7 +133,6 @@ _DECODERS: Mapping[str, Callable[[bytes], Any]] = {
     RLELossless: lambda frame: np.frombuffer(imagecodecs.dicomrle_decode(frame, _STORED), _STORED),
     ExplicitVRLittleEndian: lambda frame: np.frombuffer(frame, _STORED),
 }
-
 
 
 @dataclass(frozen=True, slots=True)

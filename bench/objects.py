@@ -43,7 +43,7 @@ class Template:
     payload: Path
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """How long its data set is."""
         return len(self.head) + self.payload.stat().st_size
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from tests.peers.tools import find, wait_for
 
@@ -102,7 +103,7 @@ def own_mb(what: str) -> float:
 
 
 def _megabytes(said: str, what: str) -> float:
-    return int(said.split(f"\n{what}:")[1].split()[0]) * 1024 / 1e6
+    return int(said.split(f"\n{what}:")[1].split(maxsplit=1)[0]) * 1024 / 1e6
 
 
 class Peak:
@@ -119,7 +120,7 @@ class Peak:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> Self:
         """Look from now on."""
         self._thread.start()
         return self

@@ -10,8 +10,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What stands in a row: this node, another program, what the machine can do, or
-    how fast the sender is that all of them share."""
+    """What stands in a row: us, another program, what the machine can do, or its sender alone."""
 
     OURS = "ours"
     PEER = "peer"
@@ -113,11 +112,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run: where and when it was, its rows, and what else has to be said."""
+    """A run: where and when it was, its rows, and what else has to be said.
+
+    `has_failed` says that this node could not do something; that is not written.
+    """
 
     machine: Mapping[str, Any]
     rows: Sequence[Row]
     notes: Sequence[str] = ()
+    has_failed: bool = False
 
     def judged(self, earlier: "Report | None" = None) -> list[Judged]:
         """Return all rows with what follows from them, each group together: ours, peers, limit."""
@@ -179,5 +182,7 @@ def _since(judged: Judged, then: Row | None) -> Judged:
     return replace(
         judged,
         before=then.median,
-        since=times_better(replace(now, values=(now.median,)), replace(then, values=(then.median,))),
+        since=times_better(
+            replace(now, values=(now.median,)), replace(then, values=(then.median,))
+        ),
     )

@@ -58,6 +58,8 @@ class Session:
         Where everything is stored: its disk is a part of what is measured.
     against
         Parts of names; of the peers, only those are measured. Without any, all are.
+    has_failed
+        Whether this node could not do something.
     """
 
     subject: str
@@ -68,6 +70,7 @@ class Session:
     tell: Callable[[str], None] = lambda _: None
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    has_failed: bool = False
 
     def wants(self, name: str, kind: Kind = Kind.PEER) -> bool:
         """Return whether a contender is to be measured."""
@@ -93,7 +96,7 @@ class Session:
                 try:
                     values = task(contender)
                 except TROUBLE as trouble:
-                    self.fails(f"{contender.name} at {work}", trouble)
+                    self.fails(f"{contender.name} at {work}", contender.kind, trouble)
                     del found[contender.name]
                     continue
                 for unit, value in values.items() if turn or not is_cold else ():
@@ -114,7 +117,9 @@ class Session:
         if not wait_until_idle(pids, _REST_SECONDS):
             self.tell(f"a contender was still at work after {_REST_SECONDS:.0f} s")
 
-    def fails(self, what: str, trouble: BaseException) -> None:
+    def fails(self, what: str, kind: Kind, trouble: BaseException) -> None:
+        """Say who could not be measured, and why."""
+        self.has_failed |= kind is Kind.OURS
         told = " ".join(str(trouble).split())[-300:] or type(trouble).__name__
         self.note(f"missing: {what}: {told}")
 
@@ -122,8 +127,6 @@ class Session:
         """Say something about this run below the table."""
         self.notes.append(what)
         self.tell(what)
-
-
 
 
 class Field:
@@ -140,17 +143,20 @@ class Field:
         try:
             port, pid = self._stack.enter_context(start())
         except TROUBLE as trouble:
-            self._session.fails(name, trouble)
+            self._session.fails(name, kind, trouble)
         else:
             self.contenders.append(Contender(name, kind, port, pid))
 
 
 def with_cpu(
-    contender: Contender, count: int, work: Callable[[], Mapping[Unit, float]]
+    contender: Contender, work: Callable[[], tuple[int, Mapping[Unit, float]]]
 ) -> Mapping[Unit, float]:
-    """Do some work; add what each of its `count` parts has cost the contender until its answer."""
+    """Do some work, which returns how many it did and what was measured; add what each has cost.
+
+    That is the processor time of the contender until its last answer, not what it does later.
+    """
+    before = 0.0 if contender.pid is None else cpu_seconds(contender.pid)
+    count, found = work()
     if contender.pid is None:
-        return work()
-    before = cpu_seconds(contender.pid)
-    found = work()
+        return found
     return {**found, CPU_MS: 1000 * (cpu_seconds(contender.pid) - before) / count}

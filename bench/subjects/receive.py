@@ -105,12 +105,14 @@ _LIMITS = (
 def _timed(
     workload: Workload, senders: int, seconds: float, contender: Contender
 ) -> Mapping[Unit, float]:
-    def work() -> Mapping[Unit, float]:
+    def work() -> tuple[int, Mapping[Unit, float]]:
         count, took = send(contender.port, workload.template, workload.count, senders, seconds)
-        much = count if workload.unit is OBJECTS_PER_S else count * workload.template.bytes / 1e6
-        return {workload.unit: much / took}
+        much = (
+            count if workload.unit is OBJECTS_PER_S else count * workload.template.size_bytes / 1e6
+        )
+        return count, {workload.unit: much / took}
 
-    return with_cpu(contender, workload.count, work)
+    return with_cpu(contender, work)
 
 
 def _weighed(workload: Workload, contender: Contender) -> Mapping[Unit, float]:
@@ -163,7 +165,9 @@ def send(
 def _sender(said: Mapping[str, object]) -> "subprocess.Popen[str]":
     pipe = subprocess.PIPE
     command = [sys.executable, "-S", "-m", "bench.sender"]
-    process = subprocess.Popen(command, cwd=contenders.ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(
+        command, cwd=contenders.ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
     assert process.stdin is not None  # noqa: S101 - it has a pipe
     process.stdin.write(json.dumps(said) + "\n")
     process.stdin.flush()

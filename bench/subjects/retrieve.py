@@ -73,11 +73,12 @@ def questions(made: Sequence[Dataset]) -> Mapping[str, Sequence[Ask]]:
 
 
 def _timed(asks: Sequence[Ask], threads: int, contender: Contender) -> Mapping[Unit, float]:
-    def work() -> Mapping[Unit, float]:
+    def work() -> tuple[int, Mapping[Unit, float]]:
         seconds, megabytes = asked(contender.port, asks, threads)
-        return {ANSWERS_PER_S: len(asks) / seconds, MB_PER_S: megabytes / seconds}
+        found = {ANSWERS_PER_S: len(asks) / seconds, MB_PER_S: megabytes / seconds}
+        return len(asks), found
 
-    return with_cpu(contender, len(asks), work)
+    return with_cpu(contender, work)
 
 
 def asked(port: int, asks: Sequence[Ask], threads: int) -> tuple[float, float]:

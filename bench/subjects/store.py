@@ -37,7 +37,9 @@ def run(session: Session) -> None:
         field.enter("Orthanc", Kind.PEER, lambda: contenders.orthanc_web(at / "orthanc"))
         everybody = field.contenders
         works = {
-            f"{count} of 20 KB, a request each, {CLIENTS} clients": partial(_one_each, small, count),
+            f"{count} of 20 KB, a request each, {CLIENTS} clients": partial(
+                _one_each, small, count
+            ),
             f"{count} of 20 KB in one request": partial(_all_at_once, small, count),
             f"one of {megabytes} MB": partial(_one_large, large),
         }
@@ -61,25 +63,25 @@ def _one_each(template: Template, count: int, contender: Contender) -> Mapping[U
             _post(connection, _HEAD + file + _TAIL)
         connection.close()
 
-    def work() -> Mapping[Unit, float]:
+    def work() -> tuple[int, Mapping[Unit, float]]:
         began = time.perf_counter()
         with ThreadPoolExecutor(CLIENTS) as clients:
             list(clients.map(send, [files[start::CLIENTS] for start in range(CLIENTS)]))
-        return {OBJECTS_PER_S: count / (time.perf_counter() - began)}
+        return count, {OBJECTS_PER_S: count / (time.perf_counter() - began)}
 
-    return with_cpu(contender, count, work)
+    return with_cpu(contender, work)
 
 
 def _all_at_once(template: Template, count: int, contender: Contender) -> Mapping[Unit, float]:
     body = b"\r\n".join(_HEAD + file for file in _files(template, count)) + _TAIL
 
-    def work() -> Mapping[Unit, float]:
+    def work() -> tuple[int, Mapping[Unit, float]]:
         connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=120)
         began = time.perf_counter()
         _post(connection, body)
-        return {OBJECTS_PER_S: count / (time.perf_counter() - began)}
+        return count, {OBJECTS_PER_S: count / (time.perf_counter() - began)}
 
-    return with_cpu(contender, count, work)
+    return with_cpu(contender, work)
 
 
 def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
@@ -92,7 +94,7 @@ def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
 
 
 def _one_large(template: Template, contender: Contender) -> Mapping[Unit, float]:
-    return with_cpu(contender, 1, lambda: {MB_PER_S: _send_large(template, contender.port)})
+    return with_cpu(contender, lambda: (1, {MB_PER_S: _send_large(template, contender.port)}))
 
 
 def _weighed(template: Template, contender: Contender) -> Mapping[Unit, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import contenders, objects
 from bench.loading import LOADERS
 from bench.objects import CODECS, RLE
-from bench.results import GROWN_MB, PEAK_MB, SECONDS, Kind, Unit
+from bench.results import GROWN_MB, PEAK_MB, SECONDS, Unit
 from bench.session import Contender, Session
 from tests import phantoms
 

@@ -12,6 +12,7 @@ needs_a_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there 
 
 
 def whole(template: objects.Template) -> bytes:
+    """Return its data set."""
     return template.head + template.payload.read_bytes()
 
 
@@ -28,7 +29,7 @@ def test_the_limit_keeps_what_the_sender_sends(tmp_path: Path) -> None:
         before, _, after = whole(template).partition(placeholder)
         same = [one for one in kept if one.startswith(before) and one.endswith(after)]
         assert len(same) == len(set(same)) == count
-        assert {len(one) for one in same} == {template.bytes}
+        assert {len(one) for one in same} == {template.size_bytes}
 
 
 @needs_a_compiler

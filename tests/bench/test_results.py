@@ -17,6 +17,7 @@ def row(
     kind: Kind = Kind.PEER,
     work: str = "CT",
 ) -> Row:
+    """Return a row about nothing in particular."""
     return Row("receive", work, unit, who, kind, tuple(values))
 
 
@@ -95,7 +96,9 @@ def test_the_table_has_a_line_for_each_row_and_the_costs_beside_it() -> None:
     rows = [OURS, row("ours", [2.5], unit=CPU_MS, kind=Kind.OURS), row("peer", [10, 10, 10])]
     now = Report({"cores": "2"}, rows, ["missing: somebody"])
     lines = list(table.lines(now, Report({"cores": "64"}, [OURS])))
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "CT" in line]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if "CT" in line
+    ]
     assert cells == [
         ["receive: CT", "ours", "20", "objects/s", "10 to 30", "", "", "2.5", "20", "1 x"],
         ["receive: CT", "peer", "10", "objects/s", "10 to 10", "2 x", "", "", "", ""],
