@@ -103,7 +103,7 @@ def orthanc(
 
 
 def tuned_orthanc(folder: Path) -> AbstractContextManager[tuple[int, int]]:
-    """Run Orthanc so that it receives as fast as it can without losing anything."""
+    """Run Orthanc so that it receives as fast as it can and syncs what it syncs as installed."""
     return orthanc(folder, NODELAY, MaximumPduLength=_LONGEST_PDU)
 
 

@@ -14,6 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
+    UID,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -114,7 +115,7 @@ def part10(ds: Dataset) -> bytes:
     return file.getvalue()
 
 
-CODECS: Mapping[str, tuple[str, Callable[[NDArray[np.uint16]], bytes]]] = {
+CODECS: Mapping[str, tuple[UID, Callable[[NDArray[np.uint16]], bytes | bytearray]]] = {
     "JPEG-LS": (JPEGLSLossless, imagecodecs.jpegls_encode),
     "JPEG 2000": (
         JPEG2000Lossless,
@@ -137,7 +138,7 @@ def compressed(ds: Dataset, codec: str) -> Dataset:
         ds.compress(RLELossless, generate_instance_uid=False)
         return ds
     syntax, encode = CODECS[codec]
-    frame = encode(np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns))
+    frame = bytes(encode(np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns)))
     ds.PixelData = encapsulate([frame])
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
     ds.file_meta.TransferSyntaxUID = syntax

@@ -114,7 +114,7 @@ class Session:
             return
         os.sync()
         pids = [each.pid for each in contenders if each.pid is not None]
-        if not wait_until_idle(pids, _REST_SECONDS):
+        if pids and not wait_until_idle(pids, _REST_SECONDS):
             self.tell(f"a contender was still at work after {_REST_SECONDS:.0f} s")
 
     def fails(self, what: str, kind: Kind, trouble: BaseException) -> None:

@@ -1,7 +1,7 @@
 """C-STORE receive: from the wire to success, which here means: synced, and in the ledger.
 
-The same sender for all; it stops after a while where somebody is slow. Orthanc syncs what it
-stores, the others do not.
+The same sender for all; it stops after a while where somebody is slow. Orthanc syncs each file but
+neither its folder nor the index in which it is found again; the others sync nothing.
 """
 
 import json
@@ -90,8 +90,8 @@ def _enter_all(field: Field, folder: Path) -> None:
 
 
 _PEERS = {
-    "Orthanc": contenders.orthanc,
-    "Orthanc, tuned": contenders.tuned_orthanc,
+    "Orthanc (index not synced)": contenders.orthanc,
+    "Orthanc, tuned (index not synced)": contenders.tuned_orthanc,
     "DCMTK storescp (not synced)": contenders.storescp,
     "DCMTK storescp, tuned (not synced)": contenders.tuned_storescp,
     "pynetdicom storescp (not synced)": contenders.pynetdicom_app,

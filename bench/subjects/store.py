@@ -1,6 +1,6 @@
 """STOW-RS, beside Orthanc's DICOMweb plugin: many small requests, one with many, one large.
 
-Success means synced and in the ledger; Orthanc syncs, too.
+Success means synced and in the ledger; Orthanc syncs each file, but not its index.
 """
 
 import http.client
