@@ -6,7 +6,7 @@ KEEP ?= 0
 LANES ?= 2
 CONFIG ?= demo/ae_config.yaml
 
-.PHONY: demo viewer test scores faults fuzz check sbom audit docs peers clean
+.PHONY: demo viewer test scores faults fuzz bench check sbom audit docs peers clean
 
 $(VENV)/node: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -38,6 +38,10 @@ scores: $(VENV)/test ## measure the scores of the slow models again, where their
 
 faults: $(VENV)/test peers ## the fault matrix as a table; ARGS="--only 11,14", --fast, --seed 7
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
+
+bench: $(VENV)/test peers ## this node beside its peers on this machine; ARGS="receive --quick"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/test ## let a fuzzer look for inputs that nobody has thought of; ARGS="pdu --minutes 60"
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)

@@ -43,9 +43,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(ready: Callable[[], bool], process: Popen[bytes], log: Path) -> None:
-    """Wait until a peer is ready; fail with the end of its log if it is not within 30 s."""
-    deadline = time.monotonic() + 30
+def wait_for(
+    ready: Callable[[], bool], process: Popen[bytes], log: Path, seconds: float = 30
+) -> None:
+    """Wait until a peer is ready; fail with the end of its log if it is not in time."""
+    deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()

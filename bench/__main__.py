@@ -1,0 +1,91 @@
+"""`python -m bench`, or `make bench`: this node beside its peers, in one table.
+
+    make bench                                     # everything: hours
+    make bench ARGS="receive --rounds 5 --quick"   # one subject, little work
+    make bench ARGS="receive --against orthanc"    # some of the peers
+    make bench ARGS="--compare dist/bench/DATE.json"
+
+See docs/how-to/measure.md for what the rows mean.
+"""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bench.subjects
+from bench import machine, results, table
+from bench.results import Report
+from bench.session import Session, Size
+
+SUBJECTS = sorted(module.name for module in pkgutil.iter_modules(bench.subjects.__path__))
+ROUNDS: Mapping[Size, int] = {Size.TINY: 1, Size.QUICK: 3, Size.FULL: 5}
+
+
+def main(given: Sequence[str]) -> int:
+    """Measure, print, write; return 1 if this node has failed at something."""
+    asked = _asked(given)
+    os.environ.pop("TCP_NODELAY", None)  # of this shell; whoever is tuned gets it
+    if asked.folder is not None:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+    earlier = results.read(asked.compare) if asked.compare else None
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
+        report = run(asked.subjects or SUBJECTS, asked, Path(folder))
+    print("\n".join(table.lines(report, earlier)))
+    path = asked.json or Path(f"dist/bench/{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json")
+    report.write(path)
+    print(f"\nwritten to {path}")
+    _warn()
+    return int(report.has_failed)
+
+
+def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Report:
+    """Run subjects one after the other."""
+    _warn()
+    rounds = asked.rounds or ROUNDS[asked.size]
+    about = {**machine.described(folder), "size": asked.size.value, "rounds": str(rounds)}
+    rows, notes, has_failed = [], [], False
+    for name in subjects:
+        at = folder / name
+        at.mkdir()
+        session = Session(
+            subject=name, folder=at, size=asked.size, rounds=rounds, against=asked.against,
+            tell=lambda what: print(what, file=sys.stderr, flush=True),
+        )  # fmt: skip
+        importlib.import_module(f"bench.subjects.{name}").run(session)
+        rows += session.rows
+        notes += session.notes
+        has_failed |= session.has_failed
+    return Report(about, rows, notes, has_failed)
+
+
+def _asked(given: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
+    parser.add_argument("--size", type=Size, choices=list(Size), default=Size.FULL)
+    parser.add_argument("--quick", dest="size", action="store_const", const=Size.QUICK)
+    parser.add_argument("--rounds", type=int, help="that count; one more goes before them")
+    parser.add_argument("--against", nargs="+", default=(), metavar="WORD", help="only such peers")
+    parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
+    parser.add_argument("--compare", type=Path, metavar="JSON", help="an earlier run")
+    parser.add_argument("--json", type=Path, help="where to write; default dist/bench/DATE.json")
+    asked = parser.parse_args(given)
+    if unknown := set(asked.subjects) - set(SUBJECTS):
+        parser.error(f"there is no subject {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
+    return asked
+
+
+def _warn() -> None:
+    if said := machine.warning():
+        print(said, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
