@@ -210,8 +210,9 @@ def _header(path: Path) -> Dataset:
 def _check_image(ds: Dataset) -> None:
     """Raise unless everything that decoders rely on is there, PS3.3 C.7.6.3."""
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
-        if not ds.get(keyword):
-            raise Rejected(RejectCode.PIX_CORRUPT, f"{keyword} is absent")
+        value = ds.get(keyword)
+        if not value or not isinstance(value, str):
+            raise Rejected(RejectCode.PIX_CORRUPT, f"{keyword} is absent, or several")
     numbers = {keyword: ds.get(keyword) for keyword in _COUNTS}
     wrong = [keyword for keyword, value in numbers.items() if not isinstance(value, int)]
     if wrong:
