@@ -148,7 +148,7 @@ def _times_ms(keyword: str, ordered: Sequence[Slice]) -> tuple[float, ...] | Non
 def _clock_ms(text: str) -> float:
     """Return the milliseconds of a DICOM time, HHMMSS.F, since midnight; NaN if it is none."""
     digits, _, fraction = text.partition(".")
-    if len(digits) != 6 or not (digits + fraction).isdigit():  # noqa: PLR2004
+    if len(digits) != 6 or not (digits + fraction).isdecimal():  # noqa: PLR2004
         return float("nan")
     hours, minutes, seconds = int(digits[:2]), int(digits[2:4]), int(digits[4:])
     return 1000 * (3600 * hours + 60 * minutes + seconds + float(f"0.{fraction or 0}"))

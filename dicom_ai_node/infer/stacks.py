@@ -227,6 +227,6 @@ def _tag_of(plane: Plane, keyword: str) -> tuple[str, ...]:
 def _as_sortable(values: tuple[str, ...]) -> tuple[tuple[float, str], ...]:
     """Order numbers as numbers and everything else behind them."""
     return tuple(
-        (float(value), "") if value.replace(".", "", 1).isdigit() else (np.inf, value)
+        (float(value), "") if value.replace(".", "", 1).isdecimal() else (np.inf, value)
         for value in values
     )

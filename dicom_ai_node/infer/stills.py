@@ -123,7 +123,7 @@ def _frames_in(images: Sequence[_Image]) -> int:
 
 def _place(image: _Image) -> tuple[int, str]:
     number = "".join(Plane(image.header).texts("InstanceNumber"))
-    return int(number) if number.isdigit() else 0, str(image.header.SOPInstanceUID)
+    return int(number) if number.isdecimal() else 0, str(image.header.SOPInstanceUID)
 
 
 def _filled(

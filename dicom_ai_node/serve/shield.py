@@ -101,7 +101,7 @@ class Shield:
         if (
             not is_stored
             and length.isascii()
-            and length.isdigit()
+            and length.isdecimal()
             and int(length) > MOST_BODY_BYTES
         ):
             return 413, f"more than {MOST_BODY_BYTES} bytes"
