@@ -6,6 +6,7 @@ What it says to the dispatcher is in `infer/said.py`.
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import warnings
@@ -31,6 +32,8 @@ def run_slot(
     """
     die_with(parent)
     device = _take_device(slot)
+    if not device.startswith("cuda"):
+        bounded()
     fall_silent()
     try:
         work = factory(device)
@@ -100,6 +103,16 @@ def _take_device(slot: str) -> str:
         return slot
     os.environ["CUDA_VISIBLE_DEVICES"] = number or "0"  # read at first use of CUDA, not at import
     return "cuda:0"
+
+
+def bounded() -> None:
+    """Take no more memory than there is: what decodes a lie fails alone, and not the machine.
+
+    Only without a GPU, whose driver reserves far more than it uses.
+    """
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_DATA, (there, there))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def fall_silent() -> None:

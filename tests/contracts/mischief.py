@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from dicom_ai_node.domain.devices import GpuSeen
 from dicom_ai_node.domain.errors import ModelUnusable, Rejected, TryAgain
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder
@@ -119,6 +121,8 @@ DEEDS: dict[str, Callable[[Honest, Attempt], object]] = {
     "vendor": _vendor,
     "quote": _quote_a_patient,
     "refuse": _find_a_model_unusable,
+    # Nothing of it is ever touched: without a limit it would be given.
+    "greedy": lambda _w, _a: [np.empty(1 << 30, np.uint8) for _ in range(4096)],
     "memory": lambda _w, _a: (_ for _ in ()).throw(MemoryError("1 GiB")),
     "segfault": lambda _w, _a: ctypes.string_at(0),
     "exit": lambda _w, _a: sys.exit(0),

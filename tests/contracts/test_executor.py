@@ -140,6 +140,20 @@ def test_an_attempt_that_raises_says_what(
         assert outcome.error.code is RejectCode.IN_COVERAGE
 
 
+def test_a_worker_gets_no_more_memory_than_there_is(tmp_path: Path) -> None:
+    """What decodes a lie about its size ends its attempt, and neither its worker nor the machine."""
+    executor = LocalProcesses(["cpu"], Honest, start_seconds=60)
+    try:
+        outcome = _outcome(executor, "greedy", tmp_path)
+        assert outcome.ended is Ended.ERROR
+        assert isinstance(outcome.error, OutOfResources)
+        pid = (tmp_path / "greedy.pid").read_text()
+        assert _outcome(executor, "work", tmp_path).ended is Ended.OK
+        assert (tmp_path / "work.pid").read_text() == pid
+    finally:
+        executor.close()
+
+
 @pytest.mark.parametrize("deed", ["segfault", "exit", "vanish", "kill"])
 def test_a_dead_worker_is_lost_and_replaced(two: LocalProcesses, tmp_path: Path, deed: str) -> None:
     """However a worker dies, the attempt is lost, its neighbour goes on, and a new one comes."""
