@@ -16,6 +16,6 @@ _UNPAIRED = frozenset({
 
 def add_laterality(header: Dataset, source: Dataset) -> None:
     """Tell the side that the source tells, empty if it does not and there are two."""
-    if source.get("BodyPartExamined") not in _UNPAIRED:
+    if str(source.get("BodyPartExamined")) not in _UNPAIRED:
         known = source.get("Laterality") in {"L", "R"}
         header.Laterality = source.Laterality if known else None

@@ -213,6 +213,9 @@ def _check_image(ds: Dataset) -> None:
         value = ds.get(keyword)
         if not value or not isinstance(value, str):
             raise Rejected(RejectCode.PIX_CORRUPT, f"{keyword} is absent, or several")
+    for keyword in ("Modality", "PhotometricInterpretation"):
+        if not isinstance(ds.get(keyword) or "", str):
+            raise Rejected(RejectCode.PIX_CORRUPT, f"{keyword} has several values")
     numbers = {keyword: ds.get(keyword) for keyword in _COUNTS}
     wrong = [keyword for keyword, value in numbers.items() if not isinstance(value, int)]
     if wrong:

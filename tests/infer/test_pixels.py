@@ -58,6 +58,16 @@ def test_a_number_of_the_wrong_length_is_no_number(
     assert no.value.code is RejectCode.PIX_CORRUPT
 
 
+@pytest.mark.parametrize("keyword", ["Modality", "PhotometricInterpretation"])
+@pytest.mark.parametrize("sees", list(Sees))
+def test_two_values_where_one_belongs_are_corrupt(keyword: str, sees: Sees, tmp_path: Path) -> None:
+    """Nobody could say which of them is meant."""
+    series = ct(slices=3)
+    for image in series:
+        setattr(image, keyword, [getattr(image, keyword)] * 2)
+    assert rejection_of(series, sees, tmp_path) is RejectCode.PIX_CORRUPT
+
+
 def test_what_pydicom_cannot_read_is_corrupt_and_a_mistake_of_ours_is_none() -> None:
     """It decodes a value when that is asked for, and raises anything; a bug stays a bug."""
     image = ct(slices=1)[0]
