@@ -1,23 +1,14 @@
 """Alarms of those who are turned away, as few as tell it: a stranger can knock very often."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from datetime import datetime
 
 import structlog
 
-from dicom_ai_node.domain.audit import (
-    NEWS_EVERY,
-    Act,
-    Actor,
-    Happening,
-    Notes,
-    Outcome,
-    Participant,
-)
+from dicom_ai_node.domain.audit import Act, Actor, Happening, Notes, Outcome, Participant
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.happenings import alarm, login
+from dicom_ai_node.watch.news import News
 
 log = structlog.get_logger()
 
@@ -30,8 +21,7 @@ class Alarms:
     def __init__(self, notes: Notes, now: Callable[[], datetime]) -> None:
         self._notes = notes
         self._now = now
-        self._told: OrderedDict[Hashable, datetime] = OrderedDict()
-        self._lock = threading.Lock()
+        self._news = News(MOST_REMEMBERED)
 
     def __call__(self, address: str, why: str) -> None:
         """Tell that somebody was turned away; without a ledger only the log says so."""
@@ -48,13 +38,8 @@ class Alarms:
 
     def _tell(self, what: Hashable, happening: Callable[[datetime], Happening]) -> None:
         now = self._now()
-        with self._lock:
-            before = self._told.get(what)
-            if before is not None and now - before < NEWS_EVERY:
-                return
-            self._told[what] = now
-            if len(self._told) > MOST_REMEMBERED:
-                self._told.popitem(last=False)
+        if not self._news.is_new(what, now.timestamp()):
+            return
         try:
             self._notes.note(happening(now))
         except NodeError:

@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Hashable
 
 import structlog
 
-from dicom_ai_node.domain.audit import NEWS_EVERY, Happening, Notes
+from dicom_ai_node.domain.audit import Happening, Notes
 from dicom_ai_node.domain.errors import NodeError
+from dicom_ai_node.watch.news import News
 
 log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ class Notebook(threading.Thread):
         self._waiting: deque[Happening] = deque()
         self._changed = threading.Condition()
         self._is_over = False
-        self._told: OrderedDict[Hashable, float] = OrderedDict()
+        self._news = News(MOST_REMEMBERED)
 
     def note(self, *happenings: Happening) -> None:
         """Keep what has happened until it is written down; never raises, never waits."""
@@ -45,16 +46,7 @@ class Notebook(threading.Thread):
 
     def is_news(self, what: Hashable) -> bool:
         """Return whether nobody has asked this for five minutes."""
-        now = time.monotonic()
-        with self._changed:
-            before = self._told.get(what)
-            if before is not None and now - before < NEWS_EVERY.total_seconds():
-                return False
-            self._told[what] = now
-            self._told.move_to_end(what)
-            if len(self._told) > MOST_REMEMBERED:
-                self._told.popitem(last=False)
-        return True
+        return self._news.is_new(what, time.monotonic())
 
     def close(self) -> None:
         """Write down what waits, if the ledger answers, and end."""
