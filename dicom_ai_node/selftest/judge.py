@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import dcmread
+
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig, routes
 from dicom_ai_node.domain.errors import NeedsAttention
@@ -237,6 +239,13 @@ def _silent(scene: _Scene) -> Iterator[str]:
 PROMISES: tuple[Callable[[_Scene], Iterator[str]], ...] = (
     _kept, _ended, _once, _delivered, _tidy, _no_orphan, _no_leak, _silent,
 )  # fmt: skip
+
+
+def as_sent(path: Path) -> tuple[str, Sent]:
+    """Return the SOP Instance UID of a file, and what is remembered of it once it is answered."""
+    header = dcmread(path, stop_before_pixels=True)
+    digest = hashlib.sha256(data_set(path.read_bytes())).hexdigest()
+    return str(header.SOPInstanceUID), Sent(str(header.StudyInstanceUID), digest)
 
 
 def data_set(content: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """A node of its own in a temporary folder: started, killed, started again, asked."""
 
 import contextlib
-import hashlib
 import os
 import resource
 import secrets
@@ -14,14 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from pydicom import dcmread
-
 from dicom_ai_node import compose
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import NeedsAttention, NodeError
 from dicom_ai_node.domain.job import Job
 from dicom_ai_node.domain.uids import AETitle
-from dicom_ai_node.selftest.judge import MARK, Sent, data_set, processes
+from dicom_ai_node.selftest.judge import MARK, Sent, as_sent, processes
 from dicom_ai_node.selftest.receiver import AE_TITLE as RECEIVER
 from dicom_ai_node.store.ledger import SqlLedger
 
@@ -206,10 +203,7 @@ class PrivateNode:
         answers = self.offer(paths, calling)
         for path, answer in zip(paths, answers, strict=True):
             if isinstance(answer, str):
-                header = dcmread(path, stop_before_pixels=True)
-                digest = hashlib.sha256(data_set(path.read_bytes())).hexdigest()
-                sent = Sent(str(header.StudyInstanceUID), digest)
-                self.answered.setdefault(str(header.SOPInstanceUID), sent)
+                self.answered.setdefault(*as_sent(path))
         return answers
 
     def offer(self, paths: Sequence[Path], calling: str = MODALITY) -> list[NodeError | str]:

@@ -1,6 +1,5 @@
 """kill -9 of the whole tree, at random moments, while instances arrive and jobs run."""
 
-import hashlib
 import os
 import random
 import secrets
@@ -16,7 +15,7 @@ from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.uids import AETitle, derive_uid
 from dicom_ai_node.samples.studies import write_samples
-from dicom_ai_node.selftest.judge import MARK, Evidence, Sent, data_set, objections
+from dicom_ai_node.selftest.judge import MARK, Evidence, Sent, as_sent, objections
 from tests.faults.small_node import NAME
 from tests.journey.node import Node, running, until
 from tests.peers.orthanc import Orthanc
@@ -90,17 +89,11 @@ class Modality(threading.Thread):
                 batch, rest = waiting[:5], waiting[5:]
                 answers = self._sender.send(batch)
                 there = [p for p, a in zip(batch, answers, strict=True) if isinstance(a, str)]
-                for path in there:
-                    self._note(path)
+                self.acknowledged.update(map(as_sent, there))
                 waiting = [path for path in batch if path not in there] + rest
                 if len(there) < len(batch):
                     time.sleep(0.2)
             self.sent += 1
-
-    def _note(self, path: Path) -> None:
-        header = dcmread(path, stop_before_pixels=True)
-        digest = hashlib.sha256(data_set(path.read_bytes())).hexdigest()
-        self.acknowledged[str(header.SOPInstanceUID)] = Sent(str(header.StudyInstanceUID), digest)
 
 
 def pull_the_plug(folder: Path, kills: int, most: int, dice: random.Random) -> str:

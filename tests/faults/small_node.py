@@ -24,7 +24,7 @@ from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.job import ENDED, Job, Stage
 from dicom_ai_node.domain.uids import AETitle, StudyInstanceUID, derive_uid
-from dicom_ai_node.selftest.judge import MARK, Came, Evidence, Sent, data_set, objections, processes
+from dicom_ai_node.selftest.judge import MARK, Came, Evidence, Sent, as_sent, objections, processes
 from dicom_ai_node.store.ledger import SqlLedger
 from tests.peers.archive import Archive, archive
 from tests.peers.tools import free_port
@@ -269,7 +269,7 @@ class SmallNode:
         answers = self.sender().send(paths)
         for path, answer in zip(paths, answers, strict=True):
             if isinstance(answer, str):
-                self._note(path)
+                self.answered.setdefault(*as_sent(path))
         return answers
 
     def stow(self, paths: Sequence[Path]) -> httpx.Response | None:
@@ -287,15 +287,8 @@ class SmallNode:
             return None
         if answer.status_code in {200, 202}:
             for uid in values(answer, REFERENCED, INSTANCE):
-                self._note(by_uid[uid])
+                self.answered.setdefault(*as_sent(by_uid[uid]))
         return answer
-
-    def _note(self, path: Path) -> None:
-        header = dcmread(path, stop_before_pixels=True)
-        digest = hashlib.sha256(data_set(path.read_bytes())).hexdigest()
-        self.answered.setdefault(
-            str(header.SOPInstanceUID), Sent(str(header.StudyInstanceUID), digest)
-        )
 
     def evidence(self, pacs: Mapping[str, Pacs], **more: Any) -> Evidence:  # noqa: ANN401
         """Return what has been seen, for the checker."""
