@@ -21,7 +21,7 @@ from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.ledger_proofs import MOST_REQUESTS
 from tests.contracts.test_archive import CT, arrive
-from tests.contracts.test_commitments import ABSENT, ONE
+from tests.contracts.test_commitments import ABSENT, ONE, WEEK
 from tests.store.made import (
     DAY,
     HOUR,
@@ -342,7 +342,7 @@ def blobs(tmp_path: Path) -> FolderBlobs:
 @pytest.fixture
 def promises(database: Database, blobs: FolderBlobs) -> SqlCommitments:
     """Return what answers modalities."""
-    return SqlCommitments(database, SqlArchive(database, blobs), blobs)
+    return SqlCommitments(database, SqlArchive(database, blobs), blobs, WEEK)
 
 
 CT1, MR1 = AETitle("CT1"), AETitle("MR1")
@@ -358,7 +358,7 @@ def test_an_answer_is_told_until_it_was_heard(
     assert len(items(said, "ReferencedSOPSequence")) == 1
     assert len(items(said, "FailedSOPSequence")) == 2
     assert promises.claim_untold(NOON, MINUTE) is None
-    restarted = SqlCommitments(database, SqlArchive(database, blobs), blobs)
+    restarted = SqlCommitments(database, SqlArchive(database, blobs), blobs, WEEK)
     untold = restarted.claim_untold(NOON + MINUTE, MINUTE)
     assert untold is not None
     assert (untold.transaction_uid, untold.ae_title, untold.attempts) == ("1.9", "CT1", 1)
