@@ -12,13 +12,15 @@ import structlog
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.commitment import Promises, Untold
 from dicom_ai_node.domain.errors import NodeError, PeerUnavailable, TryAgain
-from dicom_ai_node.domain.proof import OBJECTS_AT_ONCE, Proofs, Prover
+from dicom_ai_node.domain.proof import ADVICE, OBJECTS_AT_ONCE, Proofs, Prover
 from dicom_ai_node.domain.uids import AETitle
 
 log = structlog.get_logger()
 
 AWAY = timedelta(minutes=5)
 """Before a destination is asked again, about whatever, that did not take a request."""
+REFUSED = timedelta(hours=1)
+"""Before it is asked again about what it would not hear of."""
 LEASE = timedelta(minutes=5)
 """Longer than one answer takes to be told."""
 
@@ -55,8 +57,8 @@ class Proving:
     def ask(self, destination: str) -> int:
         """Ask one destination about what it has not answered for; return how many objects."""
         asker, now = self.askers[destination], self.now()
-        # Who takes no request is not asked about all the rest: each of these is written down, and
-        # where the answer is no, a person has to look at each.
+        # Who takes no request is not asked about all the rest at once: each of these is written
+        # down.
         if now < self._left_alone_until.get(destination, now):
             return 0
         # At random: who knows it has heard it from us, so that nobody else can answer for a peer.
@@ -70,20 +72,21 @@ class Proving:
             except NodeError as trouble:
                 log.warning("commitment_not_asked", destination=destination, exc_info=True)
                 self._left_alone_until[destination] = self.now() + AWAY
-                self._not_asked(transaction_uid, trouble)
+                self._not_asked(destination, transaction_uid, trouble)
             else:
                 log.info("commitment_asked", destination=destination, objects=len(unproven))
         return len(unproven)
 
-    def _not_asked(self, transaction_uid: str, trouble: NodeError) -> None:
+    def _not_asked(self, destination: str, transaction_uid: str, trouble: NodeError) -> None:
+        now = self.now()
         match trouble:
             case PeerUnavailable():
-                later = self.now() + AWAY
-                self.ledger.not_asked(transaction_uid, self.now(), str(trouble), later)
+                self.ledger.not_asked(transaction_uid, now, str(trouble), now + AWAY)
             case TryAgain():
                 pass  # it counts as asked, and falls due again as if there were no answer
             case _:
-                self.ledger.not_asked(transaction_uid, self.now(), str(trouble), None)
+                note = f"{trouble}; {ADVICE.format(destination=destination)}"
+                self.ledger.refused(transaction_uid, now, note, now + REFUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

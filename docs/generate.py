@@ -151,6 +151,13 @@ def _statuses() -> Iterator[str]:
     yield from _verdicts(HTTP_STATUSES, "{}")
 
 
+_COMMITS = (
+    "What it commits to it keeps for `store.keep_days`, counted from the answer to the request; lack",
+    "of room does not shorten that, and only a person may delete it earlier.",
+    "",
+)
+
+
 def _services() -> Iterator[str]:
     yield "# DIMSE services"
     yield ""
@@ -159,7 +166,7 @@ def _services() -> Iterator[str]:
     yield "it sends C-STORE to `destinations`, with one context per SOP class and transfer syntax;"
     yield "N-ACTION of storage commitment, or C-FIND (Study Root, level IMAGE), to those with a `proof`;"
     yield "and N-EVENT-REPORT, as the provider by role selection, to those that have asked us."
-    yield ""
+    yield from _COMMITS
     yield "| SOP class | UID | role of the node | transfer syntaxes |"
     yield "|---|---|---|---|"
     plain = ", ".join(UID(uid).name for uid in PLAIN_SYNTAXES)

@@ -9,15 +9,21 @@ import pytest
 
 from dicom_ai_node import compose
 from dicom_ai_node.config import NodeConfig
-from dicom_ai_node.domain.errors import NodeError, OutOfResources, PeerRejected, PeerUnavailable
+from dicom_ai_node.domain.errors import (
+    IllegalMove,
+    NodeError,
+    OutOfResources,
+    PeerRejected,
+    PeerUnavailable,
+)
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.proof import Report, Unproven
-from dicom_ai_node.proving import AWAY, Asker, Proving
+from dicom_ai_node.proving import AWAY, REFUSED, Asker, Proving
 from dicom_ai_node.roles import LONGEST_ROUND_SECONDS
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import migrate
-from tests.store.made import HOUR, MINUTE, NOON, delivered, stage_of
+from tests.store.made import HOUR, MINUTE, NOON, SECOND, delivered, stage_of
 
 KEPT = [DeliveryState.COMMITTED] * 2
 
@@ -81,7 +87,7 @@ def test_what_passes_is_tried_again(
 def test_who_takes_no_request_is_not_asked_about_the_rest(
     ledger: SqlLedger, trouble: NodeError
 ) -> None:
-    """Of thousands of jobs none but a few is written down as asked, or parked, in five minutes."""
+    """Of thousands of jobs none but a few is written down as asked in five minutes."""
     jobs = [delivered(ledger, uid=f"1.{number + 2}.1") for number in range(3)]
     pacs = ScriptedPacs(ledger, [trouble, trouble, trouble], at_once=2)
     desk = pacs.desk()
@@ -93,23 +99,40 @@ def test_who_takes_no_request_is_not_asked_about_the_rest(
     assert sum(asked) == (6 if isinstance(trouble, PeerUnavailable) else 4)
 
 
-def test_who_takes_no_request_is_for_is_for_a_person_and_then_asked_again(
-    ledger: SqlLedger,
-) -> None:
-    """When the person has spoken with the operator of the PACS and retried the job."""
+def test_who_takes_no_request_stops_no_job(ledger: SqlLedger) -> None:
+    """The results are delivered; the deliveries say what it said and what to do, and wait."""
     job = delivered(ledger)
     pacs = ScriptedPacs(ledger, [PeerRejected("pacs takes no Storage Commitment Push Model")])
     assert pacs.desk().ask("pacs") == 2
-    stopped = ledger.job(job.key)
-    assert stopped is not None
-    assert stopped.stage is Stage.PARKED
-    assert "pacs takes no Storage Commitment Push Model" in stopped.note
-    ledger.retry(stopped, NOON)
-    for one in ledger.claim_deliveries("pacs", NOON, HOUR):
-        ledger.delivered(one, NOON)
+    assert stage_of(ledger, job) is Stage.DELIVERED
+    (note,) = {one.note for one in ledger.deliveries(job.key)}
+    assert note.startswith("pacs takes no Storage Commitment Push Model; the operator: ask whoever")
+    assert "another `proof`" in note
+    pacs.now = NOON + REFUSED - SECOND
+    assert pacs.desk().ask("pacs") == 0
+    pacs.now = NOON + REFUSED
     assert pacs.desk().ask("pacs") == 2
     assert [one.state for one in ledger.deliveries(job.key)] == KEPT
-    assert stage_of(ledger, job) is Stage.DELIVERED
+    assert {one.note for one in ledger.deliveries(job.key)} == {""}
+
+
+@pytest.mark.parametrize("way", ["by destination", "by job"])
+def test_a_person_can_have_it_asked_again_at_once(ledger: SqlLedger, way: str) -> None:
+    """When whoever runs it has mended it; nothing is sent again."""
+    job = delivered(ledger)
+    pacs = ScriptedPacs(ledger, [PeerRejected("no")])
+    assert pacs.desk().ask("pacs") == 2
+    assert ledger.ask_again("archive") == 0
+    if way == "by destination":
+        assert ledger.ask_again("pacs") == 2
+    else:
+        ledger.retry(job, NOON)
+    assert ledger.claim_deliveries("pacs", NOON, HOUR) == []
+    assert pacs.desk().ask("pacs") == 2
+    assert [one.state for one in ledger.deliveries(job.key)] == KEPT
+    with pytest.raises(IllegalMove):
+        ledger.retry(job, NOON)
+    assert ledger.ask_again("pacs") == 0
 
 
 def test_no_two_requests_have_the_same_transaction(ledger: SqlLedger) -> None:

@@ -59,6 +59,7 @@ def console_desk(config: NodeConfig) -> Desk:
         models=_shelf(config),
         explain=of_study,
         explain_file=of_file,
+        ask_again=ledger.ask_again,
         take_in=take_in,
         alike=(
             None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,13 @@ from dicom_ai_node.deliver.dimse import DimseSender
 from dicom_ai_node.deliver.web import WebSender
 from dicom_ai_node.doctor import beyond, keys, ledger, machine, ports, processes, store
 from dicom_ai_node.doctor.finding import Check, Finding, fault, ok
-from dicom_ai_node.domain.destination import Destination, DimsePeer, FolderPeer, WebPeer
+from dicom_ai_node.domain.destination import (
+    Destination,
+    DimsePeer,
+    FolderPeer,
+    WebPeer,
+    proving,
+)
 from dicom_ai_node.domain.errors import ConfigError, PeerUnavailable
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.infer.sealed import SealedFolder
@@ -94,20 +101,22 @@ def _of_the_node(config: NodeConfig, *, thorough: bool) -> Iterator[Check]:
     yield from _of_a_folder(folder)
     keep_free = config.store.min_free_bytes
     yield Check("room", partial(store.room, folder, keep_free))
-    yield from _of_the_ledger(config, thorough=thorough)
+    look = cache(lambda: Inspection(config.store.database_url, thorough=thorough))
+    yield from _of_the_ledger(config, look, thorough=thorough)
+    yield Check("room", partial(store.promises, folder, keep_free, lambda: look().promised))
     for number in receive.ports:
         yield Check("ports", partial(ports.port, "receive.port", receive.host, number, folder))
     if config.serve is not None:
         serve = config.serve
         yield Check("ports", partial(ports.port, "serve.port", serve.host, serve.port, folder))
     yield from _of_keys(config)
-    yield from _of_what_lies_beyond(config)
+    yield from _of_what_lies_beyond(config, look)
     yield Check("torch", partial(beyond.gpus, infer.devices, beyond.ask_torch))
 
 
-def _of_the_ledger(config: NodeConfig, *, thorough: bool) -> Iterator[Check]:
-    inspect = cache(lambda: Inspection(config.store.database_url, thorough=thorough))
-
+def _of_the_ledger(
+    config: NodeConfig, inspect: Callable[[], Inspection], *, thorough: bool
+) -> Iterator[Check]:
     def seen() -> ledger.Seen:
         found = inspect()
         return ledger.Seen(
@@ -147,18 +156,25 @@ def _pairs(config: NodeConfig) -> Iterator[Pair]:
         yield from dicom_pairs(config)
 
 
-def _of_what_lies_beyond(config: NodeConfig) -> Iterator[Check]:
+def _of_what_lies_beyond(config: NodeConfig, look: Callable[[], Inspection]) -> Iterator[Check]:
     try:
         found: Mapping[str, Destination] = configuration.destinations(config)
     except ConfigError:  # a secret is not there, which another check has said
         found = {}
     for name, peer in found.items():
         yield Check("destinations", partial(beyond.destination, name, partial(_answer_of, peer)))
+    for name in proving(found):
+        yield Check("proofs", partial(beyond.proofs, name, partial(_in_vain, look, name)))
     for place, host, port in _services(config):
         yield Check("services", partial(beyond.connects, place, host, port))
     names = {route.model for route in config.routes}
     for name in sorted(names):
         yield Check("models", partial(beyond.model, name, partial(_vouched, config, name)))
+
+
+def _in_vain(look: Callable[[], Inspection], name: str) -> tuple[int, datetime | None, str]:
+    found = look().unproven.get(name)
+    return (0, None, "") if found is None else (found.objects, found.since, found.note)
 
 
 def _services(config: NodeConfig) -> Iterator[tuple[str, str, int]]:

@@ -1,5 +1,6 @@
 """The worklist and storage commitment, as the process that answers HTTP uses them."""
 
+from datetime import timedelta
 from functools import cache
 
 from dicom_ai_node import config as configuration
@@ -30,4 +31,5 @@ def worklist(config: NodeConfig) -> SqlWorklist:
 def commitments(config: NodeConfig) -> SqlCommitments:
     """Return what answers requests for storage commitment."""
     database = open_database(config.store.database_url)
-    return SqlCommitments(database, SqlArchive(database, blobs(config)), blobs(config))
+    keep = timedelta(days=config.store.keep_days)
+    return SqlCommitments(database, SqlArchive(database, blobs(config)), blobs(config), keep)

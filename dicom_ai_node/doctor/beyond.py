@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from dicom_ai_node.doctor.finding import Finding, fault, ok, warning
@@ -46,6 +48,27 @@ def destination(name: str, ask: Callable[[], str]) -> Iterator[Finding]:
         )
     except NodeError as wrong:
         yield fault("destinations", f"{place}: {wrong}", f"mend {place}")
+
+
+def proofs(name: str, look: Callable[[], tuple[int, datetime | None, str]]) -> Iterator[Finding]:
+    """Look whether a destination shows that it keeps what it takes.
+
+    `look` returns about how many objects it was asked in vain, since when the first of them has
+    been there, and what it said.
+    """
+    with suppress(NodeError):  # the check of the ledger says what is wrong with it
+        objects, since, note = look()
+        if objects:
+            first = "" if since is None else f", the first there since {since:%Y-%m-%d %H:%M} UTC"
+            yield warning(
+                "proofs",
+                f"destinations.{name} does not show that it keeps what it takes: {objects}"
+                f" objects{first}. {note}",
+                "ask whoever runs it, or choose another proof for it, `proof: query` above all;"
+                " until then nothing of these studies is removed here",
+            )
+        else:
+            yield ok("proofs", f"destinations.{name} was asked nothing in vain")
 
 
 def folder_takes(folder: Path) -> str:

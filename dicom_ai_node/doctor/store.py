@@ -5,11 +5,13 @@ import pwd
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from dicom_ai_node.doctor.finding import Finding, fault, ok, warning
+from dicom_ai_node.domain.errors import NodeError
+from dicom_ai_node.domain.overview import Promised
 
 SLOW_SECONDS = 0.25
 """A disk that takes longer for one fsync holds up every association."""
@@ -79,6 +81,26 @@ def room(path: Path, keep_free_bytes: int) -> Iterator[Finding]:
         )
     else:
         yield ok("room", said)
+
+
+def promises(path: Path, keep_free_bytes: int, look: Callable[[], Promised]) -> Iterator[Finding]:
+    """Say why retention makes no room where it is short, if that is why.
+
+    `look` returns what others were promised that it stays.
+    """
+    found = os.statvfs(_nearest(path))
+    if found.f_bavail * found.f_frsize >= 2 * keep_free_bytes:
+        return
+    with suppress(NodeError):  # the check of the ledger says what is wrong with it
+        promised = look()
+        if promised.first_until is not None:
+            yield warning(
+                "room",
+                f"{promised.studies} studies stay although room is short, because others were"
+                " promised that they are kept (storage commitment); the first may go at"
+                f" {promised.first_until:%Y-%m-%d %H:%M} UTC",
+                "make room for them; only a person may delete them earlier",
+            )
 
 
 def one_file_system(path: Path) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """What the node commits to keep, PS3.4 Annex J and PS3.18 13.
 
-It commits to what lies whole on its disk, for as long as `store.keep_days` says: a node is no
-archive, and whoever deletes their own copy has to know that.
+It commits to what lies whole on its disk, for as long as `store.keep_days` says, counted from the
+answer, and whether or not there is room. A node is no archive: whoever deletes their own copy has
+to know that.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,7 @@
 """What the node tells of its own accord, to a program or to people: that somebody has to look.
 
-A notice names jobs, routes and models. What exactly is wrong, and whose study it is, the console
-tells, behind its login: a notice may leave the house.
+A notice names jobs, routes, models and destinations. What exactly is wrong, and whose study it is,
+the console tells, behind its login: a notice may leave the house.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,12 @@ class About(StrEnum):
     FAILED = "failed"  # a job is parked or has taken its workers down: a person must look
     QUARANTINED = "quarantined"  # bytes that were received and not let in
     STAT_FINISHED = "stat_finished"  # a job with priority stat is delivered
+    UNPROVEN = "unproven"  # a destination does not show that it keeps what it takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Something that has happened. Of a quarantined instance, `job` is empty."""
+    """Something that has happened. Of a quarantined instance or a destination, `job` is empty."""
 
     about: About
     at: datetime
@@ -33,6 +34,7 @@ class Fact:
     stage: str = ""
     who: str = ""
     quarantine: int = 0
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

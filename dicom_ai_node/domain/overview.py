@@ -141,12 +141,25 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationSeen:
-    """How one destination has done: by state how many objects, and the last word from it."""
+    """How one destination has done: by state how many objects, and the last word from it.
+
+    Attributes
+    ----------
+    unproven
+        About how many objects it was asked in vain whether it keeps them.
+    unproven_since
+        Since when the first of these has been there.
+    unproven_because
+        What it has said to that, and what to do.
+    """
 
     states: Mapping[str, int]
     last_done: datetime | None
     last_trouble: str
     next_try: datetime | None
+    unproven: int = 0
+    unproven_since: datetime | None = None
+    unproven_because: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +168,17 @@ class Going:
 
     study_instance_uid: StudyInstanceUID
     last_received: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promised:
+    """Studies that stay only because others were told that they are kept.
+
+    `first_until` is when the first of them may go, `None` if there is none.
+    """
+
+    studies: int
+    first_until: datetime | None
 
 
 class Overview(Protocol):
@@ -220,12 +244,15 @@ class Overview(Protocol):
         """Return one quarantine entry, open or closed."""
 
     def going_next(
-        self, older_than: datetime, limit: int, proving: Collection[str] = ()
+        self, now: datetime, limit: int, proving: Collection[str] = ()
     ) -> Sequence[Going]:
-        """Return what retention may remove when `older_than` has come, oldest first.
+        """Return what retention may remove when its time has come, oldest first.
 
         `proving` are the destinations that have to show that they keep what they were sent.
         """
+
+    def promised(self, now: datetime, proving: Collection[str] = ()) -> Promised:
+        """Return which studies wait for nothing but the end of a promise."""
 
     def held_bytes(self) -> int:
         """Return how many bytes all received instances have together. Asked seldom: it adds up."""

@@ -211,11 +211,11 @@ class Ledger(Protocol):
     # retention
 
     def forget(
-        self, older_than: datetime, limit: int = 20, proving: Collection[str] = ()
+        self, older_than: datetime, limit: int, proving: Collection[str], now: datetime
     ) -> Forgotten:
         """Remove studies whose last instance came before `older_than`, oldest first.
 
-        Only where nothing is open, needs a person, or is unproven at the destinations `proving`.
+        Only where nothing is open, needs a person, is promised, or is unproven at `proving`.
         """
 
 

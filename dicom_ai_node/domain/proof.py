@@ -68,20 +68,26 @@ class Proofs(Protocol):
         A request is about `limit` objects at most.
 
         Nothing of a job is asked for while some of it is still being sent there. Without an answer
-        it falls due again after `patience`; what was asked for too often is parked instead.
+        it falls due again after `patience`, and seldom if it was asked for in vain too often.
         """
 
     def hear(self, report: Report, now: datetime) -> bool:
-        """Enter what a destination says: kept is committed, failed is sent again or parked.
+        """Enter what a destination says: kept is committed, failed is sent again.
+
+        What has failed too often is parked, with its job: a person has to look.
 
         False, and nothing, if nobody has made that request. A report to an earlier request than
         the newest counts for what is kept.
         """
 
-    def not_asked(
-        self, transaction_uid: str, now: datetime, note: str, due: datetime | None
-    ) -> None:
-        """Let a request that did not get through fall due at `due`; park it if that is `None`."""
+    def not_asked(self, transaction_uid: str, now: datetime, note: str, due: datetime) -> None:
+        """Let a request that did not get through fall due at `due`."""
+
+    def refused(self, transaction_uid: str, now: datetime, note: str, due: datetime) -> None:
+        """Let a request that the destination does not take fall due at `due`, and hold it so.
+
+        Neither this nor silence parks anything: it is a matter of the destination, not of a job.
+        """
 
 
 class Prover(Protocol):
@@ -100,6 +106,12 @@ class Prover(Protocol):
             If it knows no such request, or takes none from us.
         """
 
+
+ADVICE = (
+    "the operator: ask whoever runs {destination}, or choose another `proof` for it; until then its"
+    " studies stay here"
+)
+"""What is to be done about a destination that does not show what it keeps."""
 
 REASONS: Mapping[int, str] = MappingProxyType({
     0x0110: "processing failure",

@@ -26,6 +26,7 @@ from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.columns import Instant, Words
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.promises import promise
 from dicom_ai_node.store.tables import metadata
 
 commitments = Table(
@@ -46,12 +47,18 @@ STILL_TOLD = timedelta(days=7)
 
 
 class SqlCommitments:
-    """Answers requests; implements `domain.commitment.Commitments` and `.Promises`."""
+    """Answers requests; implements `domain.commitment.Commitments` and `.Promises`.
 
-    def __init__(self, database: Database, archive: SqlArchive, blobs: FolderBlobs) -> None:
+    `keep` is for how long studies stay of which somebody was told that they are kept.
+    """
+
+    def __init__(
+        self, database: Database, archive: SqlArchive, blobs: FolderBlobs, keep: timedelta
+    ) -> None:
         self._database = database
         self._archive = archive
         self._blobs = blobs
+        self._keep = keep
 
     def commit(self, transaction_uid: str, asked: Sequence[Asked], now: datetime) -> Header:
         """Return what is committed and what is not; raise `TransactionKnown` the second time."""
@@ -68,12 +75,19 @@ class SqlCommitments:
         self, transaction_uid: str, asked: Sequence[Asked], now: datetime,
         peer: str = "", due: datetime | None = None,
     ) -> Header:  # fmt: skip
-        uids = [one.sop_instance_uid for one in asked]
-        held = [
-            one
-            for start in range(0, len(uids), _AT_ONCE)
-            for one in self._held(uids[start : start + _AT_ONCE])
-        ]
+        mine = commitments.c.transaction_uid == transaction_uid
+
+        def check(connection: Connection) -> None:
+            before = connection.scalar(select(commitments.c.ae_title).where(mine))
+            if before is not None and not (peer and before == peer):
+                raise TransactionKnown("there was a request with this Transaction UID before")
+
+        def promised(connection: Connection) -> frozenset[Asked]:
+            check(connection)
+            return promise(connection, asked, now + self._keep)
+
+        # First of all, and for good: from here on retention lets alone what is looked at below.
+        held = self._kept(asked, self._database.transact(promised))
         answer = answered(asked, held, self._is_whole)
         row = {
             "transaction_uid": transaction_uid, "answered_at": now, "answer": answer,
@@ -81,16 +95,24 @@ class SqlCommitments:
         }  # fmt: skip
 
         def work(connection: Connection) -> Header:
-            mine = commitments.c.transaction_uid == transaction_uid
-            before = connection.scalar(select(commitments.c.ae_title).where(mine))
-            if before is not None and not (peer and before == peer):
-                raise TransactionKnown("there was a request with this Transaction UID before")
+            check(connection)
             # Whoever asks again over DIMSE has not heard: the answer of today is told.
             connection.execute(delete(commitments).where(mine))
             connection.execute(insert(commitments), [row])
             return answer
 
         return self._database.transact(work)
+
+    def _kept(self, asked: Sequence[Asked], promised: frozenset[Asked]) -> list[Held]:
+        """Return what is here, but for what has come after the promise."""
+        late = set(asked) - promised
+        uids = [one.sop_instance_uid for one in asked]
+        return [
+            one
+            for start in range(0, len(uids), _AT_ONCE)
+            for one in self._held(uids[start : start + _AT_ONCE])
+            if Asked(one.sop_class_uid, one.sop_instance_uid) not in late
+        ]
 
     def answer(self, transaction_uid: str) -> Header | None:
         """Return the answer to an earlier request; `None` if there was none."""

@@ -3,20 +3,36 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import URL
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
+from dicom_ai_node.domain.overview import Promised
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store.backup_postgresql import DIGESTS, SCHEMA, looking
 from dicom_ai_node.store.engines import database_url
 from dicom_ai_node.store.schema import migrations
 
 _NEWEST = "SELECT max(at) FROM events"
+_PROMISED = "SELECT count(*), min(until) FROM promised_studies WHERE until > CURRENT_TIMESTAMP"
+_UNPROVEN = (
+    "SELECT destination, count(*), min(unproven_since), min(note) FROM deliveries"
+    " WHERE unproven_since IS NOT NULL AND state = 'done' GROUP BY destination"
+)
 _HAS_LEDGER = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
 _DAMAGED = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InVain:
+    """About how many objects a destination was asked in vain, since when, and what it said."""
+
+    objects: int
+    since: datetime | None
+    note: str
 
 
 class Inspection:
@@ -34,6 +50,8 @@ class Inspection:
         self.schema, self.damage = "", ""
         self.newest: datetime | None = None
         self.digests: tuple[Sha256, ...] = ()
+        self.promised = Promised(studies=0, first_until=None)
+        self.unproven: dict[str, InVain] = {}
         script = migrations()
         self.head = script.get_current_head() or ""
         self.revisions = frozenset(one.revision for one in script.walk_revisions())
@@ -67,6 +85,13 @@ class Inspection:
         [(newest,)] = ask(_NEWEST)
         self.schema, self.newest = str(schema), _moment(newest)
         self.digests = tuple(Sha256(str(one)) for (one,) in ask(DIGESTS))
+        if self.schema == self.head:
+            [(studies, until)] = ask(_PROMISED)
+            self.promised = Promised(studies=int(str(studies)), first_until=_moment(until))
+            self.unproven = {
+                str(name): InVain(objects=int(str(number)), since=_moment(since), note=str(note))
+                for name, number, since, note in ask(_UNPROVEN)
+            }
 
 
 def _moment(said: object) -> datetime | None:

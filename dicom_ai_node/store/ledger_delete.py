@@ -34,6 +34,7 @@ from dicom_ai_node.store.audit_notes import study_told, write_happenings
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_forget import without_reader
+from dicom_ai_node.store.promises import forget_where_gone
 from dicom_ai_node.store.retention import ARRIVING
 from dicom_ai_node.store.rows import job_event, moved, write_events
 from dicom_ai_node.store.workitem_forget import bury_old
@@ -145,6 +146,7 @@ class _Deleting:
         self._take(tables.instances, self._instances)
         self._tidy_series()
         self._tidy_index()
+        forget_where_gone(self._connection, self._scope.study)
         return len(uids), without_reader(self._connection, self._digests)
 
     def _check_arrivals(self) -> None:

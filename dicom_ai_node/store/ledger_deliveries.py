@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_ai_node.domain.audit import Outcome, Way
@@ -13,6 +13,7 @@ from dicom_ai_node.domain.job import Delivery, DeliveryState, Event, Job, Result
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.audit_notes import write_sent
+from dicom_ai_node.store.deliveries_due import jobs_to_send, to_be_sent
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_jobs import holds, most_urgent_first, park_jobs
 from dicom_ai_node.store.rows import delivery_of, job_event, moved, result_of, write_events
@@ -71,14 +72,13 @@ class ResultsUnderWay:
         self, destination: str, now: datetime, lease: timedelta, limit: int = 100
     ) -> Sequence[Delivery]:
         """Hand out due deliveries of the one most urgent job for this destination."""
-        due = _due(destination, now)
-        waiting = (
-            select(sent.c.job)
-            .join(tables.jobs, tables.jobs.c.key == sent.c.job)
-            .where(due, tables.jobs.c.stage.in_(GOING_OUT))
-        )
-        if not self._database.has_any(waiting):
+        due, jobs = to_be_sent(destination, now), tables.jobs
+        out = jobs.c.stage.in_(GOING_OUT)
+        found = jobs_to_send(destination, now)
+        looking = select(found.c.job).join(jobs, jobs.c.key == found.c.job).where(out)
+        if not self._database.has_any(looking):
             return []
+        waiting = select(sent.c.job).join(jobs, jobs.c.key == sent.c.job).where(due, out)
 
         def work(connection: Connection) -> Sequence[Delivery]:
             most_urgent = connection.scalar(
@@ -176,14 +176,6 @@ def load_deliveries(connection: Connection, which: ColumnElement[bool]) -> list[
 _OF_THE_RESULT = (
     "position", "kind", "sop_class_uid", "series_instance_uid", "transfer_syntax_uid", "sha256",
 )  # fmt: skip
-
-
-def _due(destination: str, now: datetime) -> ColumnElement[bool]:
-    is_due = and_(
-        sent.c.state == DeliveryState.DUE.value, or_(sent.c.due_at.is_(None), sent.c.due_at <= now)
-    )
-    is_lost = and_(sent.c.state == DeliveryState.SENDING.value, sent.c.lease_until <= now)
-    return and_(sent.c.destination == destination, or_(is_due, is_lost))
 
 
 def _settling(

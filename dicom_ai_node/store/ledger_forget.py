@@ -18,6 +18,7 @@ from dicom_ai_node.store.audit_notes import study_told, write_happenings
 from dicom_ai_node.store.commitments import forget_commitments
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_proofs import forget_requests, with_unproven
+from dicom_ai_node.store.promises import forget_promises, promised, still_promised
 from dicom_ai_node.store.workitem_forget import bury_old
 
 _UNDONE = tuple(
@@ -28,6 +29,7 @@ _UNDONE = tuple(
 """Stages in which a job has work to do, objects to deliver or a person to wait for."""
 
 _AT_ONCE = 500
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Forgetting:
@@ -37,19 +39,22 @@ class Forgetting:
         self._database = database
 
     def forget(
-        self, older_than: datetime, limit: int = 20, proving: Collection[str] = ()
-    ) -> Forgotten:
+        self, older_than: datetime, limit: int = 20, proving: Collection[str] = (),
+        now: datetime = _LONG_AGO,
+    ) -> Forgotten:  # fmt: skip
         """Remove studies whose last instance came before `older_than`, oldest first.
 
         Only studies with no open series, no job that still has work to do or needs a person, no
-        open delivery, and no result that one of the destinations `proving` has taken without
-        having shown that it keeps it. Tombstones of our own UIDs stay, so that a late return is
-        recognised. Closed quarantine entries go too, and of workitems stays that they were.
+        open delivery, no result that one of the destinations `proving` has taken without having
+        shown that it keeps it, and no promise that holds at `now`; without a `now` all hold.
+        Tombstones of our own UIDs stay, so that a late return is recognised. Closed quarantine
+        entries go too, and of workitems stays that they were.
         """
 
         def work(connection: Connection) -> Forgotten:
-            studies = connection.scalars(forgettable(older_than, proving).limit(limit)).all()
-            uids = _lock(connection, studies, older_than)
+            free = forgettable(older_than, now, proving)
+            studies = connection.scalars(free.limit(limit)).all()
+            uids = _lock(connection, studies, older_than, now)
             freed = _Freed(connection)
             freed.note_closed_quarantine()
             freed.note(studies=uids)
@@ -59,6 +64,7 @@ class Forgetting:
             write_happenings(connection, gone)
             instances = freed.remove(uids)
             bury_old(connection, uids, older_than)
+            forget_promises(connection, uids, now)
             forget_commitments(connection, older_than)
             forget_requests(connection, older_than)
             return Forgotten(studies=len(uids), instances=instances, blobs=freed.without_reader())
@@ -71,8 +77,15 @@ class Forgetting:
             return sorted(without_reader(connection, set(digests)))
 
 
-def forgettable(older_than: datetime, proving: Collection[str] = ()) -> Select[Any]:
+def forgettable(older_than: datetime, now: datetime, proving: Collection[str] = ()) -> Select[Any]:
     """Return the query for the studies that may go, oldest first; see `Forgetting.forget`."""
+    return done_with(older_than, proving).where(
+        tables.series.c.study_instance_uid.not_in(promised(now))
+    )
+
+
+def done_with(older_than: datetime, proving: Collection[str] = ()) -> Select[Any]:
+    """Return the query for the studies that may go or wait only for the end of a promise."""
     table, jobs, inputs = tables.series, tables.jobs, tables.job_inputs
     undone = jobs.c.stage.in_(_UNDONE)
     its_own = select(jobs.c.study_instance_uid).where(undone)
@@ -99,8 +112,10 @@ def forgettable(older_than: datetime, proving: Collection[str] = ()) -> Select[A
     )
 
 
-def _lock(connection: Connection, studies: Sequence[str], older_than: datetime) -> list[str]:
-    """Lock the series of these studies and return the studies to which nothing has been added."""
+def _lock(
+    connection: Connection, studies: Sequence[str], older_than: datetime, now: datetime
+) -> list[str]:
+    """Lock the series of these studies; return those not added to, nor promised, meanwhile."""
     table = tables.series
     rows = connection.execute(
         select(table)
@@ -110,7 +125,7 @@ def _lock(connection: Connection, studies: Sequence[str], older_than: datetime) 
     ).all()
     alive = {
         row.study_instance_uid for row in rows if row.is_open or row.last_received >= older_than
-    }
+    } | still_promised(connection, studies, now)
     return [study for study in studies if study not in alive]
 
 

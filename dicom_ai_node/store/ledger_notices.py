@@ -13,6 +13,7 @@ from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.notice_tables import notice_targets, notices
+from dicom_ai_node.store.proof_heard import DOUBTED_FIRST
 
 SETTLED = timedelta(seconds=10)
 """A fact is looked at when it is this old: by then no earlier number can appear any more."""
@@ -102,7 +103,7 @@ def _gather(connection: Connection, target: str, about: frozenset[About], now: d
         return 0
     events = _settled(connection, tables.events, seen.event, now)
     entries = _settled(connection, tables.quarantine, seen.quarantine, now)
-    facts = [*_of_jobs(connection, events), *map(_of_entry, entries)]
+    facts = [*_of_jobs(connection, events), *_of_destinations(events), *map(_of_entry, entries)]
     rows = [_row(target, fact) for fact in facts if fact.about in about]
     if rows:
         connection.execute(insert(notices), rows)
@@ -152,6 +153,14 @@ def _of_jobs(connection: Connection, events: Sequence[Row[Any]]) -> list[Fact]:
             )
         )
     return facts
+
+
+def _of_destinations(events: Sequence[Row[Any]]) -> list[Fact]:
+    # One for all jobs that were asked about at once.
+    told = {
+        (event.fields["destination"], event.at) for event in events if event.what == DOUBTED_FIRST
+    }
+    return [Fact(about=About.UNPROVEN, at=at, destination=name) for name, at in sorted(told)]
 
 
 def _of_entry(entry: Row[Any]) -> Fact:

@@ -178,6 +178,7 @@ def _set_going(connection: Connection, row: Row[Any]) -> Stage:
             fence=sent.c.fence + 1,
             attempts=0,
             asked=0,
+            lost=0,
             due_at=None,
             lease_until=None,
         )
@@ -190,12 +191,16 @@ def _hurried(connection: Connection, row: Row[Any], now: datetime) -> bool:
     jobs, sent = tables.jobs, tables.deliveries
     if Stage(row.stage) in _CLAIMABLE:
         waiting = update(jobs).where(jobs.c.key == row.key, jobs.c.due_at > now)
-        waiting = waiting.values(note="", who=None)
-    else:
-        waiting = update(sent).where(
-            sent.c.job == row.key, sent.c.state == DeliveryState.DUE.value, sent.c.due_at > now
-        )
-    return connection.execute(waiting.values(due_at=None, attempts=0)).rowcount > 0
+        waiting = waiting.values(note="", who=None, due_at=None, attempts=0)
+        return connection.execute(waiting).rowcount > 0
+    waits = update(sent).where(sent.c.job == row.key, sent.c.due_at > now)
+    to_send = waits.where(sent.c.state == DeliveryState.DUE.value)
+    # What its destination does not show to keep is asked for again, and not sent again.
+    to_prove = waits.where(
+        sent.c.state == DeliveryState.DONE.value, sent.c.unproven_since.is_not(None)
+    )
+    hurried = connection.execute(to_send.values(due_at=None, attempts=0)).rowcount
+    return hurried + connection.execute(to_prove.values(due_at=None)).rowcount > 0
 
 
 def counts_of(connection: Connection) -> dict[str, int]:

@@ -1,47 +1,45 @@
 """The part of the ledger that remembers which results their destinations have shown to keep."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
-    Update,
     and_,
     case,
     delete,
     insert,
+    literal,
     or_,
     select,
     update,
 )
 
-from dicom_ai_node.domain.job import DeliveryState, Event, Stage
-from dicom_ai_node.domain.proof import OBJECTS_AT_ONCE, REASONS, Report, Unproven
-from dicom_ai_node.domain.uids import JobKey
+from dicom_ai_node.domain.job import DeliveryState, Stage
+from dicom_ai_node.domain.proof import ADVICE, OBJECTS_AT_ONCE, Report, Unproven
 from dicom_ai_node.store import tables
+from dicom_ai_node.store.columns import Instant
+from dicom_ai_node.store.deliveries_due import jobs_to_prove, to_be_proven
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_deliveries import GOING_OUT
-from dicom_ai_node.store.ledger_jobs import park_jobs
-from dicom_ai_node.store.rows import job_event, moved, write_events
+from dicom_ai_node.store.proof_heard import commit, doubt, doubted, lose, tell
 from dicom_ai_node.store.tables import commitment_requests as requests
 from dicom_ai_node.store.tables import deliveries as sent
 
 MOST_REQUESTS = 5
-"""Requests for one object that come to nothing before a person has to look."""
-FIRST_PAUSE = timedelta(minutes=2)
-"""Before what was not kept is sent again; doubled each time."""
+"""Requests that come to nothing before the destination is known for it."""
+SELDOM = timedelta(days=1)
+"""How often it is asked at most from then on."""
+AWAY_FOR_LONG = timedelta(days=1)
+"""Who cannot even be asked for so long does not show what it keeps, either."""
 _JOBS_AT_ONCE = 20
 _DONE, _DUE, _PARKED = (
     DeliveryState.DONE.value, DeliveryState.DUE.value, DeliveryState.PARKED.value,
 )  # fmt: skip
 _COMMITTED, _SENDING = DeliveryState.COMMITTED.value, DeliveryState.SENDING.value
-_GIVEN_UP = (
-    "a person: ask whoever runs {destination}, then retry, and it is sent and asked for again"
-)
 
 
 class Proving:
@@ -55,37 +53,37 @@ class Proving:
         settled: timedelta, limit: int = OBJECTS_AT_ONCE,
     ) -> Sequence[Unproven]:  # fmt: skip
         """Enter a request for what a destination took at least `settled` ago, and return that."""
-        waits = _waits(destination, now, settled)
+        due = jobs_to_prove(destination, now, settled)
         jobs = (
-            select(sent.c.job)
-            .join(tables.jobs, tables.jobs.c.key == sent.c.job)
-            .where(waits, tables.jobs.c.stage.in_(GOING_OUT), sent.c.job.not_in(_busy(destination)))
+            select(due.c.job)
+            .join(tables.jobs, tables.jobs.c.key == due.c.job)
+            .where(tables.jobs.c.stage.in_(GOING_OUT), due.c.job.not_in(_busy(destination)))
             .distinct()
+            .limit(_JOBS_AT_ONCE)
         )
         if not self._database.has_any(jobs):
             return []
+        seldom = literal(now + max(patience, SELDOM), Instant)
+        again = case(
+            (sent.c.asked >= MOST_REQUESTS, seldom), else_=literal(now + patience, Instant)
+        )
 
         def work(connection: Connection) -> Sequence[Unproven]:
-            keys = _locked(connection, connection.scalars(jobs.limit(_JOBS_AT_ONCE)))
-            some = select(sent.c.sop_instance_uid).where(waits, sent.c.job.in_(keys))
-            some = some.order_by(sent.c.job, sent.c.sop_instance_uid).limit(limit)
-            mine = and_(waits, sent.c.sop_instance_uid.in_(connection.scalars(some).all()))
-            silent = and_(mine, sent.c.asked >= MOST_REQUESTS)
-            why = f"{destination} has answered none of {MOST_REQUESTS} requests for commitment"
-            _park(connection, destination, silent, now, why)
-            rows = connection.execute(
-                update(sent)
-                .where(mine)
-                .values(
-                    transaction_uid=transaction_uid, asked=sent.c.asked + 1, due_at=now + patience
-                )
-                .returning(sent.c.job, sent.c.sop_instance_uid)
-            ).all()
+            keys = _locked(connection, connection.scalars(jobs))
+            mine = _chosen(connection, destination, keys, to_be_proven(now, settled), limit)
+            rows = connection.execute(select(sent).where(mine)).all()
             if not rows:
                 return []
+            # Of what was asked in vain the time line says so, and not how often.
+            fresh = [it for it in rows if it.asked < MOST_REQUESTS and it.unproven_since is None]
+            if len(fresh) < len(rows):
+                silent = and_(mine, sent.c.asked >= MOST_REQUESTS)
+                doubt(connection, destination, silent, now, _silence(destination))
             asked = {"transaction_uid": transaction_uid, "destination": destination}
             connection.execute(insert(requests), [{**asked, "asked_at": now}])
-            _tell(connection, "commitment_asked", destination, rows, now)
+            values = {"transaction_uid": transaction_uid, "asked": sent.c.asked + 1}
+            connection.execute(update(sent).where(mine).values(due_at=again, **values))
+            tell(connection, "commitment_asked", destination, fresh, now)
             return _unproven(connection, transaction_uid)
 
         return self._database.transact(work)
@@ -110,24 +108,34 @@ class Proving:
                 named,
                 sent.c.sop_instance_uid.in_(report.kept),
                 sent.c.state.in_((_DONE, _PARKED)),
-                # What was sent again since it was asked for is another matter.
-                sent.c.done_at <= request.asked_at,
+                # What was sent again since it was asked for is another matter. As a case, or SQLite
+                # would look through all that has been delivered there.
+                case((sent.c.done_at <= request.asked_at, 1), else_=0) == 1,
             )
-            _commit(connection, destination, kept, now)
+            commit(connection, destination, kept, now)
             # What has been asked for again since, or sent again, is judged by that.
             open_ = and_(sent.c.transaction_uid == report.transaction_uid, sent.c.state == _DONE)
             for uid in connection.scalars(select(sent.c.sop_instance_uid).where(open_)).all():
                 if uid in report.failed:
                     which = and_(open_, sent.c.sop_instance_uid == uid)
-                    _not_kept(connection, destination, which, now, report.failed[uid])
+                    lose(connection, destination, which, now, report.failed[uid])
             return True
 
         return self._database.transact(work)
 
-    def not_asked(
-        self, transaction_uid: str, now: datetime, note: str, due: datetime | None
-    ) -> None:
-        """Let a request that did not get through fall due at `due`; park it if that is `None`."""
+    def not_asked(self, transaction_uid: str, now: datetime, note: str, due: datetime) -> None:
+        """Let a request that did not get through fall due at `due`."""
+        long_there = sent.c.done_at <= now - AWAY_FOR_LONG
+        self._came_to_nothing(transaction_uid, now, note, due, long_there)
+
+    def refused(self, transaction_uid: str, now: datetime, note: str, due: datetime) -> None:
+        """Let a request that the destination does not take fall due at `due`, and hold it so."""
+        self._came_to_nothing(transaction_uid, now, note, due, sent.c.done_at.is_not(None))
+
+    def _came_to_nothing(
+        self, transaction_uid: str, now: datetime, note: str, due: datetime,
+        is_doubtful: ColumnElement[bool],
+    ) -> None:  # fmt: skip
         mine = and_(sent.c.transaction_uid == transaction_uid, sent.c.state == _DONE)
 
         def work(connection: Connection) -> None:
@@ -135,13 +143,16 @@ class Proving:
             if not rows:
                 return
             _locked(connection, (row.job for row in rows))
-            if due is None:
-                _park(connection, rows[0].destination, mine, now, note)
-            else:
-                later = {"due_at": due, "note": note, "asked": sent.c.asked - 1}
-                connection.execute(update(sent).where(mine).values(later))
+            later = {"due_at": due, "note": note, "asked": sent.c.asked - 1}
+            connection.execute(update(sent).where(mine).values(later))
+            doubt(connection, rows[0].destination, and_(mine, is_doubtful), now, note)
 
         self._database.transact(work)
+
+    def ask_again(self, destination: str) -> int:
+        """Let what was asked in vain fall due now, and return of how many objects that is so."""
+        now_due = update(sent).where(doubted(destination)).values(due_at=None)
+        return self._database.transact(lambda connection: connection.execute(now_due).rowcount)
 
 
 def with_unproven(destinations: Collection[str]) -> Select[Any]:
@@ -166,15 +177,26 @@ def forget_requests(connection: Connection, older_than: datetime) -> None:
     connection.execute(delete(requests).where(requests.c.asked_at < older_than, ~newest.exists()))
 
 
-def _waits(destination: str, now: datetime, settled: timedelta) -> ColumnElement[bool]:
-    """Return what a delivery is like of which a destination is to be asked."""
-    return and_(
-        sent.c.destination == destination,
-        sent.c.state == _DONE,
-        # As a case, or SQLite would go through all that was ever delivered there by this column.
-        case((sent.c.done_at <= now - settled, 1), else_=0) == 1,
-        or_(sent.c.due_at.is_(None), sent.c.due_at <= now),
+def _silence(destination: str) -> str:
+    said = f"{destination} has answered none of {MOST_REQUESTS} requests about it"
+    return f"{said}; {ADVICE.format(destination=destination)}"
+
+
+def _chosen(
+    connection: Connection, destination: str, keys: Collection[str], waits: ColumnElement[bool],
+    limit: int,
+) -> ColumnElement[bool]:  # fmt: skip
+    """Return what the deliveries are like that go into one request."""
+    here = sent.c.destination == destination
+    some = (
+        select(sent.c.sop_instance_uid)
+        # As a case, or SQLite would look through all that has been delivered there.
+        .where(sent.c.job.in_(keys), case((and_(here, waits), 1), else_=0) == 1)
+        .order_by(sent.c.job, sent.c.sop_instance_uid)
+        .limit(limit)
     )
+    uids = connection.scalars(some).all()
+    return and_(here, sent.c.sop_instance_uid.in_(uids))
 
 
 def _busy(destination: str) -> Select[Any]:
@@ -209,87 +231,3 @@ def _unproven(connection: Connection, transaction_uid: str) -> list[Unproven]:
         )
         for row in connection.execute(query)
     ]
-
-
-def _changed(
-    connection: Connection, change: Callable[[Update], Update], which: ColumnElement[bool]
-) -> Sequence[Row[Any]]:
-    changed = change(update(sent).where(which)).returning(sent.c.job, sent.c.sop_instance_uid)
-    return connection.execute(changed).all()
-
-
-def _commit(
-    connection: Connection, destination: str, which: ColumnElement[bool], now: datetime
-) -> None:
-    """Note that a destination keeps these, and that a job which stood for that goes on."""
-    rows = _changed(connection, lambda it: it.values(state=_COMMITTED, due_at=None, note=""), which)
-    _tell(connection, "commitment_given", destination, rows, now)
-    jobs = tables.jobs
-    undone = select(sent.c.job).where(
-        sent.c.job == jobs.c.key, sent.c.state.in_((_DUE, _SENDING, _PARKED))
-    )
-    freed = (
-        update(jobs)
-        .where(
-            jobs.c.key.in_({row.job for row in rows}),
-            jobs.c.stage == Stage.PARKED.value,
-            ~undone.exists(),
-        )
-        .values(stage=Stage.DELIVERED.value, note="", who=None)
-        .returning(jobs.c.key)
-    )
-    told = moved(Stage.DELIVERED, now)
-    write_events(connection, [job_event(key, told) for key in connection.scalars(freed).all()])
-
-
-def _not_kept(
-    connection: Connection, destination: str, which: ColumnElement[bool], now: datetime, reason: int
-) -> None:
-    """Let an object that a destination does not keep be sent again, or a person look at it."""
-    asked = connection.scalar(select(sent.c.asked).where(which))
-    if asked is None:
-        return
-    # It is not there until it has been sent again: what older requests hear is of no more use.
-    connection.execute(update(sent).where(which).values(done_at=None))
-    meaning = REASONS.get(reason, "unknown reason")
-    why = f"{destination} does not keep it: 0x{reason:04X}, {meaning}"
-    if asked >= MOST_REQUESTS:
-        _park(connection, destination, which, now, why)
-        return
-    due = now + FIRST_PAUSE * 2 ** (asked - 1)
-    rows = _changed(connection, lambda it: it.values(state=_DUE, due_at=due, note=why), which)
-    _tell(connection, "commitment_refused", destination, rows, now, why)
-
-
-def _park(
-    connection: Connection, destination: str, which: ColumnElement[bool], now: datetime, why: str
-) -> None:
-    note = f"{why}; {_GIVEN_UP.format(destination=destination)}"
-    rows = _changed(connection, lambda it: it.values(state=_PARKED, due_at=None, note=note), which)
-    _tell(connection, "commitment_parked", destination, rows, now, why)
-    park_jobs(connection, (JobKey(row.job) for row in rows), now, f"{destination}: {note}")
-
-
-def _tell(
-    connection: Connection, what: str, destination: str, rows: Sequence[Row[Any]], now: datetime,
-    detail: str = "",
-) -> None:  # fmt: skip
-    """Write one line into the time line of each job."""
-    count: dict[str, int] = {}
-    for row in rows:
-        count[row.job] = count.get(row.job, 0) + 1
-    write_events(
-        connection,
-        [
-            job_event(
-                key,
-                Event(
-                    at=now,
-                    what=what,
-                    detail=detail or f"{number} objects",
-                    fields={"destination": destination, "objects": str(number)},
-                ),
-            )
-            for key, number in count.items()
-        ],
-    )

@@ -12,6 +12,7 @@ from dicom_ai_node.domain.overview import AtWork, DestinationSeen, JobFilter, Nu
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.proof_heard import doubted
 from dicom_ai_node.store.rows import event_of, job_of
 
 _HELD = (Stage.INFERRING, Stage.ENCODING)
@@ -122,12 +123,19 @@ class JobsSeen:
         undone = sent.c.state.in_([DeliveryState.DUE.value, DeliveryState.PARKED.value])
         trouble = select(sent.c.note).where(here, undone, sent.c.attempts > 0, sent.c.note != "")
         waits = select(func.min(sent.c.due_at)).where(here, sent.c.state == DeliveryState.DUE.value)
+        since = sent.c.unproven_since
+        unproven = select(func.count(), func.min(since)).where(doubted(name))
+        said = select(sent.c.note).where(doubted(name)).order_by(since.desc()).limit(1)
         with self._database.reading() as connection:
+            number, first = connection.execute(unproven).one()
             return DestinationSeen(
                 states={row[0]: row[1] for row in connection.execute(counted)},
                 last_done=connection.scalar(select(func.max(sent.c.done_at)).where(here)),
                 last_trouble=connection.scalar(trouble.limit(1)) or "",
                 next_try=connection.scalar(waits),
+                unproven=number,
+                unproven_since=first,
+                unproven_because=connection.scalar(said) or "",
             )
 
     def parked_for(self, destination: str, limit: int = 1000) -> Sequence[JobKey]:

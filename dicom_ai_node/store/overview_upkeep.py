@@ -5,13 +5,14 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from dicom_ai_node.domain.overview import EventFilter, Going, Happened
+from dicom_ai_node.domain.overview import EventFilter, Going, Happened, Promised
 from dicom_ai_node.domain.study import Quarantined
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.engines import Database
-from dicom_ai_node.store.ledger_forget import forgettable
+from dicom_ai_node.store.ledger_forget import done_with, forgettable
 from dicom_ai_node.store.overview_studies import happened
+from dicom_ai_node.store.promises import promised_studies
 
 MOST_OF_A_NAME = 5
 """Jobs that may begin with what was typed; a longer name is asked for beyond."""
@@ -60,16 +61,29 @@ class UpkeepSeen:
         return None if found is None else Quarantined(**found)
 
     def going_next(
-        self, older_than: datetime, limit: int, proving: Collection[str] = ()
+        self, now: datetime, limit: int, proving: Collection[str] = ()
     ) -> Sequence[Going]:
-        """Return what retention may remove when `older_than` has come, oldest first."""
+        """Return what retention may remove when its time has come, oldest first."""
         last = func.max(tables.series.c.last_received)
-        query = forgettable(older_than, proving).add_columns(last).limit(limit)
+        query = forgettable(now, now, proving).add_columns(last).limit(limit)
         with self._database.reading() as connection:
             return [
                 Going(study_instance_uid=StudyInstanceUID(uid), last_received=last)
                 for uid, last in connection.execute(query)
             ]
+
+    def promised(self, now: datetime, proving: Collection[str] = ()) -> Promised:
+        """Return which studies wait for nothing but the end of a promise."""
+        held = done_with(now, proving).order_by(None).subquery()
+        table = promised_studies
+        query = (
+            select(func.count(), func.min(table.c.until))
+            .where(table.c.until > now)
+            .where(table.c.study_instance_uid.in_(select(held.c.study_instance_uid)))
+        )
+        with self._database.reading() as connection:
+            studies, until = connection.execute(query).one()
+        return Promised(studies=studies, first_until=until)
 
     def held_bytes(self) -> int:
         """Return how many bytes all received instances have together."""

@@ -1,4 +1,7 @@
-"""What may go, and when: by age, and earlier where the disk runs full."""
+"""What may go, and when: by age, and earlier where the disk runs full.
+
+What others were promised that it stays goes neither way before its time.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,7 +26,7 @@ class Policy:
     Attributes
     ----------
     keep
-        How long after its last instance a study stays.
+        How long after its last instance a study stays, and after a promise that it is kept.
     keep_at_least
         How long it stays even where the disk is nearly full: results are still being read.
     min_free_bytes
@@ -90,7 +93,7 @@ class Retention:
         return gone
 
     def _forget(self, older_than: datetime, limit: int, now: datetime) -> Forgotten:
-        gone = self._ledger.forget(older_than, limit, self._policy.proving)
+        gone = self._ledger.forget(older_than, limit, self._policy.proving, now)
         before = now - ARRIVING
         removed = [digest for digest in gone.blobs if self._blobs.discard_aged(digest, before)]
         return replace(gone, blobs=tuple(removed))

@@ -190,12 +190,23 @@ deliveries = Table(
     Column("lease_until", Instant),
     Column("note", Words, nullable=False),
     Column("done_at", Instant),
-    # The newest request for a proof that it is kept, and how many there were since a person looked.
+    # The newest request for a proof that it is kept; how many have come to nothing since it was
+    # sent; how often it turned out not to be kept since a person looked.
     Column("transaction_uid", Text, index=True),
     Column("asked", Integer, nullable=False, server_default="0"),
+    Column("lost", Integer, nullable=False, server_default="0"),
+    # Since when it has been there, if its destination does not show that it keeps it.
+    Column("unproven_since", Instant),
 )
-Index("ix_deliveries_claim", deliveries.c.destination, deliveries.c.state)
+Index("ix_deliveries_claim", deliveries.c.destination, deliveries.c.state, deliveries.c.due_at)
 Index("ix_deliveries_done", deliveries.c.destination, deliveries.c.done_at)
+Index(
+    "ix_deliveries_unproven",
+    deliveries.c.destination,
+    deliveries.c.unproven_since,
+    sqlite_where=text("unproven_since IS NOT NULL"),
+    postgresql_where=text("unproven_since IS NOT NULL"),
+)
 
 commitment_requests = Table(
     "commitment_requests",

@@ -17,6 +17,7 @@ _SAID = {
     About.FAILED: "job {job} of route {route} has stopped ({stage}); to act: {who}",
     About.QUARANTINED: "something that was received was not let in: quarantine {quarantine}",
     About.STAT_FINISHED: "job {job} of route {route}, stat, is delivered",
+    About.UNPROVEN: "destination {destination} does not show that it keeps what it takes",
 }
 
 
@@ -108,4 +109,5 @@ def _said(notice: Notice) -> str:
         stage=fact.stage,
         who=fact.who,
         quarantine=fact.quarantine,
+        destination=fact.destination,
     )

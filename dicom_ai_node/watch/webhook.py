@@ -73,6 +73,7 @@ class Webhook:
             "stage": fact.stage,
             "who": fact.who,
             "quarantine": fact.quarantine,
+            "destination": fact.destination,
             "console": link(self._console, notice),
         }
         return {
@@ -97,4 +98,6 @@ def link(console: str, notice: Notice) -> str:
     """Return where the console shows what a notice is about; nothing without a console."""
     if not console:
         return ""
+    if notice.fact.destination:
+        return f"{console}/destinations"
     return f"{console}/jobs/{notice.fact.job}" if notice.fact.job else f"{console}/quarantine"

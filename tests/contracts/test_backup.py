@@ -5,14 +5,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.store.backup_ledger import copy_ledger, give_back, is_empty, put_ledger
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.promises import promised_studies, still_promised
 from dicom_ai_node.store.schema import migrate
-from tests.store.made import LEASE, NOON, QUIET, arrival, delivered, delivering, listed, results_of
+from tests.store.made import (
+    DAY,
+    LEASE,
+    NOON,
+    QUIET,
+    arrival,
+    delivered,
+    delivering,
+    listed,
+    results_of,
+)
 from tests.store.postgres import PostgreSQL
 
 STAGES = (Stage.READY, Stage.INFERRING, Stage.INFERRED, Stage.ENCODING)
@@ -49,6 +61,9 @@ def test_a_copy_goes_on_where_it_was_made(
     """Nothing is lost; leases are given back, and what was sent is not forgotten."""
     filled(ledger)
     before = {job.key: job for job in ledger.jobs()}
+    with ledger.database.writing() as connection:
+        promised = {"study_instance_uid": "1.9", "until": NOON + DAY}
+        connection.execute(insert(promised_studies), [promised])
     assert {job.stage for job in before.values()} == {*STAGES, Stage.DELIVERING, Stage.DELIVERED}
     copied = copy_ledger(url, tmp_path / "copy")
     assert {one.sha256 for job in before.values() for one in job.inputs} <= copied.digests
@@ -61,6 +76,8 @@ def test_a_copy_goes_on_where_it_was_made(
         again = SqlLedger(database)
         held = [job for job in before.values() if job.stage in STAGES[1:]]
         assert give_back(database, NOON) == len(held) == 3
+        with database.reading() as connection:
+            assert still_promised(connection, ["1.8", "1.9"], NOON) == {"1.9"}
         for job in again.jobs():
             was = before[job.key].stage
             assert job.stage is (Stage.READY if was in STAGES[1:] else was)

@@ -1,13 +1,18 @@
 """A ledger is looked at, in both databases, and is as it was."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from dicom_ai_node.domain.errors import OutOfResources
-from dicom_ai_node.store.inspection import Inspection
+from dicom_ai_node.domain.overview import Promised
+from dicom_ai_node.store.engines import Database
+from dicom_ai_node.store.inspection import Inspection, InVain
 from dicom_ai_node.store.ledger import SqlLedger
-from tests.store.made import NOON, delivering
+from dicom_ai_node.store.promises import promised_studies
+from tests.store.made import DAY, HOUR, NOON, delivered, delivering
 
 
 def test_what_a_ledger_says_of_itself(url: str, ledger: SqlLedger) -> None:
@@ -20,6 +25,28 @@ def test_what_a_ledger_says_of_itself(url: str, ledger: SqlLedger) -> None:
         assert (seen.damage, seen.newest) == ("", NOON)
         named = {one.sha256 for one in (*job.inputs, *ledger.results(job.key))}
         assert set(seen.digests) == named
+
+
+def test_what_a_ledger_says_of_promises_and_proofs(
+    url: str, ledger: SqlLedger, database: Database
+) -> None:
+    """What was promised until later than now, and what destinations do not show to keep."""
+    seen = Inspection(url)
+    assert (seen.promised, seen.unproven) == (Promised(studies=0, first_until=None), {})
+    delivered(ledger)
+    ledger.claim_unproven("pacs", "1.9", NOON, HOUR, 0 * HOUR)
+    ledger.refused("1.9", NOON, "it takes none", NOON + HOUR)
+    later = datetime.now(UTC).replace(microsecond=0) + HOUR
+    rows = [
+        {"study_instance_uid": "1.2", "until": later},
+        {"study_instance_uid": "1.3", "until": later + DAY},
+        {"study_instance_uid": "1.4", "until": datetime.now(UTC) - HOUR},
+    ]
+    with database.writing() as connection:
+        connection.execute(insert(promised_studies), rows)
+    seen = Inspection(url)
+    assert seen.promised == Promised(studies=2, first_until=later)
+    assert seen.unproven == {"pacs": InVain(objects=2, since=NOON, note="it takes none")}
 
 
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path) -> None:

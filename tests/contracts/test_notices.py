@@ -9,7 +9,7 @@ from dicom_ai_node.domain.notice import About, Notices
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.rule import Priority
 from dicom_ai_node.store.ledger import SqlLedger
-from tests.store.made import DAY, LEASE, MINUTE, NOON, SECOND, delivered, listed, sha
+from tests.store.made import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, delivered, listed, sha
 
 ALL = [("it", frozenset(About))]
 
@@ -86,6 +86,20 @@ def test_only_stat_tells_that_it_is_delivered(
     """Nobody wants a message about each of a thousand studies."""
     delivered(watched, priority=priority)
     assert watched.gather(ALL, NOON + MINUTE) == told
+
+
+def test_a_destination_that_proves_nothing_is_told_once(watched: SqlLedger) -> None:
+    """As a matter of the destination: not for every job, nor every time it is asked."""
+    for number in range(3):
+        delivered(watched, uid=f"1.{number}.1")
+    for number in range(2):
+        now = NOON + number * HOUR
+        assert len(watched.claim_unproven("pacs", f"1.9.{number}", now, HOUR, 0 * HOUR)) == 6
+        watched.refused(f"1.9.{number}", now, "no", now + HOUR)
+    assert watched.gather(ALL, NOON + DAY) == 1
+    (notice,) = watched.claim_notices("it", NOON + DAY, LEASE)
+    assert (notice.fact.about, notice.fact.destination) == (About.UNPROVEN, "pacs")
+    assert (notice.fact.at, notice.fact.job) == (NOON, "")
 
 
 def test_a_target_hears_what_it_wants(watched: SqlLedger) -> None:

@@ -4,16 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from dicom_ai_node.domain.job import Stage
-from dicom_ai_node.domain.overview import EventFilter, JobFilter, Overview
+from dicom_ai_node.domain.overview import EventFilter, JobFilter, Overview, Promised
 from dicom_ai_node.domain.progress import HowFar, Phase, Progress
 from dicom_ai_node.domain.reject import Who
 from dicom_ai_node.domain.uids import StudyInstanceUID
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.overview import SqlOverview
+from dicom_ai_node.store.promises import promised_studies
 from tests.store.made import (
     DAY,
     HOUR,
@@ -212,6 +213,25 @@ def test_what_goes_next_is_what_retention_would_take(ledger: SqlLedger, overview
         ("1.2", NOON), ("1.3", NOON + HOUR),
     ]  # fmt: skip
     assert overview.held_bytes() == 9000
+
+
+def test_what_stays_for_a_promise_alone_is_counted(
+    ledger: SqlLedger, overview: Overview, database: Database
+) -> None:
+    """Not what waits for somebody besides, and not what has had its time; none of it goes next."""
+    for number in (2, 3, 4):
+        delivered(ledger, uid=f"1.{number}.1")
+    listed(ledger, uid="1.5.1")
+    delivered(ledger, uid="1.6.1", destination="archive")
+    assert overview.promised(NOON + HOUR) == Promised(studies=0, first_until=None)
+    until = {"1.2": 2, "1.3": 3, "1.4": 1, "1.5": 2, "1.6": 2}
+    rows = [{"study_instance_uid": uid, "until": NOON + n * DAY} for uid, n in until.items()]
+    with database.writing() as connection:
+        connection.execute(insert(promised_studies), rows)
+    now = NOON + DAY
+    assert overview.promised(now, {"archive"}) == Promised(studies=2, first_until=NOON + 2 * DAY)
+    going = overview.going_next(now, 10, {"archive"})
+    assert [one.study_instance_uid for one in going] == ["1.4"]
 
 
 def test_what_is_asked_every_second_reads_the_ends_of_indexes(

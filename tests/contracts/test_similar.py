@@ -119,8 +119,9 @@ def _without_archive(connection: Connection) -> None:
         if table not in EARLY:
             connection.execute(text(f"DROP TABLE {table}"))
     connection.execute(text("ALTER TABLE jobs DROP COLUMN doing"))
-    connection.execute(text("DROP INDEX ix_deliveries_transaction_uid"))
-    for column in ("transaction_uid", "asked"):
+    for index in ("transaction_uid", "unproven"):
+        connection.execute(text(f"DROP INDEX ix_deliveries_{index}"))
+    for column in ("transaction_uid", "asked", "lost", "unproven_since"):
         connection.execute(text(f"ALTER TABLE deliveries DROP COLUMN {column}"))
     for table in ("instances", "results"):
         connection.execute(text(f"DROP INDEX ix_{table}_not_indexed"))

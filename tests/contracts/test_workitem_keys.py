@@ -151,10 +151,12 @@ def test_workitems_of_an_older_version_are_found(database: Database, worklist: S
             "audit_anchors",
             "audit_settled",
             "commitment_requests",
+            "promised_studies",
         ):
             connection.execute(sql(f"DROP TABLE {later}"))
+        connection.execute(sql("DROP INDEX ix_deliveries_unproven"))
         for table, columns in (
-            ("deliveries", ("transaction_uid", "asked")),
+            ("deliveries", ("transaction_uid", "asked", "lost", "unproven_since")),
             ("commitments", ("due_at", "ae_title", "attempts")),
         ):
             connection.execute(sql(f"DROP INDEX ix_{table}_{columns[0]}"))

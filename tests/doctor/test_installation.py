@@ -209,6 +209,21 @@ def _results_are_a_file(it: Installation) -> None:
     (it.folder / "results").touch()
 
 
+def _promised(it: Installation) -> None:
+    it.sql("INSERT INTO promised_studies VALUES ('1.2', '2099-01-01 00:00:00.000000')")
+    it.write("min_free_gb: 0", "min_free_gb: 1000000")
+
+
+def _unproven(it: Installation) -> None:
+    it.write("accept_from: [CT1]", "accept_from: [CT1, PACS]")
+    it.write(f"port: {it.pacs}}}", f"port: {it.pacs}, proof: commitment}}")
+    it.sql(
+        "INSERT INTO deliveries (sop_instance_uid, destination, job, state, attempts, fence, note,"
+        " unproven_since) VALUES ('1.2', 'pacs', 'x', 'done', 1, 1, 'it takes none',"
+        " '2026-03-01 12:00:00.000000')"
+    )
+
+
 OTHERS = {"clock": ["ledger"], "secrets": ["certificates"]}
 """Checks whose findings have the name of another one."""
 
@@ -276,6 +291,12 @@ OTHERS = {"clock": ["ledger"], "secrets": ["certificates"]}
                      "given to the service only", "LoadCredential=pacs:", id="a credential"),
         pytest.param(lambda it: it.write(f"port: {it.pacs}", f"port: {free_port()}"), "destinations",
                      "fault", "does not answer", "firewall", id="a PACS that is not there"),
+        pytest.param(_promised, "room", "warning", "1 studies stay although room is short",
+                     "only a person may delete", id="room that was promised away"),
+        pytest.param(_unproven, "proofs", "warning",
+                     "destinations.pacs does not show that it keeps what it takes: 1 objects, the"
+                     " first there since 2026-03-01 12:00 UTC. it takes none",
+                     "`proof: query`", id="a PACS that shows nothing"),
         pytest.param(_results_are_a_file, "destinations", "fault",
                      "no folder that", "", id="a destination that is no folder"),
         pytest.param(lambda it: _flip(next(it.folder.glob("models/*/models/*"))), "models", "fault",

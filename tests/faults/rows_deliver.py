@@ -220,8 +220,8 @@ def _answer_lost(scene: Scene) -> str:
 
 @row(
     25,
-    "commitment: no event, 0112, 0110, an event elsewhere, of nobody, after a kill -9",
-    "asked again after an hour; sent again; taken; ignored; nothing forgotten",
+    "commitment: refused, no event, 0112, 0110, an event elsewhere, of nobody, after a kill -9",
+    "asked again after an hour; sent again; taken; ignored; nothing parked or forgotten",
 )
 def _commitment(scene: Scene) -> str:
     pacs = Pacs()
@@ -238,7 +238,8 @@ def _commitment(scene: Scene) -> str:
         def played(name: str, then: Callable[[], None], **other: object) -> None:
             """Let the PACS answer in some way, then as it should, on an association of its own."""
             nonlocal hours
-            for key, value in {"where": "here", "failed": {}, "transaction": "", **other}.items():
+            as_ever = {"where": "here", "failed": {}, "transaction": "", "status": 0x0000}
+            for key, value in {**as_ever, **other}.items():
                 setattr(said, key, value)
             asked, came = len(said.requests), pacs.asked()
             job = _sent(scene, node, name)
@@ -246,7 +247,7 @@ def _commitment(scene: Scene) -> str:
             then()
             assert job().stage is Stage.DELIVERED, job().note
             assert _states(node, job()) != ["committed"]
-            said.where, said.failed, said.transaction = "there", {}, ""
+            said.where, said.failed, said.transaction, said.status = "there", {}, "", 0x0000
             for _ in range(2):  # until it is sent again, and until it is asked for again
                 hours += 1
                 node.ahead(hours * (HOUR + 60))
@@ -255,10 +256,12 @@ def _commitment(scene: Scene) -> str:
             told.append(name)
 
         def not_forgotten() -> None:
+            until(lambda: _waits(node, node.jobs()[0]), "it is noted that it was refused")
             with node.looking() as ledger:
                 assert not ledger.forget(compose.now() + timedelta(days=30), 20, {"pacs"}).studies
 
-        played("no event", not_forgotten, where="nowhere")
+        played("refused", not_forgotten, status=0x0124)
+        played("no event", lambda: None, where="nowhere")
         for reason in (0x0112, 0x0110):
             played(
                 f"{reason:04X}", lambda: until(lambda: _waits(node, node.jobs()[0]), "it is due"),
@@ -279,7 +282,7 @@ def _commitment(scene: Scene) -> str:
         until(lambda: _states(node, job()) == ["committed"], "the answer is taken")
         assert set(said.answers) == {0x0000}, said.answers
         node.was_cut = True
-        node.judged({"pacs": pacs}, jobs=5)
+        node.judged({"pacs": pacs}, jobs=6)
     return f"{', '.join(told)}: asked again and committed; killed after its request: committed"
 
 

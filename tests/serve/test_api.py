@@ -1,10 +1,12 @@
 """The console's data as JSON: what it says, how it is paged, what is refused, what it changes."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.study import Received
 from tests.serve.console.node import ConsoleNode, ct
@@ -234,9 +236,35 @@ def test_a_destination_says_how_it_does(node: ConsoleNode) -> None:
     (pacs,) = _get(node, "destinations")["destinations"]
     assert (pacs["name"], pacs["kind"], pacs["health"]) == ("pacs", "DIMSE", "refuses")
     assert (pacs["objects"], pacs["last_trouble"]) == ({"parked": 1}, "no")
-    assert _do(node, "destinations/pacs/retry") == (200, {"jobs": 1})
+    assert _do(node, "destinations/pacs/retry") == (200, {"jobs": 1, "asked": 0})
     assert _get(node, "destinations")["destinations"][0]["objects"] == {"due": 1}
     assert _do(node, "destinations/none/retry")[0] == 404
+
+
+def test_a_destination_says_what_it_does_not_show(tmp_path: Path) -> None:
+    """Since when, about how many objects, and what to do; a retry asks, and sends nothing again."""
+    node = ConsoleNode(tmp_path, proof="commitment")
+    node.encoded(node.routed(ct()))
+    node.sent()
+    node.doubted("it takes none")
+    (pacs,) = _get(node, "destinations")["destinations"]
+    assert (pacs["health"], pacs["unproven"], pacs["objects"]) == ("unproven", 1, {"done": 1})
+    assert pacs["unproven_since"] == pacs["last_done"]
+    assert pacs["unproven_because"] == "it takes none"
+    assert _do(node, "destinations/pacs/retry") == (200, {"jobs": 0, "asked": 1})
+    assert _get(node, "destinations")["destinations"][0]["objects"] == {"done": 1}
+    hour = timedelta(hours=1)
+    assert len(node.ledger.claim_unproven("pacs", "1.8", compose.now(), hour, 0 * hour)) == 1
+
+
+def test_who_has_nothing_to_prove_does_well(node: ConsoleNode) -> None:
+    """Its entry says `proof: none` by now; what it did not show before is no matter any more."""
+    node.encoded(node.routed(ct()))
+    node.sent()
+    node.doubted("it takes none")
+    (pacs,) = _get(node, "destinations")["destinations"]
+    assert (pacs["health"], pacs["unproven"]) == ("well", 0)
+    assert (pacs["unproven_since"], pacs["unproven_because"]) == (None, "")
 
 
 def test_models_show_scores(busy: ConsoleNode) -> None:
@@ -295,6 +323,18 @@ def test_storage_tells_what_goes_next(busy: ConsoleNode) -> None:
     assert (told["keep_days"], told["database"]) == (3, "SQLite")
     assert told["held_bytes"] > 4 * 30000
     assert 0 < told["free_bytes"] <= told["total_bytes"]
+    assert (told["promised_studies"], told["promised_until"]) == (0, None)
+
+
+def test_storage_tells_what_stays_for_a_promise(node: ConsoleNode) -> None:
+    """So that somebody whose disk is full knows why nothing goes."""
+    node.encoded(node.routed(ct()))
+    node.sent()
+    node.committed(ct())
+    told = _get(node, "storage")
+    assert (told["promised_studies"], told["going_next"]) == (1, [])
+    until = datetime.fromisoformat(told["promised_until"])
+    assert timedelta(days=2.9) < until - compose.now() <= timedelta(days=3)
 
 
 @pytest.mark.parametrize(

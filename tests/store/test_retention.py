@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from dicom_ai_node.domain.commitment import Asked
 from dicom_ai_node.domain.job import Stage
-from dicom_ai_node.domain.uids import Sha256, StudyInstanceUID
+from dicom_ai_node.domain.json_model import items
+from dicom_ai_node.domain.uids import Sha256, SOPInstanceUID, StudyInstanceUID
+from dicom_ai_node.store.archive import SqlArchive
 from dicom_ai_node.store.blobs import FolderBlobs
+from dicom_ai_node.store.commitments import SqlCommitments
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.retention import Policy, Retention, expired, expired_early
@@ -112,6 +116,22 @@ def test_a_full_disk_costs_the_oldest_studies(ledger: SqlLedger, blobs: SmallDis
     gone = Retention(ledger, blobs, WEEK).run(NOON)
     assert gone.blobs == (digests[0], digests[2])
     assert blobs.free_bytes() == 1000
+
+
+def test_a_full_disk_costs_nothing_that_others_rely_on(ledger: SqlLedger, blobs: SmallDisk) -> None:
+    """The node refuses what comes until there is room; other studies go, and these in their time."""
+    relied_on, other = (study(ledger, blobs, f"1.{n}", n * DAY) for n in (5, 3))
+    asked = Asked(arrival(1).instance.sop_class_uid, SOPInstanceUID("1.5.1.1"))
+    held = SqlCommitments(ledger.database, SqlArchive(ledger.database, blobs), blobs, 7 * DAY)
+    blobs.path(relied_on).write_bytes(bytes(1000))
+    answer = held.commit("1.2.9", [asked], NOON)
+    assert len(items(answer, "ReferencedSOPSequence")) == 1
+    blobs.room = 0
+    gone = Retention(ledger, blobs, WEEK).run(NOON + DAY)
+    assert gone.blobs == (other,)
+    blobs.room = 10_000
+    assert Retention(ledger, blobs, WEEK).run(NOON + 6 * DAY).studies == 0, "it is eleven days old"
+    assert Retention(ledger, blobs, WEEK).run(NOON + 7 * DAY).studies == 1
 
 
 def test_a_full_disk_costs_nothing_that_is_undelivered_or_fresh(

@@ -20,6 +20,9 @@ from tests.watch.test_webhook import NOTICE
 ASIDE = replace(
     NOTICE, number=8, fact=Fact(about=About.QUARANTINED, at=NOTICE.fact.at, quarantine=3)
 )
+DOUBTED = replace(
+    NOTICE, number=9, fact=Fact(about=About.UNPROVEN, at=NOTICE.fact.at, destination="pacs")
+)
 
 
 class Letters:
@@ -93,16 +96,19 @@ def test_everything_that_is_due_is_one_message(
 ) -> None:
     """With a line and a link for each; over TLS, and after a login."""
     mail = Mail(mailbox(server.port), node="AI_NODE", console="https://node", trust=trust[1])
-    assert mail.tell([NOTICE, ASIDE]) == [None, None]
+    assert mail.tell([NOTICE, ASIDE, DOUBTED]) == [None, None, None]
     (envelope,) = letters.taken
     assert envelope.rcpt_tos == ["it@example.org", "pacs@example.org"]
     message = message_from_bytes(envelope.content, policy=policy.default)  # type: ignore[arg-type]
     assert message["Subject"] == (
-        "AI_NODE: job 0123456789ab of route liver has stopped (parked); to act: a person (and 1 more)"
+        "AI_NODE: job 0123456789ab of route liver has stopped (parked); to act: a person (and 2 more)"
     )
-    first, second, *_ = message.get_content().splitlines()
+    first, second, third, *_ = message.get_content().splitlines()
     assert first.endswith("to act: a person  https://node/jobs/0123456789ab")
     assert second.endswith("quarantine 3  https://node/quarantine")
+    assert third.endswith(
+        "destination pacs does not show that it keeps what it takes  https://node/destinations"
+    )
 
 
 def test_a_server_that_does_not_take_it_is_asked_again(

@@ -6,6 +6,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -96,6 +97,17 @@ def test_it_says_what_has_happened_and_signs_it(program: Program) -> None:
     signed = b"AI_NODE-7.1000." + body
     wanted = base64.b64encode(hmac.digest(SECRET.encode(), signed, hashlib.sha256)).decode()
     assert headers["webhook-signature"] == f"v1,{wanted}"
+
+
+def test_of_a_destination_it_says_which(program: Program) -> None:
+    """And leads to the page of the destinations."""
+    fact = Fact(about=About.UNPROVEN, at=FACT.at, destination="pacs")
+    assert webhook(program.server_port).tell([replace(NOTICE, fact=fact)]) == [None]
+    said = json.loads(program.heard[0][1])
+    assert said["type"] == "dicom_ai_node.unproven"
+    assert said["data"] == {
+        "node": "AI_NODE", "destination": "pacs", "console": "https://node/destinations",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 500, 503])

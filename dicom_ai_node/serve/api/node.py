@@ -145,6 +145,10 @@ class StorageTold(Shape):
     """SQLite or PostgreSQL."""
     going_next: list[GoingTold]
     """What goes next, oldest first; up to a minute old."""
+    promised_studies: int
+    """How many studies stay only because others were promised that they are kept."""
+    promised_until: datetime | None
+    """When the first of these may go; null if there is none."""
 
 
 def add_node(router: APIRouter, desk: Desk) -> None:
@@ -242,6 +246,8 @@ def _add_storage(router: APIRouter, desk: Desk) -> None:
                 )
                 for one in found.going
             ],
+            promised_studies=found.promised.studies,
+            promised_until=found.promised.first_until,
         )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException
 from dicom_ai_node.domain.job import DeliveryState
 from dicom_ai_node.serve.api.shape import ACTING, AName, Shape, refusals
 from dicom_ai_node.serve.console.desk import Desk
-from dicom_ai_node.serve.console.sending import Health, address, health, send_again
+from dicom_ai_node.serve.console.sending import Health, address, health, seen_at, send_again
 
 _NO_DESTINATION = "there is no destination of that name"
 
@@ -22,7 +22,8 @@ class DestinationTold(Shape):
     where: str
     """Its address."""
     health: Health
-    """It refuses objects, does not answer and is tried again, does well, or was never sent to."""
+    """It refuses objects, does not answer and is tried again, takes objects and does not show that
+    it keeps them (unproven), does well, or was never sent to (silent)."""
     objects: dict[DeliveryState, int]
     """How many objects are how far on their way."""
     last_done: datetime | None
@@ -31,6 +32,12 @@ class DestinationTold(Shape):
     """What it last said against one that is not there yet."""
     next_try: datetime | None
     """When it is tried next."""
+    unproven: int
+    """About how many objects it was asked in vain whether it keeps them; their studies stay."""
+    unproven_since: datetime | None
+    """When it took the first of these."""
+    unproven_because: str
+    """What it said when it was asked, and what to do."""
 
 
 class DestinationsTold(Shape):
@@ -45,6 +52,8 @@ class SentAgain(Shape):
 
     jobs: int
     """Of how many jobs objects are sent again."""
+    asked: int
+    """About how many objects it is asked again whether it keeps them; they are not sent again."""
 
 
 def add_destinations(router: APIRouter, desk: Desk) -> None:
@@ -61,14 +70,14 @@ def add_destinations(router: APIRouter, desk: Desk) -> None:
         responses=refusals(s404=_NO_DESTINATION),
     )
     def retry(name: AName) -> SentAgain:
-        """Send everything again that this destination has refused."""
+        """Send again what this destination has refused, and ask about what it does not show."""
         if name not in desk.destinations:
             raise HTTPException(404, _NO_DESTINATION)
-        return SentAgain(jobs=send_again(desk, name))
+        return SentAgain(jobs=send_again(desk, name), asked=desk.ask_again(name))
 
 
 def _told(desk: Desk, name: str) -> DestinationTold:
-    seen = desk.overview.destination(name)
+    seen = seen_at(desk, name)
     kind, where = address(desk.destinations[name])
     return DestinationTold(
         name=name,
@@ -79,4 +88,7 @@ def _told(desk: Desk, name: str) -> DestinationTold:
         last_done=seen.last_done,
         last_trouble=seen.last_trouble,
         next_try=seen.next_try,
+        unproven=seen.unproven,
+        unproven_since=seen.unproven_since,
+        unproven_because=seen.unproven_because,
     )

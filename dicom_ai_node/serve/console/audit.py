@@ -17,6 +17,8 @@ KINDS = (
     "series_opened", "association_released", "series_waits", "series_complete", "routing",
     "input_missing", "job_created", *(f"job_{stage}" for stage in Stage),
     "delivery_done", "delivery_postponed", "delivery_parked",
+    *(f"commitment_{what}" for what in ("asked", "given", "refused", "parked", "doubted")),
+    "destination_doubted",
 )  # fmt: skip
 _MOMENT = r"^(\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?)?$"
 AMoment = Annotated[str, Query(pattern=_MOMENT)]

@@ -86,6 +86,9 @@ class Desk:
         Returns what every route says to these series, as if all had arrived in full.
     explain_file
         Returns the same for the one instance in a Part 10 file; raises `Refused` if it is none.
+    ask_again
+        Lets a destination be asked again now about what it does not show to keep; returns about
+        how many objects that is.
     take_in
         Takes what was put aside in again, as if it came now; raises `NodeError` if that fails.
     has_viewer
@@ -106,6 +109,7 @@ class Desk:
     models: Callable[[], Sequence[ModelShown]]
     explain: Callable[[StudyInstanceUID], Sequence[Explained]]
     explain_file: Callable[[Path], Sequence[Explained]]
+    ask_again: Callable[[str], int]
     take_in: Callable[[Quarantined], Received]
     alike: Alike | None
     trail: Trail

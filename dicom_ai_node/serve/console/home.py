@@ -12,6 +12,7 @@ from dicom_ai_node.serve.console.charts import day_of, hours, legs
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import patients_of
+from dicom_ai_node.serve.console.sending import seen_at
 from dicom_ai_node.serve.console.use import first_minute, hour_of
 
 LEGS = ("arriving", "waiting", "inferring", "encoding", "delivering")
@@ -32,7 +33,7 @@ def add_home(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "hours": hours(overview.hourly(day_of(now)), now),
             "legs": legs(overview.leg_seconds(TIMED_JOBS), LEGS),
             "use": hour_of(overview.device_use(first_minute(now)), now),
-            "destinations": {name: overview.destination(name) for name in desk.destinations},
+            "destinations": {name: seen_at(desk, name) for name in desk.destinations},
         }
 
     charts = Remembered(measured, CHART_SECONDS)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from dicom_ai_node.domain.destination import proving
-from dicom_ai_node.domain.overview import Going
+from dicom_ai_node.domain.overview import Going, Promised
 from dicom_ai_node.serve.console.desk import Desk, Remembered
 from dicom_ai_node.serve.console.page import Pages
 from dicom_ai_node.serve.console.patients import patients_of
@@ -21,10 +21,11 @@ ADDED_UP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """How many bytes all received instances have, and which studies go next."""
+    """How many bytes all received instances have, which studies go next, and which may not."""
 
     held_bytes: int
     going: Sequence[Going]
+    promised: Promised
 
 
 def add_storage(router: APIRouter, desk: Desk, pages: Pages) -> None:
@@ -43,15 +44,18 @@ def add_storage(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "now": desk.now(),
             "held_bytes": added.held_bytes,
             "going": added.going,
+            "promised": added.promised,
         }
         return pages.show(request, "storage", facts)
 
 
 def added_up(desk: Desk) -> Sums:
     """Go through the tables of what is held."""
+    now, proofs = desk.now(), proving(desk.destinations)
     return Sums(
         held_bytes=desk.overview.held_bytes(),
-        going=desk.overview.going_next(desk.now(), NEXT, proving(desk.destinations)),
+        going=desk.overview.going_next(now, NEXT, proofs),
+        promised=desk.overview.promised(now, proofs),
     )
 
 

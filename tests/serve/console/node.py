@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 from dicom_ai_node import compose
 from dicom_ai_node import config as configuration
 from dicom_ai_node.compose.ground import models
+from dicom_ai_node.domain.commitment import Asked
 from dicom_ai_node.domain.devices import DeviceUse
 from dicom_ai_node.domain.job import Job, Result, Stage
 from dicom_ai_node.domain.progress import HowFar, Phase, Progress
@@ -58,7 +59,7 @@ def ct(study: str = "one", **changes: object) -> FileDataset:
 class ConsoleNode:
     """A node whose console is asked without a socket."""
 
-    def __init__(self, folder: Path, login: str = "none") -> None:
+    def __init__(self, folder: Path, login: str = "none", proof: str = "none") -> None:
         self.port = free_port()
         path = folder / "ae_config.yaml"
         path.write_text(
@@ -70,7 +71,7 @@ class ConsoleNode:
               - {{name: chest, when: {{Modality: [CR, DX]}}, run: segment, model: lung_fields_cxr, write: segmentation, to: [pacs]}}
             similar: {{model: image_encoder}}
             destinations:
-              pacs: {{ae_title: PACS, host: 127.0.0.1, port: {free_port()}}}
+              pacs: {{ae_title: PACS, host: 127.0.0.1, port: {free_port()}, proof: {proof}}}
             serve: {{port: {self.port}, login: {login}}}
             """)
         )
@@ -157,6 +158,19 @@ class ConsoleNode:
                 assert self.ledger.delivered(delivery, compose.now())
             else:
                 assert self.ledger.not_delivered(delivery, compose.now(), note, None)
+
+    def doubted(self, note: str) -> None:
+        """Let the PACS take no request about what it keeps."""
+        now, hour = compose.now(), timedelta(hours=1)
+        assert self.ledger.claim_unproven("pacs", "1.2.9", now, hour, timedelta(0))
+        self.ledger.refused("1.2.9", now, note, now + hour)
+
+    def committed(self, dataset: FileDataset) -> None:
+        """Let a modality be promised that an instance is kept."""
+        asked = Asked(SOPClassUID(dataset.SOPClassUID), SOPInstanceUID(dataset.SOPInstanceUID))
+        compose.commitments(self.config).promise(
+            "1.2.8", [asked], PEER, compose.now(), compose.now()
+        )
 
     def aside(self, content: bytes, reason: str = "the data set is cut off") -> int:
         """Put bytes aside and return the number of the entry."""

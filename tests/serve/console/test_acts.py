@@ -1,8 +1,12 @@
 """What a person sets going in the console: retry, cancel, take in again, discard, explain."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import httpx
 import pytest
 
+from dicom_ai_node import compose
 from dicom_ai_node.domain.job import Stage
 from dicom_ai_node.domain.study import Received
 from tests.serve.console.node import EVIL, ConsoleNode, ct
@@ -64,6 +68,18 @@ def test_everything_that_a_destination_has_refused_is_sent_again(node: ConsoleNo
     assert node.ledger.jobs([Stage.PARKED]) == []
     assert len(node.ledger.jobs([Stage.DELIVERING])) == 2
     assert node.ask("/destinations/none/retry", "POST").status_code == 404
+
+
+def test_what_a_destination_does_not_show_is_asked_again(tmp_path: Path) -> None:
+    """With one button, and not sent again."""
+    node = ConsoleNode(tmp_path, proof="commitment")
+    node.encoded(node.routed(ct()))
+    node.sent()
+    node.doubted("it takes none")
+    assert _told(node.ask("/destinations/pacs/retry", "POST")) == "parked_retried"
+    assert node.ledger.counts()["deliveries.done"] == 1
+    hour = timedelta(hours=1)
+    assert len(node.ledger.claim_unproven("pacs", "1.8", compose.now(), hour, 0 * hour)) == 1
 
 
 def test_what_was_put_aside_is_looked_at_and_saved(node: ConsoleNode) -> None:

@@ -1,6 +1,7 @@
 """Every page shows what is there, in the reader's language, and nothing of a stranger is markup."""
 
 import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text as text_of
@@ -157,6 +158,30 @@ def test_a_destination_that_refuses_can_be_tried_again(busy: ConsoleNode) -> Non
     text = busy.ask("/destinations").text
     for told in ("refuses objects", "0xA900", "PACS @ 127.0.0.1", "/destinations/pacs/retry"):
         assert told in text, told
+
+
+def test_a_destination_that_shows_nothing_says_so(tmp_path: Path) -> None:
+    """In both languages: about how many objects, what it said, and the button to ask again."""
+    node = ConsoleNode(tmp_path, proof="commitment")
+    node.encoded(node.routed(ct()))
+    node.sent()
+    node.doubted("it takes no requests at all")
+    text = node.ask("/destinations").text
+    for told in ("does not show that it keeps what it takes", "it takes no requests at all",
+                 "Ask again", "/destinations/pacs/retry", "Their studies stay on this node"):  # fmt: skip
+        assert told in text, told
+    assert "does not show that it keeps" in node.ask("/").text
+    chinese = node.ask("/destinations", headers={"Accept-Language": "zh"}).text
+    assert "再次询问" in chinese
+
+
+def test_storage_says_what_stays_for_a_promise(node: ConsoleNode, busy: ConsoleNode) -> None:
+    """Whoever has a full disk sees why nothing goes."""
+    node.encoded(node.routed(ct()))
+    node.sent()
+    node.committed(ct())
+    assert "1 studies stay only because others were promised" in node.ask("/storage").text
+    assert "stay only because others were promised" not in busy.ask("/storage").text
 
 
 def test_models_show_scores_and_card(busy: ConsoleNode) -> None:

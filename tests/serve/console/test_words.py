@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from dicom_ai_node.serve import console
 from dicom_ai_node.serve.console.audit import KINDS
 from dicom_ai_node.serve.console.home import LEGS
 from dicom_ai_node.serve.console.page import NAVIGATION, THEMES
+from dicom_ai_node.serve.console.sending import Health
 from dicom_ai_node.serve.console.story import ANSWERS
 from dicom_ai_node.serve.console.words import LANGUAGES, catalogue, preferred
 
@@ -23,7 +25,7 @@ COMPUTED = {
     *(f"delivery.{one}" for one in DeliveryState), *(f"priority.{one.name}" for one in Priority),
     *(f"reject.{one.name}" for one in RejectCode), *(f"theme.{one}" for one in THEMES),
     *(f"answer.{one}" for one in ANSWERS), *(f"page.{name}" for name, _, _ in NAVIGATION),
-    *(f"health.{one}" for one in ("refuses", "waits", "well", "silent")),
+    *(f"health.{one}" for one in get_args(Health)),
     "model.scores_test", "model.scores_validation",
 }  # fmt: skip
 
