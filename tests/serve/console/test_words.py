@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_ai_node.domain.audit import Kind, Outcome
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Priority
@@ -22,6 +23,7 @@ COMPUTED = {
     *(f"event.{one}" for one in KINDS), *(f"leg.{one}" for one in LEGS),
     *(f"delivery.{one}" for one in DeliveryState), *(f"priority.{one.name}" for one in Priority),
     *(f"reject.{one.name}" for one in RejectCode), *(f"theme.{one}" for one in THEMES),
+    *(f"trail.{one}" for one in Kind), *(f"trail.outcome.{one:d}" for one in Outcome),
     *(f"answer.{one}" for one in ANSWERS), *(f"page.{name}" for name, _, _ in NAVIGATION),
     *(f"health.{one}" for one in ("refuses", "waits", "well", "silent")),
     "model.scores_test", "model.scores_validation",
