@@ -31,7 +31,7 @@ from dicom_ai_node.store.backup_ledger import (
 from dicom_ai_node.store.backup_manifest import CONFIGURATION, LEDGER, STORE, Manifest, Part
 from dicom_ai_node.store.backup_opened import OpenedChest, chunks_of
 from dicom_ai_node.store.blobs import FolderBlobs, blob_path
-from dicom_ai_node.store.engines import database_url, open_database
+from dicom_ai_node.store.engines import Database, database_url, open_database
 from dicom_ai_node.store.schema import is_known, migrate
 
 RESTORING = ".restoring"
@@ -160,8 +160,16 @@ def check_backup(opened: OpenedChest) -> None:
                 pass
 
 
-def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datetime]) -> Restored:
+def restore(
+    opened: OpenedChest,
+    folder: Path,
+    url: str,
+    now: Callable[[], datetime],
+    tell: Callable[[Database], None],
+) -> Restored:
     """Make a store and a ledger of a backup; nothing runs there until all of it is there.
+
+    `tell` is called with the ledger when it is whole, and before anything can run on it.
 
     Raises
     ------
@@ -192,6 +200,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
         try:
             migrate(database)
             given_back = give_back(database, now())
+            tell(database)
         finally:
             database.close()
         os.sync()
