@@ -11,6 +11,9 @@ from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, Row
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.store.backup_manifest import Manifest
 
+_MOST_NAMED = 5
+"""How many blobs that are missing are named; the manifest lists all."""
+
 
 def backup(
     to: Annotated[Path, typer.Argument(help="A folder, or a file that ends in .tar.")],
@@ -26,9 +29,11 @@ def backup(
     manifest, untold = compose.backup(config, to, operator())
     record({"backup": to, **_told(manifest)}, as_json=as_json)
     if manifest.missing:
+        some = ", ".join(one[:12] for one in manifest.missing[:_MOST_NAMED])
+        more = ", ..." if len(manifest.missing) > _MOST_NAMED else ""
         raise NeedsAttention(
-            f"the backup is complete but for {len(manifest.missing)} blobs that the store has"
-            " lost or that are damaged: `dicom-ai-node doctor --thorough` names them"
+            f"the backup is complete but for {len(manifest.missing)} blobs that the store has lost"
+            f" or that are damaged ({some}{more}): `dicom-ai-node doctor --thorough` names them"
         )
     if untold:
         raise NeedsAttention(

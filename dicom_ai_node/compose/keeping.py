@@ -19,13 +19,12 @@ from dicom_ai_node.store.backup import (
     Kept,
     Restored,
     back_up,
-    check_backup,
     put_configuration,
     restore,
 )
 from dicom_ai_node.store.backup_chests import TAR, chest_at
 from dicom_ai_node.store.backup_manifest import Manifest
-from dicom_ai_node.store.backup_opened import opened_chest
+from dicom_ai_node.store.backup_opened import check_backup, opened_chest
 from dicom_ai_node.store.schema import has_ledger
 
 
