@@ -43,34 +43,38 @@ class Leaving:
 
     def begins(self) -> None:
         """Tell of every study that is about to leave."""
-        self._note(lambda database: self._news(database) or [()])
+        self._tell_news(is_first=True)
 
     def ends(self) -> None:
         """Tell also of what has come meanwhile: the backup may have it, or not."""
-        self._note(self._news)
+        self._tell_news(is_first=bool(self.untold))
 
     def fails(self, why: str) -> None:
         """Tell that it did not end well; what had left until then has been told of."""
-        self._note(lambda _: [()], why)
+        self._note(lambda database: _write(database, [self._exported((), why)]))
 
-    def _news(self, database: Database) -> list[Sequence[StudyTold]]:
-        held = studies_held(database)
-        news = [one for one in held if _extent(one) not in self._told]
-        self._told = frozenset(map(_extent, held))
-        return list(_batches(news))
+    def _tell_news(self, *, is_first: bool) -> None:
+        def tell(database: Database) -> None:
+            held = studies_held(database)
+            news = list(_batches([one for one in held if _extent(one) not in self._told]))
+            if is_first and not news:
+                news.append(())
+            _write(database, [self._exported(some) for some in news])
+            self._told = frozenset(map(_extent, held))
 
-    def _note(
-        self, batches: Callable[[Database], Sequence[Sequence[StudyTold]]], failure: str = ""
-    ) -> None:
+        self._note(tell)
+
+    def _exported(self, studies: Sequence[StudyTold], failure: str = "") -> Happening:
+        return exported(self._by, self._media, studies, now(), failure)
+
+    def _note(self, tell: Callable[[Database], None]) -> None:
+        self.untold = ""
         try:
-            if not is_current(self._url):
+            if is_current(self._url):
+                with closing(open_database(self._url)) as database:
+                    tell(database)
+            else:
                 self.untold = "the ledger is of an older version"
-                return
-            with closing(open_database(self._url)) as database:
-                at = now()
-                told = [exported(self._by, self._media, some, at, failure)
-                        for some in batches(database)]  # fmt: skip
-                _write(database, told)
         except NodeError as error:
             self.untold = str(error)
 

@@ -180,7 +180,7 @@ def _objects(root: ET.Element, happening: Happening, source: Source) -> None:
     if happening.kind in _OF_PATIENTS:
         patients = dict.fromkeys(study.patient_id for study in happening.studies) or {"": None}
         for patient in patients:
-            _object(root, patient or UNKNOWN, _PATIENT, _PERSON_OBJECT, _IS_PATIENT)
+            _object(root, patient.strip() or UNKNOWN, _PATIENT, _PERSON_OBJECT, _IS_PATIENT)
     if happening.asked is not None:
         _query(root, happening.asked)
     if happening.kind is Kind.AUDIT_LOG_USED:

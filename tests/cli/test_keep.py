@@ -16,7 +16,8 @@ from sqlalchemy import update
 
 from dicom_ai_node import compose
 from dicom_ai_node.cli.audit import operator
-from dicom_ai_node.domain.audit import AuditFilter, Kind, Message, Outcome
+from dicom_ai_node.compose.carrying import Leaving
+from dicom_ai_node.domain.audit import Actor, AuditFilter, Kind, Message, Outcome
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import backup_manifest
@@ -370,3 +371,18 @@ def test_a_ledger_that_cannot_be_written_keeps_nobody_from_a_backup(
     assert (ended.status, "audit trail does not say so" in ended.err) == (1, True)
     assert run("restore", tmp_path / "safe.tar", "--verify").status == 0
     assert not told(past.config, Kind.DATA_EXPORT)
+
+
+def test_what_could_not_be_told_before_is_told_afterwards(past: Past, tmp_path: Path) -> None:
+    """The ledger was locked only for a while."""
+    settings = compose.settings(past.config)
+    leaving = Leaving(settings.store.database_url, Actor(name="ann"), tmp_path / "safe")
+    with closing(sqlite3.connect(past.config.parent / "node" / "node.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        leaving.begins()
+    assert "the ledger cannot answer now" in leaving.untold
+    leaving.ends()
+    assert leaving.untold == ""
+    (study,) = {job.study_instance_uid for job in past.ledger.jobs()}
+    (left,) = told(past.config, Kind.DATA_EXPORT)
+    assert f'"{study}"' in left.text

@@ -73,6 +73,7 @@ NOBODY = Actor(address="192.0.2.7")
 VARIANTS = [
     pytest.param(accessed(ANN, [], NOON), id="a file of an unknown study is looked at"),
     pytest.param(accessed(NOBODY, [StudyTold(study_instance_uid="1.2")], NOON), id="by nobody known"),
+    pytest.param(accessed(ANN, [replace(STUDY, patient_id="  ")], NOON), id="a patient of blanks"),
     pytest.param(deleted(THE_NODE, STUDY, NOON), id="retention"),
     pytest.param(exported(ANN, MEDIA, [], NOON), id="a node without studies leaves"),
     pytest.param(exported(ANN, MEDIA, [STUDY, OTHER], NOON), id="several patients leave"),
