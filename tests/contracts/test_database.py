@@ -344,7 +344,9 @@ from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import migrate
+from tests.faults.failing_sync import be_traced
 from tests.store.made import NOON, QUIET, arrival
+be_traced()
 ledger = SqlLedger(open_database("sqlite:///" + sys.argv[1]))
 migrate(ledger.database)
 for number in (1, 2, 2, 3):

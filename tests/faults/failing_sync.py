@@ -1,5 +1,6 @@
 """Files of a process that runs which do not reach the disk any more, for a while."""
 
+import ctypes
 import select
 import signal
 import subprocess
@@ -9,6 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
+
+
+_PR_SET_PTRACER, _ANYBODY = 0x59616D61, ctypes.c_ulong(-1)
+"""prctl(2): who may look at this process where Yama lets only its parents."""
+
+
+def be_traced() -> None:
+    """Let a program look at this process that did not start it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYBODY, 0, 0, 0)  # EINVAL where there is no Yama
 
 
 class CannotTrace(Exception):
