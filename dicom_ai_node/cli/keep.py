@@ -6,9 +6,13 @@ from typing import Annotated
 import typer
 
 from dicom_ai_node import compose
+from dicom_ai_node.cli.audit import operator
 from dicom_ai_node.cli.show import DEFAULT_CONFIG, ConfigOption, JsonOption, Row, record
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.store.backup_manifest import Manifest
+
+_MOST_NAMED = 5
+"""How many blobs that are missing are named; the manifest lists all."""
 
 
 def backup(
@@ -20,14 +24,20 @@ def backup(
     """Keep ledger, objects, configuration and keys.
 
     The node may go on meanwhile. Into a folder that holds a backup already only what is new is
-    copied.
+    copied. The audit trail is told who has taken which studies along, and where to.
     """
-    manifest = compose.backup(config, to)
+    manifest, untold = compose.backup(config, to, operator())
     record({"backup": to, **_told(manifest)}, as_json=as_json)
     if manifest.missing:
+        some = ", ".join(one[:12] for one in manifest.missing[:_MOST_NAMED])
+        more = ", ..." if len(manifest.missing) > _MOST_NAMED else ""
         raise NeedsAttention(
-            f"the backup is complete but for {len(manifest.missing)} blobs that the store has"
-            " lost or that are damaged: `dicom-ai-node doctor --thorough` names them"
+            f"the backup is complete but for {len(manifest.missing)} blobs that the store has lost"
+            f" or that are damaged ({some}{more}): `dicom-ai-node doctor --thorough` names them"
+        )
+    if untold:
+        raise NeedsAttention(
+            f"the backup is complete, but the audit trail does not say so: {untold}"
         )
 
 
@@ -48,7 +58,7 @@ def restore(
     if verify:
         record(_told(compose.check_kept(source)), as_json=as_json)
         return
-    done, lacking = compose.restored(source, config)
+    done, lacking = compose.restored(source, config, operator())
     found: dict[str, object] = {"configuration": config, **_told(done.manifest)}
     found["given_back"] = done.given_back
     record(found | ({"lacking": lacking} if as_json else {}), as_json=as_json)

@@ -8,27 +8,35 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from dicom_ai_node import config as configuration
+from dicom_ai_node.compose.carrying import Leaving, came
 from dicom_ai_node.compose.ground import catalog, now, settings
 from dicom_ai_node.config import NodeConfig
-from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, NeedsAttention
+from dicom_ai_node.domain.audit import Actor
+from dicom_ai_node.domain.errors import ConfigError, ModelUnusable, NeedsAttention, NodeError
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.infer.sealed import SealedFolder
 from dicom_ai_node.store.backup import (
     Kept,
     Restored,
     back_up,
-    check_backup,
     put_configuration,
     restore,
 )
 from dicom_ai_node.store.backup_chests import TAR, chest_at
 from dicom_ai_node.store.backup_manifest import Manifest
-from dicom_ai_node.store.backup_opened import opened_chest
+from dicom_ai_node.store.backup_opened import check_backup, opened_chest
 from dicom_ai_node.store.schema import has_ledger
 
 
-def backup(path: Path, to: Path) -> Manifest:
+def backup(path: Path, to: Path, by: Actor) -> tuple[Manifest, str]:
     """Make a backup of the node whose configuration is at `path`, whether or not it runs.
+
+    Before anything leaves the audit trail is told of every study, so that the backup says it, too.
+
+    Returns
+    -------
+    Manifest, str
+        What is in it, and why the trail does not say all of it; empty if it does.
 
     Raises
     ------
@@ -51,7 +59,16 @@ def backup(path: Path, to: Path) -> Manifest:
         models=dict(_models(config)),
         elsewhere=tuple(sorted({str(one) for one in _named(config)})),
     )
-    return back_up(kept, chest_at(to), draft_in, now())
+    chest = chest_at(to)
+    leaving = Leaving(config.store.database_url, by, to)
+    leaving.begins()
+    try:
+        made = back_up(kept, chest, draft_in, now())
+    except NodeError as error:
+        leaving.fails(f"the backup did not end: {error}")
+        raise
+    leaving.ends()
+    return made, leaving.untold
 
 
 def check_kept(path: Path) -> Manifest:
@@ -67,10 +84,11 @@ def check_kept(path: Path) -> Manifest:
         return opened.manifest
 
 
-def restored(path: Path, config_path: Path) -> tuple[Restored, list[str]]:
+def restored(path: Path, config_path: Path, by: Actor) -> tuple[Restored, list[str]]:
     """Make a node of the backup at `path`, where the configuration at `config_path` says.
 
-    Where there is no such file, that of the backup is put there first.
+    Where there is no such file, that of the backup is put there first. The audit trail that was
+    restored says so before the node can be started.
 
     Returns
     -------
@@ -86,7 +104,10 @@ def restored(path: Path, config_path: Path) -> tuple[Restored, list[str]]:
         if not config_path.exists():
             put_configuration(opened, config_path)
         config = settings(config_path)
-        done = restore(opened, config.store.folder, config.store.database_url, now)
+        url = config.store.database_url
+        done = restore(
+            opened, config.store.folder, url, now, lambda database: came(database, by, path)
+        )
     return done, list(_lacking(done.manifest, config))
 
 

@@ -6,17 +6,9 @@ holds what A.5 asks for and nothing more; how it is spelled in XML, `watch.audit
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, Protocol
-
-
-class Coded(NamedTuple):
-    """A code of PS3.16, as audit messages spell it."""
-
-    value: str
-    meaning: str
-    scheme: str = "DCM"
+from typing import Protocol
 
 
 class Kind(StrEnum):
@@ -25,6 +17,8 @@ class Kind(StrEnum):
     APPLICATION_ACTIVITY = "application_activity"
     AUDIT_LOG_USED = "audit_log_used"
     BEGIN_TRANSFERRING = "begin_transferring"
+    DATA_EXPORT = "data_export"
+    DATA_IMPORT = "data_import"
     INSTANCES_ACCESSED = "instances_accessed"
     INSTANCES_TRANSFERRED = "instances_transferred"
     STUDY_DELETED = "study_deleted"
@@ -73,6 +67,8 @@ class Part(StrEnum):
     LAUNCHER = "launcher"
     DESTINATION = "destination"
     SOURCE = "source"
+    DESTINATION_MEDIA = "destination_media"
+    SOURCE_MEDIA = "source_media"
     NONE = ""
 
 
@@ -83,11 +79,13 @@ class Participant:
     Attributes
     ----------
     name
-        Of a person, a program or an application entity; empty for this node itself.
+        Of a person, a program or an application entity, the URI of a medium; empty for this node.
     ae_title
         Where it is an application entity.
     address
         An IP address, or the name of a machine.
+    has_account
+        Whether `name` is that of an account of this node or of its machine.
     """
 
     name: str = ""
@@ -95,6 +93,7 @@ class Participant:
     address: str = ""
     part: Part = Part.NONE
     is_requestor: bool = False
+    has_account: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +123,8 @@ class Happening:
     ----------
     alert
         What an alert is about, in words that name no patient.
+    remark
+        What is to be said about the outcome, in words that name no patient.
     """
 
     kind: Kind
@@ -135,6 +136,7 @@ class Happening:
     studies: tuple[StudyTold, ...] = ()
     asked: Asked | None = None
     alert: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,9 @@ class Actor:
 
     def participant(self) -> Participant:
         """Return the actor as whoever asked for it."""
-        return Participant(name=self.name, address=self.address, is_requestor=True)
+        return Participant(
+            name=self.name, address=self.address, is_requestor=True, has_account=True
+        )
 
 
 THE_NODE = Actor()
@@ -287,7 +291,3 @@ class Trail(Notes, Protocol):
 
     def settle(self, name: str, value: str) -> str | None:
         """Keep a value under a name and return the one before, `None` where there was none."""
-
-
-NEWS_EVERY = timedelta(minutes=5)
-"""Somebody who looks at the same study again within this time is no news."""

@@ -42,7 +42,7 @@ class Told:
         self._tell(Kind.BEGIN_TRANSFERRING, held, to, Outcome.SUCCESS)
 
     def left(self, held: Sequence[Held], to: AETitle, status: int) -> None:
-        """Tell that objects have gone to somebody, PS3.15 A.5.3.5; `status` is the last one."""
+        """Tell that objects have gone to somebody, PS3.15 A.5.3.7; `status` is the last one."""
         self._tell(Kind.INSTANCES_TRANSFERRED, held, to, _OUTCOMES.get(status, _FAILURE))
 
     @property

@@ -6,6 +6,7 @@ which no longer names it, and only what is new has to be copied.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,10 +30,10 @@ from dicom_ai_node.store.backup_ledger import (
     put_ledger,
 )
 from dicom_ai_node.store.backup_manifest import CONFIGURATION, LEDGER, STORE, Manifest, Part
-from dicom_ai_node.store.backup_opened import OpenedChest, chunks_of
+from dicom_ai_node.store.backup_opened import OpenedChest, be_complete, chunks_of
 from dicom_ai_node.store.blobs import FolderBlobs, blob_path
-from dicom_ai_node.store.engines import database_url, open_database
-from dicom_ai_node.store.schema import is_known, migrate
+from dicom_ai_node.store.engines import Database, database_url, open_database
+from dicom_ai_node.store.schema import migrate
 
 RESTORING = ".restoring"
 """A file in a store whose restoration has not ended: no node starts there."""
@@ -145,23 +146,16 @@ class Restored:
     given_back: int
 
 
-def check_backup(opened: OpenedChest) -> None:
-    """Read all of a backup and write nothing.
-
-    Raises
-    ------
-    NeedsAttention
-        If something is missing or damaged, or a newer version has made it.
-    """
-    _is_complete(opened)
-    for digest in opened.manifest.parts():
-        with opened.open(digest) as file:
-            for _ in chunks_of(file, digest):
-                pass
-
-
-def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datetime]) -> Restored:
+def restore(
+    opened: OpenedChest,
+    folder: Path,
+    url: str,
+    now: Callable[[], datetime],
+    tell: Callable[[Database], None],
+) -> Restored:
     """Make a store and a ledger of a backup; nothing runs there until all of it is there.
+
+    `tell` is called with the ledger when it is whole, and before anything can run on it.
 
     Raises
     ------
@@ -171,7 +165,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
         If there is no room.
     """
     manifest = opened.manifest
-    _is_complete(opened)
+    be_complete(opened)
     if kind_of(url) != manifest.database:
         raise NeedsAttention(
             f"the backup is of a ledger in {manifest.database}, and store.database is another kind"
@@ -179,6 +173,8 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
     _is_free(folder, url)
     with no_room("restore"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (folder / RESTORING).exists():  # one that was interrupted has looked already
+            _has_room(folder, manifest)
         (folder / RESTORING).touch(mode=0o600)
         (folder / RESTORING).write_text(place_of(url), encoding="utf-8")
         _put_blobs(opened, FolderBlobs(folder))
@@ -192,6 +188,7 @@ def restore(opened: OpenedChest, folder: Path, url: str, now: Callable[[], datet
         try:
             migrate(database)
             given_back = give_back(database, now())
+            tell(database)
         finally:
             database.close()
         os.sync()
@@ -209,26 +206,12 @@ def put_configuration(opened: OpenedChest, path: Path) -> None:
     OutOfResources
         If the file cannot be written.
     """
-    _is_complete(opened)
+    be_complete(opened)
     for name, part in opened.manifest.files.items():
         if name.startswith(f"{CONFIGURATION}/"):
             with no_room("write the configuration"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _put_file(opened, part, path)
-
-
-def _is_complete(opened: OpenedChest) -> None:
-    manifest = opened.manifest
-    if not is_known(manifest.schema):
-        raise NeedsAttention(
-            f"the backup has schema {manifest.schema}, which a newer version of this node has"
-            f" made: install version {manifest.version} or a later one"
-        )
-    parts = manifest.parts()
-    lacking = [one for one, size_bytes in parts.items() if opened.size_bytes(one) != size_bytes]
-    if lacking or LEDGER not in manifest.files:
-        raise NeedsAttention(f"the backup is damaged: {len(lacking)} of {len(parts)} files of it"
-                             " are not there, or are cut off")  # fmt: skip
 
 
 def _is_free(folder: Path, url: str) -> None:
@@ -243,6 +226,16 @@ def _is_free(folder: Path, url: str) -> None:
         raise NeedsAttention(
             "there is a ledger already where store.database says: name another one, or remove it"
         )
+
+
+def _has_room(folder: Path, manifest: Manifest) -> None:
+    """Look before anything is written: a backup may say that it is larger than any disk."""
+    needed = sum(manifest.blobs.values()) + sum(
+        part.size_bytes for name, part in manifest.files.items() if name.startswith(f"{STORE}/")
+    )
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutOfResources(f"the backup holds {needed} bytes, and {folder} has room for {free}")
 
 
 def _put_blobs(opened: OpenedChest, blobs: FolderBlobs) -> None:

@@ -23,6 +23,8 @@ from dicom_ai_node.store.backup_manifest import LEDGER, MANIFEST, PARTS, Manifes
 TAR, DRAFTS = ".tar", ".backup-"
 """How a backup in one file ends, and how the folder begins in which a ledger is copied first."""
 _CHUNK_BYTES = 1 << 20
+_ENDS_WITH_BYTES = 2 * tarfile.BLOCKSIZE
+"""How many zeros end a file of tar(5)."""
 _PART = re.compile(r"\.?[0-9a-f]{64}")
 """The name of a part, or of one that was being written."""
 
@@ -160,51 +162,76 @@ class TarChest:
             raise NeedsAttention(f"{path} is there already: name another file, or remove it")
         os.ftruncate(number, 0)
         self._file = os.fdopen(number, "w+b")
-        self._tar = tarfile.open(fileobj=self._file, mode="w")  # noqa: SIM115 - closed by `close`
+        self._end = 0
         self._known: set[Sha256] = set()
 
     def keep(self, blob: Path) -> int:
         """Take a blob in."""
-        size_bytes = blob.stat().st_size
         digest = Sha256(blob.name)
-        if digest not in self._known:
-            with blob.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    raise NeedsAttention(
-                        f"blob {digest[:12]} is damaged: its bytes have another digest"
-                    )
-                file.seek(0)
-                self._add(f"{PARTS}/{digest}", file, size_bytes)
-            self._known.add(digest)
-        return size_bytes
+        if digest in self._known:
+            return blob.stat().st_size
+        with blob.open("rb") as file:
+            part = self._written(file)
+        if part.sha256 != digest:
+            raise NeedsAttention(f"blob {digest[:12]} is damaged: its bytes have another digest")
+        self._enter(f"{PARTS}/{digest}", part)
+        return part.size_bytes
 
     def keep_file(self, path: Path) -> Part:
-        """Take a file in."""
+        """Take a file in, as it is while it is read."""
         with path.open("rb") as file:
-            digest = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-            size_bytes = file.tell()
-            file.seek(0)
-            if digest not in self._known:
-                self._add(f"{PARTS}/{digest}", file, size_bytes)
-                self._known.add(digest)
-        return Part(sha256=digest, size_bytes=size_bytes)
+            part = self._written(file)
+        if part.sha256 not in self._known:
+            self._enter(f"{PARTS}/{part.sha256}", part)
+        return part
 
     def close(self, manifest: Manifest) -> None:
         """Add the manifest and give the file its name."""
-        content = written(manifest)
         with no_room("end the backup"):
-            self._add(MANIFEST, io.BytesIO(content), len(content))
-            self._tar.close()
+            self._enter(MANIFEST, self._written(io.BytesIO(written(manifest))))
+            self._file.seek(self._end)
+            self._file.truncate()
+            self._file.write(bytes(_ENDS_WITH_BYTES))
             self._file.flush()
             os.fsync(self._file.fileno())
             self._draft.replace(self._path)
             self._file.close()  # and with it the lock
             _sync(self._path.parent)
 
-    def _add(self, name: str, file: IO[bytes], size_bytes: int) -> None:
-        member = tarfile.TarInfo(name)
-        member.size, member.mode = size_bytes, 0o600
-        self._tar.addfile(member, file)
+    def _written(self, file: IO[bytes]) -> Part:
+        """Write a file behind the end, where nothing counts until it is entered, and hash it.
+
+        It is read once, so that what is written is what was hashed, whoever changes it meanwhile.
+        Raises `OutOfResources` if it is cut off meanwhile: not now.
+        """
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self._file.seek(self._end + len(_header(MANIFEST, size_bytes)))
+        found, left = hashlib.sha256(), size_bytes
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            found.update(chunk)
+            self._file.write(chunk)
+            left -= len(chunk)
+        if left:
+            raise OutOfResources("a file was cut off while it was taken along")
+        return Part(sha256=Sha256(found.hexdigest()), size_bytes=size_bytes)
+
+    def _enter(self, name: str, part: Part) -> None:
+        """Let the part that was written last count, under a name."""
+        header = _header(name, part.size_bytes)
+        self._file.seek(self._end)
+        self._file.write(header)
+        self._file.seek(part.size_bytes, os.SEEK_CUR)
+        self._file.write(bytes(-part.size_bytes % tarfile.BLOCKSIZE))
+        self._end += len(header) + part.size_bytes + -part.size_bytes % tarfile.BLOCKSIZE
+        self._known.add(part.sha256)
+
+
+def _header(name: str, size_bytes: int) -> bytes:
+    """Return what stands in front of a member; for all of our names it is equally long."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size_bytes, 0o600
+    return member.tobuf(tarfile.PAX_FORMAT)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import IO, Protocol
 
 from dicom_ai_node.domain.errors import NeedsAttention
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.store.backup_manifest import MANIFEST, PARTS, Manifest, read
+from dicom_ai_node.store.backup_manifest import LEDGER, MANIFEST, PARTS, Manifest, read
+from dicom_ai_node.store.schema import is_known
 
 _CHUNK_BYTES = 1 << 20
 
@@ -86,7 +87,10 @@ class OpenedTar:
     def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
         self._tar = tar
         try:
-            members = {one.name: one for one in tar.getmembers() if one.isreg()}
+            # One that is sparse says how large it is, and need not bring the bytes.
+            members = {
+                one.name: one for one in tar.getmembers() if one.isreg() and not one.issparse()
+            }
             file = tar.extractfile(members[MANIFEST])
         except (OSError, tarfile.TarError, KeyError) as error:
             raise _no_backup(path) from error
@@ -121,6 +125,36 @@ def chunks_of(file: IO[bytes], digest: Sha256) -> Iterator[bytes]:
         raise _unreadable(digest) from error
     if found.hexdigest() != digest:
         raise NeedsAttention(f"the backup is damaged: {digest[:12]} has other bytes")
+
+
+def check_backup(opened: OpenedChest) -> None:
+    """Read all of a backup and write nothing.
+
+    Raises
+    ------
+    NeedsAttention
+        If something is missing or damaged, or a newer version has made it.
+    """
+    be_complete(opened)
+    for digest in opened.manifest.parts():
+        with opened.open(digest) as file:
+            for _ in chunks_of(file, digest):
+                pass
+
+
+def be_complete(opened: OpenedChest) -> None:
+    """Raise `NeedsAttention` if a part is missing or cut off, or a newer version has made it."""
+    manifest = opened.manifest
+    if not is_known(manifest.schema):
+        raise NeedsAttention(
+            f"the backup has schema {manifest.schema}, which a newer version of this node has"
+            f" made: install version {manifest.version} or a later one"
+        )
+    parts = manifest.parts()
+    lacking = [one for one, size_bytes in parts.items() if opened.size_bytes(one) != size_bytes]
+    if lacking or LEDGER not in manifest.files:
+        raise NeedsAttention(f"the backup is damaged: {len(lacking)} of {len(parts)} files of it"
+                             " are not there, or are cut off")  # fmt: skip
 
 
 def _unreadable(digest: Sha256) -> NeedsAttention:

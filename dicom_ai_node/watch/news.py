@@ -3,8 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from datetime import timedelta
 
-from dicom_ai_node.domain.audit import NEWS_EVERY
+NEWS_EVERY = timedelta(minutes=5)
+"""Somebody who looks at the same study again within this time is no news."""
 
 
 class News:

@@ -2,15 +2,22 @@
 
 import json
 import os
+import socket
+import sqlite3
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from sqlalchemy import update
 
 from dicom_ai_node import compose
+from dicom_ai_node.cli.audit import operator
+from dicom_ai_node.compose.carrying import Leaving
+from dicom_ai_node.domain.audit import Actor, AuditFilter, Kind, Message, Outcome
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import backup_manifest
@@ -18,6 +25,7 @@ from dicom_ai_node.store.backup_manifest import Part, read, written
 from dicom_ai_node.store.tables import results
 from tests.cli.conftest import Past, Run
 from tests.store.made import LEASE, NOON
+from tests.watch.audit_schema import objections
 
 
 @pytest.fixture(params=["backup", "backup.tar"])
@@ -291,3 +299,90 @@ def test_a_model_and_a_key_that_are_not_there_are_told(
     assert f"{secret} is not here" in ended.out
     assert all(b"nobody can guess" not in path.read_bytes()
                for path in (tmp_path / "safe").rglob("*") if path.is_file())  # fmt: skip
+
+
+def told(config: Path, kind: Kind) -> list[Message]:
+    """Return the audit messages of one kind, each held to the standard."""
+    auditor = compose.auditor(compose.settings(config))
+    auditor.seal_all()
+    found = [one.message for one in auditor.trail.oldest_first(AuditFilter(kind=kind))]
+    assert [no for one in found for no in objections(one.text, one.kind)] == []
+    return found
+
+
+def test_what_leaves_and_what_comes_is_in_the_trail(
+    kept: Path, past: Past, tmp_path: Path, run: Run
+) -> None:
+    """Who, which studies of which patients, where to and where from: PS3.15 A.5.3.4, A.5.3.5.
+
+    The backup itself holds the record of its export, for it was noted before anything left.
+    """
+    config = elsewhere(tmp_path)
+    assert run("restore", kept, "--config", config).status == 0
+    (study,) = {job.study_instance_uid for job in past.ledger.jobs()}
+    person = f"{operator().name}@{socket.gethostname()}"
+    ((left,), (also_left,), (came,)) = (
+        told(past.config, Kind.DATA_EXPORT),
+        told(config, Kind.DATA_EXPORT),
+        told(config, Kind.DATA_IMPORT),
+    )
+    assert left.text == also_left.text.replace(_process(also_left), _process(left))
+    for one in (left, came):
+        assert one.outcome is Outcome.SUCCESS
+        for said in (f'"{study}"', f'"{person}"', f'"{kept.as_uri()}"'):
+            assert said in one.text, said
+    assert not told(past.config, Kind.DATA_IMPORT)
+
+
+def _process(one: Message) -> str:
+    """Return how the process that has sealed a message calls itself."""
+    return ET.fromstring(one.text)[2].attrib["UserID"]
+
+
+def test_a_backup_that_fails_is_in_the_trail(past: Past, tmp_path: Path, run: Run) -> None:
+    """What may have left until then was told before; that it did not end is told, too."""
+    held(past)
+    (entry,) = past.ledger.quarantined()
+    safe = tmp_path / "safe"
+    (safe / "parts").mkdir(parents=True)
+    (safe / "parts" / entry.sha256[:2]).touch()  # no folder: nothing can be put there
+    assert run("backup", safe, "--config", past.config).status == 1
+    begun, failed = told(past.config, Kind.DATA_EXPORT)
+    assert (begun.outcome, failed.outcome) == (Outcome.SUCCESS, Outcome.SERIOUS_FAILURE)
+    assert "the backup did not end: cannot make the backup" in failed.text
+
+
+def test_a_refused_backup_is_no_export(past: Past, tmp_path: Path, run: Run) -> None:
+    """Nothing has left."""
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter").touch()
+    assert run("backup", tmp_path / "letters", "--config", past.config).status == 1
+    assert not told(past.config, Kind.DATA_EXPORT)
+
+
+def test_a_ledger_that_cannot_be_written_keeps_nobody_from_a_backup(
+    past: Past, tmp_path: Path, run: Run
+) -> None:
+    """It may be what is needed most; that the trail does not say so is said."""
+    held(past)
+    with closing(sqlite3.connect(past.config.parent / "node" / "node.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ended = run("backup", tmp_path / "safe.tar", "--config", past.config)
+    assert (ended.status, "audit trail does not say so" in ended.err) == (1, True)
+    assert run("restore", tmp_path / "safe.tar", "--verify").status == 0
+    assert not told(past.config, Kind.DATA_EXPORT)
+
+
+def test_what_could_not_be_told_before_is_told_afterwards(past: Past, tmp_path: Path) -> None:
+    """The ledger was locked only for a while."""
+    settings = compose.settings(past.config)
+    leaving = Leaving(settings.store.database_url, Actor(name="ann"), tmp_path / "safe")
+    with closing(sqlite3.connect(past.config.parent / "node" / "node.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        leaving.begins()
+    assert "the ledger cannot answer now" in leaving.untold
+    leaving.ends()
+    assert leaving.untold == ""
+    (study,) = {job.study_instance_uid for job in past.ledger.jobs()}
+    (left,) = told(past.config, Kind.DATA_EXPORT)
+    assert f'"{study}"' in left.text

@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
+from dicom_ai_node.compose.carrying import Leaving, came
 from dicom_ai_node.domain.accounts import Account, Role, Visit
 from dicom_ai_node.domain.audit import (
     Act,
@@ -28,13 +30,18 @@ from dicom_ai_node.domain.audit import (
     Way,
 )
 from dicom_ai_node.domain.happenings import accessed, alarm, queried
+from dicom_ai_node.domain.uids import SOPClassUID
 from dicom_ai_node.store.accounts import SqlAccounts
+from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.audit import SqlTrail
-from dicom_ai_node.store.audit_tables import audit_anchors, audit_records
+from dicom_ai_node.store.audit_tables import audit_anchors, audit_notes, audit_records
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.watch.audit_message import Source, message
 from tests.store.made import DAY, MINUTE, NOON, QUIET, SECOND, arrival, delivered
+from tests.watch.audit_schema import objections
 
+LONGEST_DATAGRAM = 65_507
 MESSAGE = Message(
     at=NOON, kind=Kind.QUERY, outcome=Outcome.SUCCESS, who="CT1 192.0.2.1", text="<AuditMessage/>"
 )
@@ -292,3 +299,62 @@ def test_who_comes_and_goes_is_noted(trail: SqlTrail, database: Database) -> Non
     assert {(one.participants[0].name, one.participants[0].address) for one in told} == {
         ("ann", "192.0.2.7")
     }
+
+
+def test_all_that_is_here_is_told_in_messages_that_fit(
+    trail: SqlTrail, ledger: SqlLedger, database: Database
+) -> None:
+    """Each study once, with its patient where it is known; each message fits into a datagram."""
+    kinds = [f"1.2.840.10008.5.1.4.1.1.{number}" for number in range(1, 31)]
+    arrivals = [
+        replace(one, instance=replace(one.instance, sop_class_uid=SOPClassUID(kind)))
+        for study in range(1, 61)
+        for number, kind in enumerate(kinds[: study % 31 or 1], 1)
+        for one in [arrival(number, f"1.{study}.1", f"1.{study}")]
+    ]
+    ledger.record(arrivals, NOON, QUIET)
+    known = {
+        "patient_name": "", "accession_number": "", "study_date": "", "is_odd": False, "header": {},
+    }  # fmt: skip
+    with database.writing() as connection:
+        row = {"study_instance_uid": "1.7", "patient_id": "P7" * 32, **known}
+        connection.execute(insert(held_studies), [row])
+    _forget_notes(trail, database)
+    came(database, Actor(name="ann"), Path("/mnt/safe"))
+    told = [one.what for one in trail.noted()]
+    source = Source(ae_title="AI_NODE", host="ai.example", process="1")
+    assert len(told) > 2
+    for one in told:
+        assert isinstance(one, Happening)
+        text = message(one, source).text
+        assert objections(text, Kind.DATA_IMPORT) == []
+        assert len(text.encode()) < LONGEST_DATAGRAM - 1000
+    studies = [study for one in told for study in one.studies]  # type: ignore[union-attr]
+    assert len({one.study_instance_uid for one in studies}) == len(studies) == 60
+    by_uid = {one.study_instance_uid: one for one in studies}
+    assert by_uid["1.7"].patient_id == "P7" * 32
+    assert by_uid["1.30"].sop_classes == dict.fromkeys(kinds[:30], 1)
+
+
+def test_what_comes_while_a_backup_is_made_is_told_when_it_ends(
+    trail: SqlTrail, ledger: SqlLedger, database: Database, url: str
+) -> None:
+    """The backup may have it or not; what has left already is not told again."""
+    ledger.record([arrival(1, "1.1.1", "1.1"), arrival(1, "1.2.1", "1.2")], NOON, QUIET)
+    _forget_notes(trail, database)
+    leaving = Leaving(url, Actor(name="ann"), Path("/mnt/safe"))
+    leaving.begins()
+    ledger.record([arrival(2, "1.2.1", "1.2"), arrival(1, "1.3.1", "1.3")], NOON, QUIET)
+    leaving.ends()
+    leaving.ends()
+    told = [one.what for one in trail.noted() if isinstance(one.what, Happening)]
+    assert [[study.study_instance_uid for study in one.studies] for one in told] == [
+        ["1.1", "1.2"], ["1.2", "1.3"],
+    ]  # fmt: skip
+    assert leaving.untold == ""
+
+
+def _forget_notes(trail: SqlTrail, database: Database) -> None:
+    with database.writing() as connection:
+        connection.execute(delete(audit_notes))
+    assert trail.noted() == []

@@ -1,10 +1,13 @@
 """What both databases promise beneath the ledger: a schema, durability, and an honest "not now"."""
 
+import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from dicom_ai_node.store.engines import Collision, Database, open_database
 from dicom_ai_node.store.ledger import SqlLedger
 from dicom_ai_node.store.schema import has_ledger, migrate
 from dicom_ai_node.store.tables import metadata, own_uids
+from tests.faults.failing_sync import CannotTrace, failing_sync
 from tests.store.made import LEASE, NOON, QUIET, arrival, listed
 from tests.store.postgres import PostgreSQL
 
@@ -332,6 +336,80 @@ def test_what_was_acknowledged_is_there_and_nothing_else(
     received = ledger.record(after, NOON, QUIET)
     assert received == [Received.DUPLICATE] * acknowledged + [Received.NEW] * 20
     database.close()
+
+
+_UNLUCKY = """
+import sys
+from dicom_ai_node.domain.errors import OutOfResources
+from dicom_ai_node.store.engines import open_database
+from dicom_ai_node.store.ledger import SqlLedger
+from dicom_ai_node.store.schema import migrate
+from tests.faults.failing_sync import be_traced
+from tests.store.made import NOON, QUIET, arrival
+be_traced()
+ledger = SqlLedger(open_database("sqlite:///" + sys.argv[1]))
+migrate(ledger.database)
+for number in (1, 2, 2, 3):
+    try:
+        said = ledger.record([arrival(number)], NOON, QUIET)
+    except OutOfResources as error:
+        said = error
+    print(number, said, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.peer
+@pytest.mark.fault
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("is_killed", [False, True], ids=["goes on", "is killed"])
+def test_a_commit_that_does_not_reach_the_disk_is_none(
+    tmp_path: Path, error: str, is_killed: bool
+) -> None:
+    """It says "not now", nobody sees what was in it, and the same again is taken.
+
+    SQLite has written it to its log before, and finds it there if nobody is left who knows better:
+    then the instance that was refused is there after all, and sent again it is a duplicate.
+    """
+    file = tmp_path / "node.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", _UNLUCKY, str(file)], cwd=ROOT, text=True, bufsize=1,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert "new" in process.stdout.readline().lower()
+        try:
+            with failing_sync(process.pid, [file, tmp_path / "node.db-wal"], error) as count:
+                process.stdin.write("\n")
+                assert "the ledger cannot answer now" in process.stdout.readline()
+                assert count() == 1, "a sync was tried again"
+                assert _instances(file) == 1
+                if is_killed:
+                    process.kill()
+        except CannotTrace as missing:
+            process.kill()
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(missing))
+            pytest.skip(str(missing))
+        if not is_killed:
+            process.stdin.write("\n\n\n")
+            said = process.stdout.read()
+            assert (said.count("Received.NEW"), said.count("Received")) == (2, 2), said
+    ledger = SqlLedger(open_database(f"sqlite:///{file}"))
+    assert ledger.counts()["instances"] == (2 if is_killed else 3)
+    was = ledger.record([arrival(2), arrival(3)], NOON, QUIET)
+    assert list(was) == (
+        [Received.DUPLICATE, Received.NEW] if is_killed else [Received.DUPLICATE] * 2
+    )
+    assert ledger.counts()["instances"] == 3
+    ledger.database.close()
+
+
+def _instances(file: Path) -> int:
+    """Return how many instances another process sees."""
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("SELECT count(*) FROM instances").fetchone()[0])
 
 
 def test_looking_for_a_ledger_makes_none(tmp_path: Path) -> None:

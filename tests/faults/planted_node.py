@@ -46,6 +46,7 @@ from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.supervise import die_with_parent
 from tests.faults import planted
+from tests.faults.failing_sync import be_traced
 from tests.faults.planted import DyingBlobs, Fuse, PowerCut
 from tests.faults.workers import Encoding, Inference
 
@@ -212,6 +213,7 @@ class PlantedNode:
 def serve(path: Path) -> int:
     """Read the configuration and run, no longer than who has started it."""
     die_with_parent()
+    be_traced()
     log.configure(debug=True)
     config = compose.settings(path)
     compose.prepare(config)

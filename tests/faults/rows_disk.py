@@ -4,14 +4,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dicom_ai_node import compose
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.domain.job import Stage
-from tests.faults.rows import Scene, proven_by, row
-from tests.faults.small_node import ROOT, Pacs, SmallNode, series, until
+from tests.faults.failing_sync import CannotTrace, failing_sync
+from tests.faults.rows import CannotRun, Scene, proven_by, row
+from tests.faults.small_node import ROOT, Pacs, SmallNode, series, study_of, until
 from tests.phantoms import ct, write
 from tests.receive.rawpeer import RawPeer, request
 from tests.receive.webdesk import values
@@ -122,14 +124,58 @@ def _low_water(scene: Scene) -> str:
     return "rejected for now, 503 with Retry-After, 4 MB were left; with room again all is taken"
 
 
-@row(14, "fsync fails with EIO or ENOSPC", "0xA700, no row, no retry of the fsync")
+@row(14, "fsync fails with EIO or ENOSPC", "0xA700, no row, no retry of the fsync; then goes on")
 def _fsync(scene: Scene) -> str:
-    return proven_by(
+    pacs = Pacs()
+    with pacs.up(), scene.node({"pacs": pacs}) as node:
+        node.was_cut = True  # a result may be sent again whose delivery could not be noted
+        node.start()
+        store = node.folder / "store"
+        files = [store / "node.db", store / "node.db-wal"]
+        refused = failed = there = 0
+        for number, error in enumerate(("EIO", "ENOSPC"), 1):
+            node.send(series(scene.folder, f"before {error}"))
+            node.stow(series(scene.folder, f"by web before {error}"))
+            lost = series(scene.folder, f"while {error}")
+            with _no_sync(node, files, error) as count:
+                for _ in range(3):
+                    _refused_for_now(node, lost)
+                    refused += len(lost) + 1
+                failed += count()
+                if scene.dice.random() < 0.5 or number == 1:
+                    node.kill()  # the frames of what was refused lie in the log of the ledger
+            if not node.is_running:
+                node.start()
+                there += len(node.listed(study_of(lost[0])))
+            answers = node.send(lost)
+            assert all(isinstance(each, str) for each in answers), answers
+        node.ended(6)
+        with node.looking() as ledger:
+            assert not ledger.quarantined(), "what was refused is another object now"
+        assert failed >= refused, f"{refused} were refused, and {failed} syncs have failed"
+        studies = [job.study_instance_uid for job in node.jobs()]
+        assert len(set(studies)) == 6, studies
+        node.judged({"pacs": pacs}, stages=frozenset({job.stage for job in node.jobs()}))
+    proven = proven_by(
         scene,
         "tests/faults/test_receive_disk.py",
         "tests/contracts/test_blobs.py::test_a_failed_fsync_is_no_success",
+        "tests/contracts/test_database.py::test_a_commit_that_does_not_reach_the_disk_is_none",
         "tests/faults/test_store_web.py::test_success_is_never_answered_when_the_disk_does_not_sync",
     )
+    return (
+        f"ledger: {refused} refused with 0xA700 and 503; killed meanwhile, {there} of them were there"
+        f" all the same; sent again all are taken; {proven}"
+    )
+
+
+@contextmanager
+def _no_sync(node: SmallNode, files: list[Path], error: str) -> Iterator[Callable[[], int]]:
+    try:
+        with failing_sync(node.pid, files, error) as count:
+            yield count
+    except CannotTrace as missing:
+        raise CannotRun(str(missing)) from missing
 
 
 @row(15, "a bad block under an instance", "no model looks at it; the same bytes heal it")

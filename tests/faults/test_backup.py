@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicom_ai_node import compose
+from dicom_ai_node.domain.audit import Actor
 from tests.faults.small_node import Pacs, SmallNode, series, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
@@ -39,15 +40,15 @@ def test_a_node_that_is_restored_goes_on(tmp_path: Path) -> None:
             load.start()
             until(lambda: len(sent) > 3 and pacs.came(), "series come in, results go out")
             acknowledged = dict(first.answered)
-            manifest = compose.backup(first.config, tmp_path / "safe")
+            manifest, untold = compose.backup(first.config, tmp_path / "safe", Actor(name="ann"))
             until(lambda: len(first.answered) > len(acknowledged), "it goes on meanwhile")
             stop.set()
             load.join()
             first.kill()
-            assert not manifest.missing
+            assert (manifest.missing, untold) == ((), "")
             before = {each.sop_instance_uid: each.sha256 for each in pacs.came()}
 
-            compose.restored(tmp_path / "safe", second.config)
+            compose.restored(tmp_path / "safe", second.config, Actor(name="ann"))
             second.answered, second.was_cut = acknowledged, True
             second.start()
             second.ended(1)

@@ -9,8 +9,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from dicom_ai_node import compose
 from dicom_ai_node.compose import SHIPPED_MODELS
 from dicom_ai_node.deliver.web import WebSender
+from dicom_ai_node.domain.audit import AuditFilter, Kind
 from dicom_ai_node.domain.destination import WebPeer
 from dicom_ai_node.domain.findings import Segmentation
 from dicom_ai_node.domain.job import Stage
@@ -24,6 +26,7 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.tools import free_port
 from tests.peers.validators import validate, volumes
 from tests.phantoms import CANARY
+from tests.watch.audit_schema import objections
 
 REAL_HEAD = Path(__file__).parents[3] / "shared" / "material" / "dicom" / "ct-head-ge-28"
 """A head CT as it came from the scanner, where the published data lie beside the repository."""
@@ -333,3 +336,17 @@ def test_nothing_about_the_patient_is_left_outside_of_the_objects(ward: Ward) ->
     ]
     assert not leaks
     assert any(name in path.read_bytes() for path in objects.rglob("*") if path.is_file())
+
+
+@pytest.mark.peer
+def test_every_audit_message_of_the_journey_is_as_the_standard_says(ward: Ward) -> None:
+    """What the node has told of all of this, PS3.15 A.5, and the chain of it is whole."""
+    ward.node.stop()
+    auditor = compose.auditor(compose.settings(ward.node.config))
+    auditor.seal_all()
+    told = [one.message for one in auditor.trail.oldest_first(AuditFilter())]
+    assert {
+        Kind.APPLICATION_ACTIVITY, Kind.INSTANCES_TRANSFERRED, Kind.BEGIN_TRANSFERRING,
+    } <= {one.kind for one in told}  # fmt: skip
+    assert [no for one in told for no in objections(one.text, one.kind)] == []
+    assert auditor.verify().broken is None

@@ -201,7 +201,7 @@ def test_answers_end_with_success(node: Node) -> None:
 
 
 def test_questions_and_what_goes_to_whom_are_told(node: Node, shelf: Shelf) -> None:
-    """PS3.15 A.5.3.3, A.5.3.5, A.5.3.10: who has asked for what, from where, and what has gone."""
+    """PS3.15 A.5.3.3, A.5.3.7, A.5.3.10: who has asked for what, from where, and what has gone."""
     with asking(node) as peer:
         ask(peer, 0x20)
         while status_of(peer.message()[0]):

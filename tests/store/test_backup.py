@@ -1,22 +1,28 @@
 """What goes while a backup is made: deleted is no loss, lost is said."""
 
+import hashlib
+import io
 import os
+import subprocess
+import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dicom_ai_node.domain.errors import NeedsAttention
+from dicom_ai_node.domain.errors import NeedsAttention, OutOfResources
 from dicom_ai_node.domain.uids import Sha256
 from dicom_ai_node.store import backup, backup_chests
-from dicom_ai_node.store.backup import Kept, back_up
-from dicom_ai_node.store.backup_chests import TAR, Chest, FolderChest, chest_at
-from dicom_ai_node.store.backup_opened import opened_chest
+from dicom_ai_node.store.backup import Kept, back_up, restore
+from dicom_ai_node.store.backup_chests import TAR, Chest, FolderChest, TarChest, chest_at
+from dicom_ai_node.store.backup_manifest import LEDGER, Manifest, Part, written
+from dicom_ai_node.store.backup_opened import check_backup, opened_chest
 from dicom_ai_node.store.blobs import FolderBlobs
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.store.ledger import SqlLedger
-from dicom_ai_node.store.schema import migrate
+from dicom_ai_node.store.schema import migrate, migrations
 from tests.store.made import DAY, HOUR, NOON, QUIET, arrival
 
 
@@ -110,12 +116,128 @@ def test_what_arrives_meanwhile_is_in_the_next(node: Node, tmp_path: Path) -> No
     assert len(has) == 4
 
 
-def test_what_is_lost_is_said(node: Node, tmp_path: Path) -> None:
-    """The ledger still names it: no retention has taken it."""
+@pytest.mark.parametrize("name", ["safe", "safe.tar"])
+@pytest.mark.parametrize("rotten", [b"r", b"rotten"], ids=["as long as before", "longer"])
+def test_what_is_lost_is_said(node: Node, tmp_path: Path, name: str, rotten: bytes) -> None:
+    """The ledger still names it: no retention has taken it. Nothing of it is in the backup."""
     node.blobs.discard(node.kept[0])
-    node.blobs.path(node.kept[1]).write_bytes(b"rotten")
-    has, lost = node.back_up(FolderChest(tmp_path / "safe"), tmp_path / "safe")
+    node.blobs.path(node.kept[1]).write_bytes(rotten)
+    has, lost = node.back_up(chest_at(tmp_path / name), tmp_path / name)
     assert (has, lost) == ({node.kept[2]}, set(node.kept[:2]))
+    with opened_chest(tmp_path / name) as opened:
+        check_backup(opened)
+        assert opened.size_bytes(node.kept[1]) is None
+
+
+def test_a_file_that_changes_while_it_is_taken_along_is_whole(tmp_path: Path) -> None:
+    """What is in the backup is what its digest says, whatever becomes of the file."""
+    path, stop = tmp_path / "changing", threading.Event()
+    path.write_bytes(bytes(4_000_000))
+
+    def change() -> None:
+        with path.open("r+b", buffering=0) as file:
+            number = 0
+            while not stop.is_set():
+                number = (number + 1) % 256
+                file.seek(3_999_000)
+                file.write(bytes([number]) * 1000)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    chest = TarChest(tmp_path / "safe.tar")
+    try:
+        parts = [chest.keep_file(path) for _ in range(20)]
+    finally:
+        stop.set()
+        thread.join()
+    assert len(set(parts)) > 5, "it has changed all the time"
+    files = {LEDGER: parts[0], **{f"store/{n}": part for n, part in enumerate(parts)}}
+    chest.close(manifest_of(files))
+    with opened_chest(tmp_path / "safe.tar") as opened:
+        check_backup(opened)
+
+
+def manifest_of(files: dict[str, Part]) -> Manifest:
+    """Return the manifest of a backup without blobs."""
+    head = str(migrations().get_current_head())
+    return Manifest(
+        made_at=NOON, version="0", schema=head, database="sqlite", files=files, blobs={}
+    )
+
+
+@pytest.mark.peer
+def test_another_program_reads_the_file(node: Node, tmp_path: Path) -> None:
+    """GNU tar finds every part, byte by byte, and nothing odd about the file."""
+    node.back_up(chest_at(tmp_path / "safe.tar"), tmp_path / "safe.tar")
+    done = subprocess.run(
+        ["tar", "-xvf", tmp_path / "safe.tar", "-C", tmp_path], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    names = done.stdout.split()
+    assert names[-1] == "manifest.json"
+    for name in names[:-1]:
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == Path(name).name
+
+
+@pytest.mark.parametrize("size_bytes", [0, (8 << 30) - 1, 8 << 30, 1 << 50])
+def test_the_header_of_a_part_is_as_long_as_that_of_any_other(size_bytes: int) -> None:
+    """A part is written before its name is known, behind the room for its header."""
+    header = backup_chests._header("parts/" + "a" * 64, size_bytes)
+    assert len(header) == len(backup_chests._header("manifest.json", size_bytes))
+    with tarfile.open(fileobj=io.BytesIO(header + bytes(512))) as tar:
+        assert tar.next().size == size_bytes  # type: ignore[union-attr]
+
+
+def hostile(folder: Path, size_bytes: int) -> Path:
+    """Write a backup that says it holds a blob of so many bytes, and holds none of them."""
+    big = Sha256("a" * 64)
+    ledger = Part(sha256=Sha256(hashlib.sha256(b"l").hexdigest()), size_bytes=1)
+    for digest, size in ((big, size_bytes), (ledger.sha256, 0)):
+        path = folder / "parts" / digest[:2] / digest
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.truncate(path, size)
+    path.write_bytes(b"l")
+    manifest = replace(manifest_of({LEDGER: ledger}), blobs={big: size_bytes})
+    (folder / "manifest.json").write_bytes(written(manifest))
+    return folder
+
+
+@pytest.mark.peer
+def test_a_backup_that_says_it_is_larger_than_it_is_writes_nothing(tmp_path: Path) -> None:
+    """A sparse member of any size fits into a few kilobytes of a file; here it is 64 MB."""
+    folder, path = hostile(tmp_path / "hostile", 1 << 26), tmp_path / "hostile.tar"
+    subprocess.run(
+        ["tar", "-C", folder, "-S", "-cf", path, "--transform", "s,parts/../,parts/,", "parts",
+         "manifest.json"],
+        check=True,
+    )  # fmt: skip
+    assert path.stat().st_size < 100_000
+    with opened_chest(path) as opened, pytest.raises(NeedsAttention, match="are not there"):
+        restore(opened, tmp_path / "store", f"sqlite:///{tmp_path}/store/node.db", lambda: NOON,
+                lambda _: None)  # fmt: skip
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of eight megabytes in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this account may not mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_backup_that_has_no_room_writes_nothing(small_disk: Path, tmp_path: Path) -> None:
+    """Also a folder may hold a file that is larger than the disk under it."""
+    folder, store = hostile(tmp_path / "hostile", 1 << 26), small_disk / "store"
+    with opened_chest(folder) as opened, pytest.raises(OutOfResources, match="has room for"):
+        restore(opened, store, f"sqlite:///{store}/node.db", lambda: NOON, lambda _: None)
+    assert not list(store.iterdir())
 
 
 def test_an_interrupted_backup_leaves_the_one_before(node: Node, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Whoever is turned away is in the audit trail, but cannot fill it."""
 
-from dicom_ai_node.domain.audit import NEWS_EVERY, Kind
+from dicom_ai_node.domain.audit import Kind
 from dicom_ai_node.watch.alarms import Alarms
+from dicom_ai_node.watch.news import NEWS_EVERY
 from tests.store.made import NOON, SECOND
 from tests.watch.book import Book
 

@@ -140,7 +140,7 @@ def test_a_repository_that_was_away_gets_everything_once_and_in_order(
     assert desk.send() == 0
     assert trail.backlog().records == 0
     told = [one.split(b'UserID="')[1].split(b'"')[0].decode() for one in collector.lines]
-    assert told == [f"reader-{number}" for number in range(300)]
+    assert told == [f"reader-{number}@ai.example" for number in range(300)]
 
 
 def test_a_repository_that_nobody_trusts_hears_nothing(

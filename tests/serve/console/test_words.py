@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from dicom_ai_node.domain.audit import Kind, Outcome
 from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.reject import RejectCode, Who
 from dicom_ai_node.domain.rule import Priority
@@ -24,6 +25,7 @@ COMPUTED = {
     *(f"event.{one}" for one in KINDS), *(f"leg.{one}" for one in LEGS),
     *(f"delivery.{one}" for one in DeliveryState), *(f"priority.{one.name}" for one in Priority),
     *(f"reject.{one.name}" for one in RejectCode), *(f"theme.{one}" for one in THEMES),
+    *(f"trail.{one}" for one in Kind), *(f"trail.outcome.{one:d}" for one in Outcome),
     *(f"answer.{one}" for one in ANSWERS), *(f"page.{name}" for name, _, _ in NAVIGATION),
     *(f"health.{one}" for one in get_args(Health)),
     "model.scores_test", "model.scores_validation",
