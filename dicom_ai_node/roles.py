@@ -6,6 +6,7 @@ and one per target of notices; where the node answers HTTP, `web`
 does so, and `index` reads the headers by which things are found. They meet in the ledger only.
 """
 
+import os
 import signal
 import socket
 import threading
@@ -36,6 +37,7 @@ RETENTION_SECONDS = 600
 VERIFY_SECONDS = 3600
 LONGEST_ROUND_SECONDS = 900.0
 """A loop that takes longer for one round hangs: a large study to a slow peer is done by then."""
+_LEAST_URGENT = 19
 STOP_SECONDS = 20.0
 """How long running attempts may go on after SIGTERM before they are given back."""
 
@@ -162,9 +164,11 @@ def web(settings: NodeConfig, heart: Heart) -> int:
 def index(settings: NodeConfig, heart: Heart) -> int:
     """Read headers ahead, so that whoever asks first need not wait for what came in the night.
 
-    In a process of its own: in another it would take turns with what stores and answers.
+    In a process of its own: in another it would take turns with what stores and answers; and on
+    processors that are all busy it comes last.
     """
     stop = _stop_signal()
+    os.nice(_LEAST_URGENT)
     archive = compose.archive(settings)
     # A rest after every batch that was not full: many small ones would keep receivers from the
     # ledger while instances come in one by one.

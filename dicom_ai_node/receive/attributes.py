@@ -2,7 +2,7 @@
 
 import re
 import struct
-from functools import cache
+from functools import cache, lru_cache
 
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.charset import decode_bytes, python_encoding
@@ -38,9 +38,13 @@ _PERSONAL = re.compile(
 """Keywords of identifiers and of texts about people, after PS3.15 Table E.1-1."""
 
 
-@cache
 def _spoken(tag: int) -> tuple[str, str] | None:
     """Return VR and keyword of an element that may be told, `None` of any other."""
+    return _listed(tag) if tag in DicomDictionary else None
+
+
+@cache
+def _listed(tag: int) -> tuple[str, str] | None:
     vr, _, _, _, keyword = DicomDictionary[tag]
     if vr not in _SPEAKABLE or not keyword or tag >> 24 in _REPEATING_GROUPS:
         return None
@@ -57,12 +61,12 @@ class Attributes:
     def __init__(self, *, is_little: bool) -> None:
         self.texts: dict[str, str] = {}
         self._order = "<" if is_little else ">"
-        self._encodings = [_LATIN_1]
+        self._encodings: tuple[str, ...] = (_LATIN_1,)
 
     def wants(self, tag: int, length: int) -> bool:
         """Return whether an element is short and may be told."""
         is_short = 0 < length <= _LONGEST_VALUE_BYTES
-        return is_short and tag in DicomDictionary and _spoken(tag) is not None
+        return is_short and _spoken(tag) is not None
 
     def add(self, tag: int, value: bytes) -> bool:
         """Note an element that is wanted; return False if it is there already."""
@@ -72,35 +76,38 @@ class Attributes:
         vr, keyword = spoken
         if keyword in self.texts:
             return False
-        text = self._text(vr, value)
+        if vr == "US or SS":
+            vr = "SS" if self.texts.get("PixelRepresentation") == "1" else "US"
+        text = _text(vr, value, self._order, self._encodings)
         if keyword == "SpecificCharacterSet":
-            self._encodings = [_encoding(term) for term in text.split("\\")]
+            self._encodings = tuple(_encoding(term) for term in text.split("\\"))
         if 0 < len(text) <= LONGEST_TEXT:
             self.texts[keyword] = text
         return True
 
-    def _text(self, vr: str, value: bytes) -> str:
-        if vr in _ASCII_TEXTS:
-            return _tidy(value.decode("ascii", errors="replace"))
-        if vr in _FREE_TEXTS:
-            return _tidy(self._decoded(value))
-        if vr == "AT":
-            groups = _unpacked(self._order, "H", value)
-            pairs = zip(groups[::2], groups[1::2], strict=False)
-            return "\\".join(f"{group:04X}{element:04X}" for group, element in pairs)
-        if vr == "US or SS":
-            vr = "SS" if self.texts.get("PixelRepresentation") == "1" else "US"
-        numbers = _unpacked(self._order, _NUMBERS[vr], value)
-        digits = ".7g" if vr == "FL" else ".15g" if vr == "FD" else "d"
-        return "\\".join(format(number, digits) for number in numbers)
 
-    def _decoded(self, value: bytes) -> str:
-        if _ESCAPE in value:
-            try:
-                return decode_bytes(value, self._encodings, _DELIMITERS)
-            except (LookupError, UnicodeError, Warning):
-                pass
-        return value.decode(self._encodings[0], errors="replace")
+@lru_cache(maxsize=2048)  # most values of a slice are those of the slice before
+def _text(vr: str, value: bytes, order: str, encodings: tuple[str, ...]) -> str:
+    if vr in _ASCII_TEXTS:
+        return _tidy(value.decode("ascii", errors="replace"))
+    if vr in _FREE_TEXTS:
+        return _tidy(_decoded(value, encodings))
+    if vr == "AT":
+        groups = _unpacked(order, "H", value)
+        pairs = zip(groups[::2], groups[1::2], strict=False)
+        return "\\".join(f"{group:04X}{element:04X}" for group, element in pairs)
+    numbers = _unpacked(order, _NUMBERS[vr], value)
+    digits = ".7g" if vr == "FL" else ".15g" if vr == "FD" else "d"
+    return "\\".join(format(number, digits) for number in numbers)
+
+
+def _decoded(value: bytes, encodings: tuple[str, ...]) -> str:
+    if _ESCAPE in value:
+        try:
+            return decode_bytes(value, list(encodings), _DELIMITERS)
+        except (LookupError, UnicodeError, Warning):
+            pass
+    return value.decode(encodings[0], errors="replace")
 
 
 def _encoding(term: str) -> str:

@@ -1,10 +1,12 @@
 """Group commit: one transaction for every instance that waits, so that one fsync serves many."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from dataclasses import dataclass, field
+from itertools import islice
+from queue import SimpleQueue
+from threading import Condition, Lock, Thread
 
 import structlog
 
@@ -14,14 +16,33 @@ from dicom_ai_node.domain.uids import SeriesInstanceUID
 
 log = structlog.get_logger()
 
-_Waiting = tuple[Arrival, "Future[Received]"]
+
+def _closed_lock() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """What one thread brings, and what it will hear. `turn` opens when it has to go on."""
+
+    arrivals: Sequence[Arrival]
+    turn: Lock = field(default_factory=_closed_lock)
+    outcomes: Sequence[Received] | None = None
+    error: Exception | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.outcomes is not None or self.error is not None
 
 
 class Batcher:
     """Hands arrivals of all associations of one process to `record`, as many at once as wait.
 
     While one batch is being committed the next one gathers, so nobody waits on purpose and a
-    busy receiver needs far fewer transactions than it has instances.
+    busy receiver needs far fewer transactions than it has instances. Who finds nobody at it
+    commits, then whoever waits longest: a thread for that would have to be woken for each batch.
     """
 
     def __init__(
@@ -29,11 +50,9 @@ class Batcher:
     ) -> None:
         self._record = record
         self._max_batch = max_batch
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._door = Lock()
-        self._is_closed = False
-        self._writer = Thread(target=self._write, name="batcher", daemon=True)
-        self._writer.start()
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = Condition()
+        self._is_busy = self._is_closed = False
 
     def submit(self, arrival: Arrival) -> Received:
         """Return what the arrival turned out to be, after its batch has been committed.
@@ -47,62 +66,73 @@ class Batcher:
         """
         return self.submit_all([arrival])[0]
 
-    def submit_all(self, arrivals: Sequence[Arrival]) -> list[Received]:
-        """Return what each arrival turned out to be, after their batches have been committed.
+    def submit_all(self, arrivals: Sequence[Arrival]) -> Sequence[Received]:
+        """Return what each arrival turned out to be, after they have been committed, all at once.
 
         Raises
         ------
         OutOfResources
             If the batcher has been closed.
         Exception
-            Whatever `record` raised for a batch with one of them. Others may be recorded.
+            Whatever `record` raised for the batch.
         """
-        waiting: list[_Waiting] = [(arrival, Future()) for arrival in arrivals]
-        with self._door:
+        mine = _Waiting(arrivals)
+        with self._changed:
             if self._is_closed:
                 raise OutOfResources("the receiver is closing")
-            for each in waiting:
-                self._queue.put(each)
-        return [outcome.result() for _, outcome in waiting]
+            self._waiting.append(mine)
+            is_first = not self._is_busy
+            self._is_busy = True
+        if not is_first:
+            mine.turn.acquire()
+        if not mine.is_done:
+            self._commit()
+        if mine.error is not None:
+            raise mine.error
+        assert mine.outcomes is not None  # noqa: S101 - no error
+        return mine.outcomes
 
     def close(self) -> None:
-        """Commit what still waits and end the writer."""
-        with self._door:
-            if not self._is_closed:
-                self._is_closed = True
-                self._queue.put(None)
-        self._writer.join()
+        """Take nothing more, and wait until what has come is committed."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(lambda: not self._is_busy)
 
-    def _write(self) -> None:
-        goes_on = True
-        while goes_on:
-            batch, goes_on = self._gather()
-            if batch:
-                self._commit(batch)
-
-    def _gather(self) -> tuple[list[_Waiting], bool]:
-        batch: list[_Waiting] = []
-        item = self._queue.get()
-        while item is not None:
-            batch.append(item)
-            if len(batch) == self._max_batch:
-                return batch, True
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
-                return batch, True
-        return batch, False
-
-    def _commit(self, batch: list[_Waiting]) -> None:
+    def _commit(self) -> None:
+        """Commit what waits, that of this thread before all, and let the next one go on."""
+        with self._changed:
+            batch = self._gather()
         try:
-            outcomes = self._record([arrival for arrival, _ in batch])
-            answers = list(zip(batch, outcomes, strict=True))
+            self._record_all(batch)
+        finally:
+            with self._changed:
+                if self._waiting:
+                    self._waiting[0].turn.release()
+                else:
+                    self._is_busy = False
+                    self._changed.notify_all()
+
+    def _gather(self) -> list[_Waiting]:
+        batch = [self._waiting.popleft()]
+        count = len(batch[0].arrivals)
+        while self._waiting and count + len(self._waiting[0].arrivals) <= self._max_batch:
+            batch.append(self._waiting.popleft())
+            count += len(batch[-1].arrivals)
+        return batch
+
+    def _record_all(self, batch: Sequence[_Waiting]) -> None:
+        arrivals = [arrival for each in batch for arrival in each.arrivals]
+        try:
+            answers = list(zip(arrivals, self._record(arrivals), strict=True))
         except Exception as error:  # noqa: BLE001 - raised again in every thread that waits
-            for _, waiting in batch:
-                waiting.set_exception(error)
-            return
-        for (_, waiting), outcome in answers:
-            waiting.set_result(outcome)
+            for each in batch:
+                each.error = error
+        else:
+            outcomes = iter(outcome for _, outcome in answers)
+            for each in batch:
+                each.outcomes = list(islice(outcomes, len(each.arrivals)))
+        for each in batch[1:]:
+            each.turn.release()
 
 
 REST_SECONDS = 0.25

@@ -89,6 +89,7 @@ class Counter:
         """
         landed = self.landed(incoming, announced)
         self.blobs.keep(incoming.path, landed.instance.sha256)
+        incoming.let_go()
         return landed
 
     def landed(self, incoming: Incoming, announced: Announced) -> Arrival:

@@ -5,13 +5,13 @@ No UID that is read here ever becomes part of a path.
 
 import hashlib
 import mmap
-import struct
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_ai_node.domain.errors import NotStorable, NotUnderstood
+from dicom_ai_node.domain.part10 import data_set_in
 from dicom_ai_node.domain.study import Instance
 from dicom_ai_node.domain.uids import (
     SeriesInstanceUID,
@@ -23,7 +23,7 @@ from dicom_ai_node.domain.uids import (
 )
 from dicom_ai_node.receive.attributes import Attributes
 from dicom_ai_node.receive.contexts import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
-from dicom_ai_node.receive.part10 import PREAMBLE, Announced
+from dicom_ai_node.receive.part10 import Announced
 from dicom_ai_node.receive.walk import Walk
 
 _SHARED_FUNCTIONAL_GROUPS = 0x52009229
@@ -33,9 +33,6 @@ _OF_FUNCTIONAL_GROUPS = {
 }
 _CONTRIBUTING_EQUIPMENT, _DEVICE_UID = 0x0018A001, 0x00181002
 _WITHIN = {_SHARED_FUNCTIONAL_GROUPS: 2, _CONTRIBUTING_EQUIPMENT: 1}
-_TRANSFER_SYNTAX_UID = 0x0010
-_META_GROUP = 0x0002
-_LONG_IN_META = (b"OB", b"UN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +138,7 @@ def data_set_of(path: Path) -> tuple[str, int]:
         If it is gone or cannot be read.
     """
     with path.open("rb") as file, closing(_mapped(file.fileno())) as data:
-        return _meta(data)
+        return data_set_in(data)
 
 
 def _mapped(file_descriptor: int) -> mmap.mmap:
@@ -149,28 +146,6 @@ def _mapped(file_descriptor: int) -> mmap.mmap:
         return mmap.mmap(file_descriptor, 0, access=mmap.ACCESS_READ)
     except ValueError as error:
         raise NotUnderstood("the file is empty") from error
-
-
-def _meta(data: mmap.mmap) -> tuple[str, int]:
-    """Return the transfer syntax and where the data set begins, PS3.10 7.1."""
-    at = len(PREAMBLE)
-    if data[128:at] != PREAMBLE[128:]:
-        raise NotUnderstood("the file has no DICM after a preamble")
-    transfer_syntax_uid = ""
-    while at + 12 <= len(data):
-        group, element, vr, length = struct.unpack_from("<HH2sH", data, at)
-        if group != _META_GROUP:
-            break
-        at += 8
-        if vr in _LONG_IN_META:
-            (length,) = struct.unpack_from("<L", data, at)
-            at += 4
-        if element == _TRANSFER_SYNTAX_UID:
-            transfer_syntax_uid = data[at : at + length].decode("ascii", "replace").strip("\0 ")
-        at += length
-    if not is_uid(transfer_syntax_uid) or at > len(data):
-        raise NotUnderstood("the file meta information names no transfer syntax")
-    return transfer_syntax_uid, at
 
 
 def _attributes(

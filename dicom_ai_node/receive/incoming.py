@@ -86,7 +86,7 @@ class Incoming:
         """Open the file and write what goes before the data set."""
         try:
             self._path = spool()
-            self._file = os.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
             self._put(memoryview(head))
         except OSError:
             self.refuse(_NO_ROOM, "no room on the disk")
@@ -120,6 +120,10 @@ class Incoming:
                 os.close(file)
             except OSError:
                 self.refuse(_NO_ROOM, "no room on the disk")
+
+    def let_go(self) -> None:
+        """Know that somebody has kept the file: it is not where it was."""
+        self._path = None
 
     def discard(self) -> None:
         """Remove the file, if it is still there."""

@@ -3,7 +3,8 @@
 import struct
 
 from dicom_ai_node.domain.errors import NotUnderstood
-from dicom_ai_node.receive.part10 import PREAMBLE, Announced
+from dicom_ai_node.domain.part10 import PREAMBLE
+from dicom_ai_node.receive.part10 import Announced
 
 LONGEST_META_BYTES = 64 << 10
 

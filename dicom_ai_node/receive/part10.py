@@ -4,9 +4,9 @@ import re
 import struct
 from dataclasses import dataclass
 
+from dicom_ai_node.domain.part10 import PREAMBLE
 from dicom_ai_node.domain.uids import derive_uid
 
-PREAMBLE = bytes(128) + b"DICM"
 IMPLEMENTATION_CLASS_UID = derive_uid("dicom_ai_node", "implementation")
 IMPLEMENTATION_VERSION_NAME = "DICOM_AI_NODE"
 """Without a version number on purpose: an instance that is sent again after an upgrade must give

@@ -109,18 +109,36 @@ class Walk:
         """
         at, count = self._start, 0
         while self._size - at >= _HEADER:
-            found, value_at = self._header(at, self._size, is_implicit=self._is_implicit)
             count += 1
-            if not _FIRST_GROUP <= found.tag >> 16 < _DELIMITERS:
-                raise NotUnderstood(f"{_named(found.tag)} is no element of a data set")
             if count > MAX_ELEMENTS:
                 raise NotUnderstood("the data set has too many elements")
+            found = self._short(at)
+            if found is not None:
+                at = found.at + found.length
+                yield found
+                continue
+            found, value_at = self._header(at, self._size, is_implicit=self._is_implicit)
+            if not _FIRST_GROUP <= found.tag >> 16 < _DELIMITERS:
+                raise NotUnderstood(f"{_named(found.tag)} is no element of a data set")
             inner = _Inner(within[found.tag]) if found.tag in within else _NOTHING_INNER
             at = self._after(found, value_at, inner)
             yield found
             yield from inner.found
         if any(self._data[at : self._size]):
             raise NotUnderstood("the data set ends within an element")
+
+    def _short(self, at: int) -> Element | None:
+        """Return what is at `at` if it is as most elements are: short, whole and in its place."""
+        if self._is_implicit:
+            return None
+        group, element, vr, length = self._explicit_header.unpack_from(self._data, at)
+        if (
+            vr not in _SHORT
+            or not _FIRST_GROUP <= group < _DELIMITERS
+            or at + _HEADER + length > self._size
+        ):
+            return None
+        return Element(0, group << 16 | element, vr, at + _HEADER, length)
 
     def _after(self, found: Element, value_at: int, inner: _Inner) -> int:
         """Return where the element ends, after a look at all that it encloses."""

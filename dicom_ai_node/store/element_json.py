@@ -78,6 +78,10 @@ def element_json(vr: str, value: bytes, encodings: Sequence[str], order: str) ->
     return {"vr": vr, "Value": values}
 
 
+known_json = lru_cache(maxsize=4096)(element_json)
+"""The same for short values: most are those of the slice before. What it returns is shared."""
+
+
 @lru_cache
 def _struct(form: str) -> Struct:
     return Struct(form)

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, Select, create_engine, event, make_url
@@ -30,6 +32,13 @@ PATIENCE_SECONDS = 5.0
 
 JOT_SECONDS = 0.5
 """How long at most what is only looked at waits for who writes."""
+
+_GLANCE_SECONDS = 0.0003
+"""Between two looks whether another process has ended its transaction. SQLite's own waiting begins
+with 1 ms and grows to 100, many times what a transaction of ours takes."""
+_CHECKPOINT_PAGES = 4000
+"""Written ahead before they go to their places: pages that change in every transaction, most of
+all, go there once."""
 
 _LOST_A_RACE = frozenset({"40001", "40P01"})  # serialization failure, deadlock detected
 _TRIES = 5
@@ -146,7 +155,9 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
     except OSError as error:
         raise ConfigError(f"store.database cannot be opened: {error.strerror}") from error
 
-    def engine(size: int, begin: str, patience: float, *pragmas: str) -> Engine:
+    def engine(
+        size: int, begin: Callable[[Connection], None], patience: float, *pragmas: str
+    ) -> Engine:
         made = create_engine(
             url.set(drivername="sqlite"),
             poolclass=QueuePool,
@@ -157,15 +168,19 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
             hide_parameters=True,
         )
         event.listen(made, "connect", _prepare(pragmas))
-        event.listen(made, "begin", _begin(begin))
+        event.listen(made, "begin", begin)
         return made
 
+    def write(patience: float, *pragmas: str) -> Engine:
+        # Last: it is we who wait for others from here on.
+        return engine(1, _begin_to_write(patience), patience, *pragmas, "PRAGMA busy_timeout = 0")
+
     return Database(
-        write=engine(1, "BEGIN IMMEDIATE", patience_seconds),
-        read=engine(8, "BEGIN", patience_seconds, "PRAGMA query_only = ON"),
+        write=write(patience_seconds),
+        read=engine(8, _begin_to_read, patience_seconds, "PRAGMA query_only = ON"),
         # In WAL mode only a checkpoint waits for the disk then; the next commit of `write` takes
         # along what this one has left.
-        aside=engine(1, "BEGIN IMMEDIATE", JOT_SECONDS, "PRAGMA synchronous = NORMAL"),
+        aside=write(JOT_SECONDS, "PRAGMA synchronous = NORMAL"),
     )
 
 
@@ -190,6 +205,7 @@ def _prepare(pragmas: tuple[str, ...]) -> Callable[[Any, object], None]:
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
+            f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
             *pragmas,
         ):
             connection.execute(pragma).close()
@@ -197,9 +213,26 @@ def _prepare(pragmas: tuple[str, ...]) -> Callable[[Any, object], None]:
     return prepare
 
 
-def _begin(statement: str) -> Callable[[Connection], None]:
+def _begin_to_read(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_to_write(patience_seconds: float) -> Callable[[Connection], None]:
+    """Return what waits for the turn of a connection at the beginning of its transaction."""
+
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        until = monotonic() + patience_seconds
+        cursor = connection.connection.cursor()
+        while monotonic() < until:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+                sleep(_GLANCE_SECONDS)
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # once more, for its error
 
     return begin
 

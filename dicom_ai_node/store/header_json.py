@@ -8,16 +8,17 @@ counted from 1.
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from struct import error as StructError  # noqa: N812 - it is a class
 from typing import Any, BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_sequence
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -26,7 +27,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicom_ai_node.store.element_json import BINARY, element_json, listed_vr
+from dicom_ai_node.domain.part10 import data_set_in
+from dicom_ai_node.store.element_json import BINARY, element_json, known_json, listed_vr
 
 LONGEST_BYTES = 1024
 """A longer binary value is bulk data."""
@@ -34,6 +36,7 @@ LONGEST_BYTES = 1024
 _DEFERRED_BYTES = 1 << 20
 """What is longer than this is not read unless it has to be."""
 _LONGEST_KNOWN_UN = 0xFFFF
+_LONGEST_KNOWN_BYTES = 64
 _CHARACTER_SET = 0x00080005
 _GROUP_LENGTH = 0x0000FFFF
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -56,33 +59,45 @@ def header_json(path: Path) -> dict[str, Any]:
         Whatever pydicom raises for bytes that are no data set.
     """
     with path.open("rb") as file:
-        dataset = dcmread(file, stop_before_pixels=True, defer_size=_DEFERRED_BYTES)
-        has_pixels = bool(file.read(1))
-        if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-            # It was read from a copy that is gone, pixel data and all.
-            file.seek(0)
-            dataset = dcmread(file)
+        with closing(mmap(file.fileno(), 0, access=ACCESS_READ)) as data:
+            syntax, at = data_set_in(data)
+        if syntax == DeflatedExplicitVRLittleEndian:
+            # Its pixel data is in a copy that is gone when it has been read.
+            dataset: Dataset = dcmread(file)
             has_pixels = any(tag in dataset for tag in _PIXELS)
-        return _header(dataset, file, has_pixels=has_pixels)
+        else:
+            file.seek(at)
+            dataset = read_dataset(
+                file,
+                is_implicit_VR=syntax == ImplicitVRLittleEndian,
+                is_little_endian=syntax != ExplicitVRBigEndian,
+                stop_when=_is_pixel_data,
+                defer_size=_DEFERRED_BYTES,
+            )
+            has_pixels = bool(file.read(1))
+        return _header(dataset, file, syntax, has_pixels=has_pixels)
 
 
-def _header(dataset: FileDataset, file: BinaryIO, *, has_pixels: bool) -> dict[str, Any]:
+def _is_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag in _PIXELS
+
+
+def _header(dataset: Dataset, file: BinaryIO, syntax: str, *, has_pixels: bool) -> dict[str, Any]:
     place = (
         f"/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}"
         f"/instances/{dataset.SOPInstanceUID}/bulkdata"
     )
     header = _as_json(dataset, place, file)
     if has_pixels:
-        tag, vr = _pixel_data(dataset)
+        tag, vr = _pixel_data(dataset, is_native=syntax in _NATIVE)
         header[tag] = {"vr": vr, "BulkDataURI": f"{place}/{tag}"}
     header["00080005"] = _UTF_8
     return header
 
 
-def _pixel_data(dataset: FileDataset) -> tuple[str, str]:
+def _pixel_data(dataset: Dataset, *, is_native: bool) -> tuple[str, str]:
     """Return which of the three pixel data elements comes where reading has stopped."""
     if "BitsAllocated" not in dataset or int(dataset.BitsAllocated) <= 16:  # noqa: PLR2004
-        is_native = dataset.file_meta.TransferSyntaxUID in _NATIVE
         return "7FE00010", "OW" if is_native else "OB"
     if int(dataset.BitsAllocated) == 64:  # noqa: PLR2004
         return "7FE00009", "OD"
@@ -91,7 +106,7 @@ def _pixel_data(dataset: FileDataset) -> tuple[str, str]:
 
 def _as_json(dataset: Dataset, place: str, file: BinaryIO) -> dict[str, Any]:
     read: str | Sequence[str] = dataset.original_character_set
-    encodings = [read] if isinstance(read, str) else list(read)
+    encodings = (read,) if isinstance(read, str) else tuple(read)
     found: dict[str, Any] = {}
     for tag in sorted(dataset.keys(), key=int):
         if not tag & _GROUP_LENGTH or tag in _PIXELS or tag == _PADDING:
@@ -106,9 +121,9 @@ def _as_json(dataset: Dataset, place: str, file: BinaryIO) -> dict[str, Any]:
 
 
 def _element(
-    dataset: Dataset, tag: BaseTag, encodings: list[str], place: str, file: BinaryIO
+    dataset: Dataset, tag: BaseTag, encodings: tuple[str, ...], place: str, file: BinaryIO
 ) -> dict[str, Any]:
-    raw: Any = dataset.get_item(tag)  # its type names the read element only
+    raw: Any = dataset.get_item(tag, keep_deferred=True)  # its type names the read element only
     if not isinstance(raw, RawDataElement) or tag in _LOOKUP:
         return _of_pydicom(dataset[tag], place, file)
     vr = _vr(dataset, raw)
@@ -117,11 +132,12 @@ def _element(
     value = _value(raw, file)
     if vr == "SQ":
         items = read_sequence(
-            BytesIO(value), raw.is_implicit_VR, raw.is_little_endian, len(value), encodings
+            BytesIO(value), raw.is_implicit_VR, raw.is_little_endian, len(value), list(encodings)
         )
         return _items(items, place, file)
+    made = known_json if len(value) <= _LONGEST_KNOWN_BYTES else element_json
     try:
-        return element_json(vr, value, encodings, "<" if raw.is_little_endian else ">")
+        return made(vr, value, encodings, "<" if raw.is_little_endian else ">")
     except (KeyError, StructError):
         # A VR that depends on others, or none at all, or a length that fits none.
         return _of_pydicom(dataset[tag], place, file)

@@ -5,44 +5,65 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, literal, select, union_all, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 
 from dicom_ai_node.domain.job import Event
 from dicom_ai_node.domain.study import Arrival, Instance, Received
 from dicom_ai_node.domain.uids import Sha256
+from dicom_ai_node.store.prepared import Prepared, listed
 from dicom_ai_node.store.rows import differences, series_event, write_events
 from dicom_ai_node.store.tables import instances, own_uids, quarantine, series
 
 CONFLICT = "same SOP Instance UID, other bytes"
 
-# Made once: for a batch of one, making them takes as long as what the database does with them.
 # Series are locked first and in one order, so that two receivers cannot block each other.
-_SERIES = (
-    select(series)
-    .where(series.c.series_instance_uid.in_(bindparam("uids", expanding=True)))
-    .order_by(series.c.series_instance_uid)
-    .with_for_update(key_share=True)
+_SERIES = Prepared(
+    lambda size: (
+        select(series)
+        .where(series.c.series_instance_uid.in_(listed("uids", size)))
+        .order_by(series.c.series_instance_uid)
+        .with_for_update(key_share=True)
+    )
 )
 # Both in one: what is there already, and, with no digest, what is a UID of our own.
-_KNOWN = union_all(
-    select(
-        instances.c.sop_instance_uid.label("uid"),
-        instances.c.sha256,
-        instances.c.data_set_sha256,
-        instances.c.series_instance_uid,
-    ).where(instances.c.sop_instance_uid.in_(bindparam("sop_uids", expanding=True))),
-    select(own_uids.c.uid, literal(""), literal(""), literal("")).where(
-        own_uids.c.uid.in_(bindparam("all_uids", expanding=True))
-    ),
-)
+_KNOWN = Prepared(
+    lambda sops, uids: union_all(
+        select(
+            instances.c.sop_instance_uid.label("uid"),
+            instances.c.sha256,
+            instances.c.data_set_sha256,
+            instances.c.series_instance_uid,
+        ).where(instances.c.sop_instance_uid.in_(listed("sop_uids", sops))),
+        select(own_uids.c.uid, literal_column("''"), literal_column("''"), literal_column("''"))
+        .where(own_uids.c.uid.in_(listed("all_uids", uids))),
+    )
+)  # fmt: skip
 _CHANGES = (
     "attributes", "last_received", "revision", "is_open", "is_released", "due_at",
     "waits_because", "complete_because",
 )  # fmt: skip
-_UPDATE = (
-    update(series)
-    .where(series.c.series_instance_uid == bindparam("the_series"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGES})
+_UPDATE = Prepared(
+    lambda: (
+        update(series)
+        .where(series.c.series_instance_uid == bindparam("the_series"))
+        .values({name: bindparam(f"new_{name}") for name in _CHANGES})
+    )
+)
+_OF_AN_INSTANCE = (
+    "sop_instance_uid", "sop_class_uid", "series_instance_uid", "study_instance_uid",
+    "transfer_syntax_uid", "sha256", "data_set_sha256", "size_bytes", "differs", "is_ours",
+    "is_indexed",
+)  # fmt: skip
+_INSERT = Prepared(
+    lambda: insert(instances).values({name: bindparam(name) for name in _OF_AN_INSTANCE}).inline()
 )
 
 
@@ -94,16 +115,18 @@ class Intake:
         """Read what is known about all of them."""
         sops = list({arrival.instance.sop_instance_uid for arrival in arrivals})
         uids = sorted({arrival.instance.series_instance_uid for arrival in arrivals})
-        known = connection.execute(_SERIES, {"uids": uids}).all()
-        there = connection.execute(_KNOWN, {"sop_uids": sops, "all_uids": [*sops, *uids]}).all()
+        known = _SERIES.rows(connection, uids=uids)
+        there = _KNOWN.rows(connection, sop_uids=sops, all_uids=[*sops, *uids])
         return cls(
-            own=frozenset(row.uid for row in there if not row.sha256),
+            own=frozenset(row["uid"] for row in there if not row["sha256"]),
             stored={
-                row.uid: _Stored(row.sha256, row.data_set_sha256, row.series_instance_uid)
+                row["uid"]: _Stored(
+                    row["sha256"], row["data_set_sha256"], row["series_instance_uid"]
+                )
                 for row in there
-                if row.sha256
+                if row["sha256"]
             },
-            grown={row.series_instance_uid: _grown(row) for row in known},
+            grown={row["series_instance_uid"]: _grown(row) for row in known},
         )
 
     def take(self, arrival: Arrival) -> Received:
@@ -159,6 +182,7 @@ class Intake:
             "size_bytes": instance.size_bytes,
             "differs": differences(instance.attributes, growth.row["first_attributes"]),
             "is_ours": is_ours,
+            "is_indexed": False,
         })  # fmt: skip
 
     def write(self, connection: Connection, now: datetime, due: datetime) -> None:
@@ -168,8 +192,7 @@ class Intake:
             _wake(growth.row, now, due)
         _insert(connection, [growth.row for growth in touched if not growth.is_known])
         _update(connection, [growth.row for growth in touched if growth.is_known])
-        if self.rows:
-            connection.execute(insert(instances), self.rows)
+        _INSERT.write(connection, self.rows)
         told = [_told(growth, now) for growth in touched if growth.is_news]
         told.extend(self._set_aside(connection, arrival, now) for arrival in self.conflicts)
         write_events(connection, told)
@@ -189,12 +212,8 @@ class Intake:
         return series_event(first.series_instance_uid, event)
 
 
-def _grown(row: Row[Any]) -> _Growth:
-    return _Growth(
-        row=dict(row._mapping),  # noqa: SLF001 - public in spite of its name
-        is_known=True,
-        was_closed=not row.is_open and not row.is_ours,
-    )
+def _grown(row: dict[str, Any]) -> _Growth:
+    return _Growth(row=row, is_known=True, was_closed=not row["is_open"] and not row["is_ours"])
 
 
 def _first(arrival: Arrival, *, is_ours: bool) -> _Growth:
@@ -233,10 +252,8 @@ def _insert(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _update(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    connection.execute(
-        _UPDATE,
+    _UPDATE.write(
+        connection,
         [
             {
                 "the_series": row["series_instance_uid"],

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, select, text
 
 from dicom_ai_node import compose  # noqa: F401 - whoever composes the node knows all tables
 from dicom_ai_node.domain.errors import ConfigError, OutOfResources
@@ -266,12 +267,36 @@ def test_sqlite_is_durable_and_checks_references(tmp_path: Path, sqlite_file: Pa
             connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         ]
-    assert found == ["wal", 2, 1, 5000]
+    assert found == ["wal", 2, 1, 0]  # it waits for its turn itself, when it begins
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
     with pytest.raises(OutOfResources), database.reading() as connection:
         connection.execute(insert(own_uids).values(uid="1.2", made_at=NOON))
     database.close()
 
 
+def test_sqlite_waits_for_its_turn_and_no_longer_than_its_patience(
+    tmp_path: Path, sqlite_file: Path
+) -> None:
+    """Who writes a little later than another gets its turn; who waits too long is told so."""
+    path = shutil.copy(sqlite_file, tmp_path)
+    patient, hasty = (open_database(f"sqlite:///{path}", each) for each in (30, 0.1))
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OutOfResources, match="cannot answer now"):
+        hasty.transact(lambda connection: connection.execute(insert(own_uids).values(_OWN)))
+    ends = Timer(0.3, other.execute, ["COMMIT"])
+    ends.start()
+    patient.transact(lambda connection: connection.execute(insert(own_uids).values(_OWN)))
+    ends.join()
+    with patient.reading() as connection:
+        assert connection.execute(select(own_uids.c.uid)).all() == [("1.2",)]
+    other.close()
+    patient.close()
+    hasty.close()
+
+
+_OWN = {"uid": "1.2", "made_at": NOON}
 _RECORDER = """
 import os, resource, signal, sys
 from dicom_ai_node.domain.errors import OutOfResources

@@ -146,18 +146,16 @@ class DyingLedger:
 
 def dies_before_commit(database: Database, fuse: Fuse) -> None:
     """Let a process die inside of a transaction that has recorded instances, before COMMIT."""
-    wrote: set[int] = set()
-
-    def executed(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO instances"):
-            wrote.add(id(connection.connection.dbapi_connection))
+    query = text("SELECT max(number) FROM instances")
+    with database.reading() as connection:
+        newest = [connection.scalar(query)]
 
     def committing(connection: Connection) -> None:
-        if id(connection.connection.dbapi_connection) in wrote:
-            wrote.clear()
+        found = connection.scalar(query)
+        if found != newest[0]:
+            newest[0] = found
             fuse("recording")
 
-    event.listen(database.write, "before_cursor_execute", executed)
     event.listen(database.write, "commit", committing)
 
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_ai_node.domain.errors import NotUnderstood
+from dicom_ai_node.domain.part10 import PREAMBLE
 from dicom_ai_node.receive.meta import LONGEST_META_BYTES, MetaReader
-from dicom_ai_node.receive.part10 import PREAMBLE, Announced, file_head
+from dicom_ai_node.receive.part10 import Announced, file_head
 from tests import phantoms
 from tests.receive.webdesk import part10
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from struct import Struct, error
 from typing import NamedTuple
 
+from dicom_ai_node.domain.errors import NotUnderstood
+from dicom_ai_node.domain.part10 import data_set_in
+
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 
@@ -19,7 +22,6 @@ UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _DELIMITERS = 0xFFFE
 _MAX_DEPTH = 64
-_PREAMBLE = 132
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR",
                    b"UT", b"UV"))  # fmt: skip
 
@@ -59,7 +61,10 @@ class Part10:
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
-        self.transfer_syntax_uid, self.start = _meta(data)
+        try:
+            self.transfer_syntax_uid, self.start = data_set_in(data)
+        except NotUnderstood as cause:
+            raise Unreadable(str(cause)) from cause
         self.encoding = Encoding(
             is_implicit=self.transfer_syntax_uid == IMPLICIT_LITTLE,
             is_little=self.transfer_syntax_uid != EXPLICIT_BIG,
@@ -146,20 +151,6 @@ def found_at(part10: Part10, path: Sequence[str]) -> tuple[Element, Encoding] | 
             return None
         level = elements(data, *span, encoding)
     return None
-
-
-def _meta(data: mmap.mmap) -> tuple[str, int]:
-    """Return the transfer syntax and where the data set begins."""
-    if data[128:_PREAMBLE] != b"DICM":
-        raise Unreadable("this is no Part 10 file")
-    syntax, at, explicit = "", _PREAMBLE, Encoding(is_implicit=False, is_little=True)
-    while at + 8 <= len(data) and data[at : at + 2] == b"\2\0":
-        found = _element(data, at, explicit)
-        if found.tag == 0x00020010:  # noqa: PLR2004 - Transfer Syntax UID
-            raw = data[found.at : found.at + found.length]
-            syntax = raw.rstrip(b"\0 ").decode("ascii", "replace")
-        at = found.at + found.length
-    return syntax, at
 
 
 def _element(data: mmap.mmap, at: int, encoding: Encoding) -> Element:
