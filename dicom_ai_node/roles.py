@@ -33,6 +33,8 @@ log = structlog.get_logger()
 SETTLE_SECONDS = 0.5
 IDLE_SECONDS = 0.25
 """How long a loop with nothing to do waits before it asks the ledger again."""
+SEAL_SECONDS = 1.0
+"""Each time what has come in the last seconds is read: a transfer is told of when it is over."""
 RETENTION_SECONDS = 600
 VERIFY_SECONDS = 3600
 LONGEST_ROUND_SECONDS = 900.0
@@ -61,10 +63,13 @@ class Loop(threading.Thread):
     role, which the supervisor starts again.
     """
 
-    def __init__(self, chore: Callable[[], object], stop: threading.Event) -> None:
+    def __init__(
+        self, chore: Callable[[], object], stop: threading.Event, rest_seconds: float = IDLE_SECONDS
+    ) -> None:
         super().__init__(daemon=True)
         self._chore = chore
         self._stopped = stop
+        self._rest_seconds = rest_seconds
         self.seen_at = time.monotonic()
 
     def run(self) -> None:
@@ -72,7 +77,7 @@ class Loop(threading.Thread):
         while not self._stopped.is_set():
             self.seen_at = time.monotonic()
             if not _patient(self._chore)():
-                self._stopped.wait(IDLE_SECONDS)
+                self._stopped.wait(self._rest_seconds)
 
 
 def receive(settings: NodeConfig, descriptors: Sequence[int], heart: Heart) -> int:
@@ -146,7 +151,7 @@ def dispatch(settings: NodeConfig, heart: Heart) -> int:
         loops.append(Loop(tells.gather, stop))
         loops += [Loop(partial(tells.tell, name), stop) for name in tells.targets]
     auditor = compose.auditor(settings)
-    loops += [Loop(auditor.seal, stop), Loop(auditor.send, stop)]
+    loops += [Loop(auditor.seal, stop, SEAL_SECONDS), Loop(auditor.send, stop)]
     return _watch(loops, heart, stop)
 
 
