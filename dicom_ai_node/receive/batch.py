@@ -30,7 +30,7 @@ class _Waiting:
     arrivals: Sequence[Arrival]
     turn: Lock = field(default_factory=_closed_lock)
     outcomes: Sequence[Received] | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     @property
     def is_done(self) -> bool:
@@ -124,7 +124,7 @@ class Batcher:
         arrivals = [arrival for each in batch for arrival in each.arrivals]
         try:
             answers = list(zip(arrivals, self._record(arrivals), strict=True))
-        except Exception as error:  # noqa: BLE001 - raised again in every thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised again in every thread that waits
             for each in batch:
                 each.error = error
         else:

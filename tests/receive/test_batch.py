@@ -90,6 +90,30 @@ def test_an_error_reaches_everyone_in_the_batch_and_the_next_batch_goes_on() -> 
     batcher.close()
 
 
+def test_whoever_waits_for_a_thread_that_ends_hears_of_it() -> None:
+    """Nobody waits for ever, and the next batch goes on."""
+    record = _Slow()
+
+    def ends(arrivals: Sequence[Arrival]) -> Sequence[Received]:
+        record(arrivals)
+        if len(record.batches) == 2:
+            raise SystemExit
+        return [Received.NEW] * len(arrivals)
+
+    batcher = Batcher(ends)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(batcher.submit, _arrival(0))
+        assert record.began.wait(10)
+        rest = [pool.submit(batcher.submit, _arrival(number)) for number in range(3)]
+        while len(batcher._waiting) < 3:
+            pass
+        record.go_on.set()
+        assert first.result(10) is Received.NEW
+        assert [type(one.exception(10)) for one in rest] == [SystemExit] * 3
+    assert batcher.submit(_arrival(0)) is Received.NEW
+    batcher.close()
+
+
 def test_an_answer_too_few_is_an_error_and_not_silence() -> None:
     """A ledger that forgets an arrival does not leave its sender waiting."""
     batcher = Batcher(lambda _: [])
