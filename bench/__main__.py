@@ -1,6 +1,6 @@
 """`python -m bench`, or `make bench`: this node beside its peers, in one table.
 
-    make bench                                     # everything: hours
+    make bench                                     # everything: 25 minutes on two cores
     make bench ARGS="receive --rounds 5 --quick"   # one subject, little work
     make bench ARGS="receive --against orthanc"    # some of the peers
     make bench ARGS="--compare dist/bench/DATE.json"
@@ -14,6 +14,7 @@ import os
 import pkgutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from bench.results import Report
 from bench.session import Session, Size
 
 SUBJECTS = sorted(module.name for module in pkgutil.iter_modules(bench.subjects.__path__))
-ROUNDS: Mapping[Size, int] = {Size.TINY: 1, Size.QUICK: 3, Size.FULL: 5}
+ROUNDS: Mapping[Size, int] = {Size.TINY: 1, Size.QUICK: 3, Size.FULL: 3}
 
 
 def main(given: Sequence[str]) -> int:
@@ -50,6 +51,7 @@ def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Rep
     rounds = asked.rounds or ROUNDS[asked.size]
     about = {**machine.described(folder), "size": asked.size.value, "rounds": str(rounds)}
     rows, notes, has_failed = [], [], False
+    took: dict[str, float] = {}
     for name in subjects:
         at = folder / name
         at.mkdir()
@@ -57,10 +59,14 @@ def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Rep
             subject=name, folder=at, size=asked.size, rounds=rounds, against=asked.against,
             tell=lambda what: print(what, file=sys.stderr, flush=True),
         )  # fmt: skip
+        began = time.monotonic()
         importlib.import_module(f"bench.subjects.{name}").run(session)
+        took[name] = time.monotonic() - began
         rows += session.rows
         notes += session.notes
         has_failed |= session.has_failed
+    took_s = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
+    about["took"] = f"{sum(took.values()) / 60:.1f} minutes: {took_s}"
     return Report(about, rows, notes, has_failed)
 
 
