@@ -28,7 +28,7 @@ _TIMES = 5
 
 def run(session: Session) -> None:
     """Measure each question."""
-    studies = session.choose(2, 50, 150)
+    studies = session.choose(2, 50, 60)
     counts: dict[str, int] = {}
     with ExitStack() as stack:
         field, at = Field(session, stack), session.folder
