@@ -26,7 +26,7 @@ NATIVE = "native"
 _ALIKE = 0.01
 """HU: by how much the means may differ."""
 _WARM_FILES = 6
-_ROUNDS = 2
+_ROUNDS: Mapping[str, int] = {"JPEG lossless": 1, **dict.fromkeys(("JPEG-LS", "JPEG 2000", RLE), 2)}
 """Of compressed series: decoding takes long, and as long each time."""
 
 
@@ -45,11 +45,16 @@ def run(session: Session) -> None:
         for codec in session.choose(("JPEG-LS",), every, every):
             folder = session.folder / codec.replace(" ", "-")
             written(folder, codec, made)
-            _measure(session, servers, folder, f"{count} x {side} x {side}, {codec}")
+            at_most = _ROUNDS.get(codec, session.rounds)
+            _measure(session, servers, folder, f"{count} x {side} x {side}, {codec}", at_most)
 
 
 def _measure(
-    session: Session, servers: Mapping[Contender, Server], folder: Path, work: str
+    session: Session,
+    servers: Mapping[Contender, Server],
+    folder: Path,
+    work: str,
+    at_most: int,
 ) -> None:
     warm = folder.with_name(f"{folder.name}-warm")
     warm.mkdir()
@@ -57,7 +62,6 @@ def _measure(
         (warm / path.name).symlink_to(path)
     means: dict[str, float] = {}
     task = partial(_loaded, servers, folder, warm, means)
-    at_most = session.rounds if NATIVE in work else _ROUNDS
     session.measure(work, list(servers), task, at_most=at_most, is_cold=False)
     if means and max(means.values()) - min(means.values()) > _ALIKE:
         session.note(f"{work}: not everybody sees the same: {means}")
