@@ -15,7 +15,7 @@ import pkgutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,17 +36,17 @@ def main(given: Sequence[str]) -> int:
         asked.folder.mkdir(parents=True, exist_ok=True)
     earlier = results.read(asked.compare) if asked.compare else None
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
-        report = run(asked.subjects or SUBJECTS, asked, Path(folder))
+        path = asked.json or Path(f"dist/bench/{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json")
+        for report in run(asked.subjects or SUBJECTS, asked, Path(folder)):
+            report.write(path)  # who stops it in the middle keeps what there is
     print("\n".join(table.lines(report, earlier)))
-    path = asked.json or Path(f"dist/bench/{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json")
-    report.write(path)
     print(f"\nwritten to {path}")
     _warn()
     return int(report.has_failed)
 
 
-def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Report:
-    """Run subjects one after the other."""
+def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Iterator[Report]:
+    """Run subjects one after the other; yield what there is after each."""
     _warn()
     rounds = asked.rounds or ROUNDS[asked.size]
     about = {**machine.described(folder), "size": asked.size.value, "rounds": str(rounds)}
@@ -62,12 +62,12 @@ def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Rep
         began = time.monotonic()
         importlib.import_module(f"bench.subjects.{name}").run(session)
         took[name] = time.monotonic() - began
+        took_s = ", ".join(f"{each} {seconds:.0f} s" for each, seconds in took.items())
+        about["took"] = f"{sum(took.values()) / 60:.1f} minutes: {took_s}"
         rows += session.rows
         notes += session.notes
         has_failed |= session.has_failed
-    took_s = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took.items())
-    about["took"] = f"{sum(took.values()) / 60:.1f} minutes: {took_s}"
-    return Report(about, rows, notes, has_failed)
+        yield Report(dict(about), list(rows), list(notes), has_failed)
 
 
 def _asked(given: Sequence[str]) -> argparse.Namespace:
