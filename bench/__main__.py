@@ -1,6 +1,6 @@
 """`python -m bench`, or `make bench`: this node beside its peers, in one table.
 
-    make bench                                     # everything: hours
+    make bench                                     # everything: 25 minutes on two cores
     make bench ARGS="receive --rounds 5 --quick"   # one subject, little work
     make bench ARGS="receive --against orthanc"    # some of the peers
     make bench ARGS="--compare dist/bench/DATE.json"
@@ -14,7 +14,8 @@ import os
 import pkgutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from bench.results import Report
 from bench.session import Session, Size
 
 SUBJECTS = sorted(module.name for module in pkgutil.iter_modules(bench.subjects.__path__))
-ROUNDS: Mapping[Size, int] = {Size.TINY: 1, Size.QUICK: 3, Size.FULL: 5}
+ROUNDS: Mapping[Size, int] = {Size.TINY: 1, Size.QUICK: 3, Size.FULL: 3}
 
 
 def main(given: Sequence[str]) -> int:
@@ -35,21 +36,22 @@ def main(given: Sequence[str]) -> int:
         asked.folder.mkdir(parents=True, exist_ok=True)
     earlier = results.read(asked.compare) if asked.compare else None
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
-        report = run(asked.subjects or SUBJECTS, asked, Path(folder))
+        path = asked.json or Path(f"dist/bench/{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json")
+        for report in run(asked.subjects or SUBJECTS, asked, Path(folder)):
+            report.write(path)  # who stops it in the middle keeps what there is
     print("\n".join(table.lines(report, earlier)))
-    path = asked.json or Path(f"dist/bench/{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json")
-    report.write(path)
     print(f"\nwritten to {path}")
     _warn()
     return int(report.has_failed)
 
 
-def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Report:
-    """Run subjects one after the other."""
+def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Iterator[Report]:
+    """Run subjects one after the other; yield what there is after each."""
     _warn()
     rounds = asked.rounds or ROUNDS[asked.size]
     about = {**machine.described(folder), "size": asked.size.value, "rounds": str(rounds)}
     rows, notes, has_failed = [], [], False
+    took: dict[str, float] = {}
     for name in subjects:
         at = folder / name
         at.mkdir()
@@ -57,11 +59,15 @@ def run(subjects: Sequence[str], asked: argparse.Namespace, folder: Path) -> Rep
             subject=name, folder=at, size=asked.size, rounds=rounds, against=asked.against,
             tell=lambda what: print(what, file=sys.stderr, flush=True),
         )  # fmt: skip
+        began = time.monotonic()
         importlib.import_module(f"bench.subjects.{name}").run(session)
+        took[name] = time.monotonic() - began
+        took_s = ", ".join(f"{each} {seconds:.0f} s" for each, seconds in took.items())
+        about["took"] = f"{sum(took.values()) / 60:.1f} minutes: {took_s}"
         rows += session.rows
         notes += session.notes
         has_failed |= session.has_failed
-    return Report(about, rows, notes, has_failed)
+        yield Report(dict(about), list(rows), list(notes), has_failed)
 
 
 def _asked(given: Sequence[str]) -> argparse.Namespace:

@@ -27,14 +27,20 @@ _LONGEST_PDU = 131072
 _LIMIT = Path(__file__).with_name("limit.c")
 _AS_INSTALLED: Mapping[str, str] = {}
 
+_IDLE = """\
+    routes:
+      - {name: none, when: {Modality: SR}, run: segment, model: ct_tissue, write: segmentation, to: []}
+    """
+
 Running = Iterator[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node in a folder of its own, ready to be started. Its only route takes what nobody sends.
+    """A node in a folder of its own, ready to be started.
 
-    So it does everything with what comes but look at it with a model.
+    Unless it has other routes its only one takes what nobody sends: then it does everything with
+    what comes but look at it with a model.
     """
 
     folder: Path
@@ -42,8 +48,11 @@ class Node:
     http_port: int
 
     @classmethod
-    def at(cls, folder: Path, database_url: str = "") -> "Node":
-        """Make one; its ledger is SQLite unless there is a URL of another database."""
+    def at(cls, folder: Path, database_url: str = "", sections: str = _IDLE) -> "Node":
+        """Make one; its ledger is SQLite unless there is a URL of another database.
+
+        `sections` are those of its configuration between `store` and `serve`.
+        """
         node = cls(folder, free_port(), free_port())
         folder.mkdir(parents=True)
         database = f', database: "{database_url}"' if database_url else ""
@@ -52,11 +61,9 @@ class Node:
             receive: {{ae_title: {AE_TITLE}, host: 127.0.0.1, port: {node.dicom_port},
               accept_from: [{SENDER}]}}
             store: {{folder: ./store, min_free_gb: 1{database}}}
-            routes:
-              - {{name: none, when: {{Modality: SR}}, run: segment, model: ct_tissue,
-                 write: segmentation, to: []}}
             serve: {{port: {node.http_port}, login: none}}
             """)
+            + dedent(sections)
         )
         compose.prepare(compose.settings(node.config))
         return node

@@ -93,12 +93,13 @@ static void accept_association(struct peer *p, unsigned char *rq, size_t length)
         if (rq[at] == 0x10) { /* application context */
             memcpy(ac + end, rq + at, 4 + size);
             end += 4 + size;
-        } else if (rq[at] == 0x20) { /* presentation context: its transfer syntax comes last */
+        } else if (rq[at] == 0x20) { /* presentation context: its first transfer syntax is taken */
             size_t abstract = rq[at + 10] << 8 | rq[at + 11];
-            size_t syntax = size - 8 - abstract;
+            unsigned char *first = rq + at + 12 + abstract;
+            size_t syntax = 4 + (first[2] << 8 | first[3]);
             unsigned char head[] = {0x21, 0, (4 + syntax) >> 8, 4 + syntax, rq[at + 4], 0, 0, 0};
             memcpy(ac + end, head, 8);
-            memcpy(ac + end + 8, rq + at + 12 + abstract, syntax);
+            memcpy(ac + end + 8, first, syntax);
             end += 8 + syntax;
         }
     }

@@ -1,16 +1,18 @@
-"""Loads a series in this process: `python -m bench.loading NAME FOLDER` prints what it took.
+"""Loads series: `python -m bench.loading NAME` waits for folders and prints what each took.
 
-Each loader returns a float32 tensor of (slices, rows, columns), or of the same values in the order
+For each folder a line on its standard input; a child that has all libraries from the beginning
+loads a few files and then the whole series, so that nobody begins cold and nothing is left over
+from the series before. Each loader returns a float32 tensor of (slices, rows, columns), or of the same values in the order
 in which it gives them, of all files of a folder.
 """
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from bench import forking
 from bench.processes import own_mb
 from bench.results import Kind
 
@@ -142,31 +145,45 @@ class Loader:
     kind: Kind
     prepare: Callable[[Path], Load]
     module: str = "pydicom"
+    imported: tuple[str, ...] = ()
+
+    def imports(self) -> None:
+        """Import what it needs, so that no child has to."""
+        for name in (self.module, *self.imported):
+            import_module(name)
 
 
 LOADERS: Mapping[str, Loader] = {
-    "dicom_ai_node": Loader(Kind.OURS, ours),
-    "MONAI LoadImage, PydicomReader": Loader(Kind.PEER, monai_pydicom),
-    "MONAI LoadImage, ITKReader": Loader(Kind.PEER, monai_itk, "itk"),
+    "dicom_ai_node": Loader(Kind.OURS, ours, imported=("dicom_ai_node.infer.read",)),
+    "MONAI LoadImage, PydicomReader": Loader(
+        Kind.PEER, monai_pydicom, imported=("monai.transforms",)
+    ),
+    "MONAI LoadImage, ITKReader": Loader(Kind.PEER, monai_itk, "itk", ("monai.transforms",)),
     "SimpleITK": Loader(Kind.PEER, simpleitk, "SimpleITK"),
     "pydicom loop": Loader(Kind.PEER, pydicom_loop),
     "decoding alone, on all processors": Loader(Kind.LIMIT, limit),
 }
 
 
-def main(given: Sequence[str]) -> None:
-    """Load twice and print what the second time took."""
-    name, folder = given
-    load = LOADERS[name].prepare(Path(folder))
+def measured(loader: Loader, folder: Path, warm: Path) -> Mapping[str, float]:
+    """Load `warm` and then `folder` in this process, and return what the second took."""
+    loader.prepare(warm)()
+    load = loader.prepare(folder)
     before_mb = own_mb("VmRSS")
-    load()
     began = time.perf_counter()
     tensor = load()
     seconds = time.perf_counter() - began
     peak_mb = own_mb("VmHWM")
-    found = {"seconds": seconds, "peak_mb": peak_mb, "grown_mb": peak_mb - before_mb}
-    print(json.dumps(found | {"mean": float(tensor.mean(dtype=torch.float64))}))
+    return {
+        "seconds": seconds,
+        "peak_mb": peak_mb,
+        "grown_mb": peak_mb - before_mb,
+        "beyond_mb": peak_mb - before_mb - tensor.nbytes / 1e6,
+        "mean": float(tensor.mean(dtype=torch.float64)),
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    chosen = LOADERS[sys.argv[1]]
+    chosen.imports()
+    forking.serve(lambda said: measured(chosen, Path(said["folder"]), Path(said["warm"])))

@@ -13,6 +13,7 @@ from tests.peers.tools import find, wait_for
 
 _GONE = (FileNotFoundError, ProcessLookupError)
 _SAMPLE_SECONDS = 0.02
+_IDLE_SAMPLE_SECONDS = 0.2
 _START_SECONDS, _STOP_SECONDS = 240, 60
 
 
@@ -84,7 +85,7 @@ def wait_until_idle(pids: Sequence[int], seconds: float, at_most: float = 0.15) 
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         before, began = sum(map(cpu_seconds, pids)), time.monotonic()
-        time.sleep(0.3)
+        time.sleep(_IDLE_SAMPLE_SECONDS)
         used = sum(map(cpu_seconds, pids)) - before
         if used <= at_most * (time.monotonic() - began):
             return True

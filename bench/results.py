@@ -8,6 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from bench.goals import GOALS, Beats, Goal, Verdict, Within, verdict
+from bench.units import Unit
+
 
 class Kind(StrEnum):
     """What stands in a row: us, another program, what the machine can do, or its sender alone."""
@@ -16,25 +19,6 @@ class Kind(StrEnum):
     PEER = "peer"
     LIMIT = "limit"
     SENDER = "sender"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a number counts, and whether one wants more of it. A cost has no limit to reach."""
-
-    name: str
-    more_is_better: bool
-    is_cost: bool = False
-
-
-OBJECTS_PER_S = Unit("objects/s", more_is_better=True)
-ANSWERS_PER_S = Unit("answers/s", more_is_better=True)
-MB_PER_S = Unit("MB/s", more_is_better=True)
-CPU_MS = Unit("CPU ms each", more_is_better=False, is_cost=True)
-MS = Unit("ms", more_is_better=False)
-SECONDS = Unit("s", more_is_better=False)
-PEAK_MB = Unit("peak MB", more_is_better=False, is_cost=True)
-GROWN_MB = Unit("peak MB above idle", more_is_better=False, is_cost=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +85,14 @@ class Judged:
         The median of the earlier run.
     since
         How many times better it is now.
+    goal
+        What was wanted of the node in this row, and whether it is so.
     """
 
     row: Row
     ours_is: float | None
     of_limit: float | None
+    goal: Verdict | None = None
     before: float | None = None
     since: float | None = None
 
@@ -135,14 +122,21 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write everything as JSON, with what follows from it, for whoever reads it elsewhere."""
+        judged = self.judged()
         rows = [
             asdict(each.row)
             | {"median": each.row.median, "spread": each.row.spread}
-            | {"ours_is": each.ours_is, "of_limit": each.of_limit}
-            for each in self.judged()
+            | {"ours_is": each.ours_is, "of_limit": each.of_limit, "goal": _goal(each.goal)}
+            for each in judged
         ]
+        goals = [each.goal.is_met for each in judged if each.goal is not None]
         path.parent.mkdir(parents=True, exist_ok=True)
-        said = {"machine": self.machine, "notes": list(self.notes), "rows": rows}
+        said = {
+            "machine": self.machine,
+            "goals": {"met": sum(goals), "of": len(goals)},
+            "notes": list(self.notes),
+            "rows": rows,
+        }
         path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
 
 
@@ -168,11 +162,34 @@ def _judged(group: Sequence[Row]) -> Iterable[Judged]:
     limit = next((row for row in group if row.kind is Kind.LIMIT), None)
     order = list(Kind)
     for row in sorted(group, key=lambda row: order.index(row.kind)):
-        yield Judged(
-            row,
-            None if ours is None or row is ours else times_better(ours, row),
-            None if limit is None or row is limit or row.unit.is_cost else times_better(row, limit),
+        ours_is = None if ours is None or row is ours else times_better(ours, row)
+        of_limit = (
+            None if limit is None or row is limit or row.unit.is_cost else times_better(row, limit)
         )
+        goal = _wanted(row)
+        said = None if goal is None else verdict(goal, row.median, ours_is)
+        yield Judged(row, ours_is, of_limit, said)
+
+
+def _wanted(row: Row) -> Goal | None:
+    """Return the goal that a row is there for."""
+    for goal in GOALS.get(row.subject, ()):
+        if goal.unit != row.unit or goal.work not in row.work:
+            continue
+        match goal:
+            case Within() if row.kind is Kind.OURS:
+                return goal
+            case Beats(against="") if row.kind is Kind.PEER:
+                return goal
+            case Beats(against=who) if who and row.who.startswith(who):
+                return goal
+    return None
+
+
+def _goal(said: Verdict | None) -> Mapping[str, Any] | None:
+    if said is None:
+        return None
+    return {"wanted": str(said.goal), "is_met": said.is_met, "by": said.by}
 
 
 def _since(judged: Judged, then: Row | None) -> Judged:

@@ -26,6 +26,8 @@ _LONGEST_PDU = 131072
 _APPLICATION_CONTEXT = b"1.2.840.10008.3.1.1.1"
 _IMPLEMENTATION = b"2.25.329800735698586629295641978511506172918"
 _SUCCESS = 0
+_NOT_NOW_SECONDS = 0.05
+"""Until a receiver that has too many guests is asked again."""
 
 Pieces = Sequence[bytes | memoryview]
 
@@ -39,18 +41,27 @@ class Scu:
     """One association with one presentation context."""
 
     def __init__(self, port: int, sop_class: str, syntax: str) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port))
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sop_class = sop_class.encode()
-        self.longest_pdu = self._associate(syntax.encode())
+        while True:
+            self._sock = socket.create_connection(("127.0.0.1", port))
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            longest_pdu = self._associate(syntax.encode())
+            if longest_pdu is not None:
+                break
+            self._sock.close()
+            time.sleep(_NOT_NOW_SECONDS)
+        self.longest_pdu = longest_pdu
 
-    def _associate(self, syntax: bytes) -> int:
+    def _associate(self, syntax: bytes) -> int | None:
+        """Return how long a PDU may be, `None` if it has too many guests for now."""
         context = bytes((_CONTEXT, 0, 0, 0)) + _item(0x30, self._sop_class) + _item(0x40, syntax)
         user = _item(0x51, struct.pack(">I", _LONGEST_PDU)) + _item(0x52, _IMPLEMENTATION)
         body = struct.pack(">HH16s16s32x", 1, 0, b"AI_NODE".ljust(16), b"BENCH".ljust(16))
         body += _item(0x10, _APPLICATION_CONTEXT) + _item(0x20, context) + _item(0x50, user)
         self._sock.sendall(struct.pack(">BxI", 1, len(body)) + body)
         kind, answer = self._pdu()
+        if kind == 3 and answer[1] == 2:  # noqa: PLR2004 - A-ASSOCIATE-RJ, transient, PS3.8 9.3.4
+            return None
         if kind != 2:  # noqa: PLR2004 - A-ASSOCIATE-AC, PS3.8 9.3.3
             raise RuntimeError(f"the association was not accepted: PDU {kind}, {answer.hex()}")
         return _longest_pdu(answer)

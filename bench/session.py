@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from bench.processes import cpu_seconds, wait_until_idle
-from bench.results import CPU_MS, Kind, Row, Unit
+from bench.results import Kind, Row
+from bench.units import CPU_MS, Unit
 from dicom_ai_node.domain.errors import NodeError
 
 TROUBLE = (
@@ -60,6 +61,8 @@ class Session:
         Parts of names; of the peers, only those are measured. Without any, all are.
     has_failed
         Whether this node could not do something.
+    is_warming
+        Whether the turn is the one that does not count: it may be a short one.
     """
 
     subject: str
@@ -71,6 +74,7 @@ class Session:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     has_failed: bool = False
+    is_warming: bool = False
 
     def wants(self, name: str, kind: Kind = Kind.PEER) -> bool:
         """Return whether a contender is to be measured."""
@@ -81,16 +85,27 @@ class Session:
         """Return what goes with the size of this run."""
         return {Size.TINY: tiny, Size.QUICK: quick, Size.FULL: full}[self.size]
 
-    def measure(self, work: str, contenders: Sequence[Contender], task: Task) -> None:
+    def measure(
+        self,
+        work: str,
+        contenders: Sequence[Contender],
+        task: Task,
+        *,
+        at_most: int = 1000,
+        is_cold: bool = True,
+    ) -> None:
         """Let each contender do a task, one after the other, in rounds; the first does not count.
 
-        A contender that fails is left out, and `notes` say why.
+        `at_most` so many rounds count, and the first as well unless it is `is_cold`. A contender
+        that fails is left out, and `notes` say why.
         """
         found: dict[str, dict[Unit, list[float]]] = {each.name: {} for each in contenders}
-        is_cold = self.size is not Size.TINY
-        for turn in range(self.rounds + is_cold):
+        is_cold = is_cold and self.size is not Size.TINY
+        rounds = min(self.rounds, at_most)
+        for turn in range(rounds + is_cold):
             number = turn + (not is_cold)
-            self.tell(f"{self.subject}: {work}, round {number} of {self.rounds}")
+            self.is_warming = is_cold and turn == 0
+            self.tell(f"{self.subject}: {work}, round {number} of {rounds}")
             for contender in [each for each in contenders if each.name in found]:
                 self._rest(contenders)
                 try:
@@ -99,7 +114,7 @@ class Session:
                     self.fails(f"{contender.name} at {work}", contender.kind, trouble)
                     del found[contender.name]
                     continue
-                for unit, value in values.items() if turn or not is_cold else ():
+                for unit, value in values.items() if not self.is_warming else ():
                     found[contender.name].setdefault(unit, []).append(value)
         kinds = {each.name: each.kind for each in contenders}
         self.rows += [

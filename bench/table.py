@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.results import CPU_MS, Judged, Report, Row
+from bench.results import Judged, Report, Row
+from bench.units import CPU_MS
 
 HEAD = (
     "work", "who", "median", "unit", "lowest to highest", "ours is", "of the limit", "CPU ms each",
+    "goal",
 )  # fmt: skip
 SINCE = ("before", "since then")
 
@@ -22,9 +24,22 @@ def lines(report: Report, earlier: Report | None = None) -> Iterator[str]:
     shown = [each for each in judged if each.row.unit != CPU_MS]
     cells = [_cells(each, cpu_ms.get(_doing(each.row))) for each in shown]
     yield from _aligned([head, *(each[: len(head)] for each in cells)])
+    yield from _goals(judged)
     if report.notes:
         yield ""
         yield from report.notes
+
+
+def _goals(judged: Sequence[Judged]) -> Iterator[str]:
+    """Yield how many goals are met, and each row that misses its own, the farthest first."""
+    said = [(each.goal, each.row) for each in judged if each.goal is not None]
+    missed = sorted(
+        ((goal, row) for goal, row in said if not goal.is_met), key=lambda pair: pair[0].by
+    )
+    yield ""
+    yield f"goals: {len(said) - len(missed)} of {len(said)} are met"
+    for goal, row in missed:
+        yield f"missed: {row.subject}: {row.work}, {row.who}, {row.unit.name}: {goal}"
 
 
 def number(value: float | None) -> str:
@@ -52,6 +67,7 @@ def _cells(judged: Judged, cpu_ms: float | None) -> tuple[str, ...]:
         _times(judged.ours_is),
         "" if judged.of_limit is None else f"{100 * judged.of_limit:.0f} %",
         "" if row.unit.is_cost else number(cpu_ms),
+        "" if judged.goal is None else str(judged.goal),
         number(judged.before),
         _times(judged.since),
     )

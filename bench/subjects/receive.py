@@ -17,11 +17,16 @@ from pathlib import Path
 from bench import contenders, objects
 from bench.objects import SYNTAX, Template
 from bench.processes import Peak
-from bench.results import GROWN_MB, MB_PER_S, OBJECTS_PER_S, PEAK_MB, Kind, Unit, times_better
+from bench.results import Kind, times_better
 from bench.session import Contender, Field, Session, with_cpu
+from bench.units import GROWN_MB, MB_PER_S, OBJECTS_PER_S, PEAK_MB, Unit
 
 OURS = "dicom_ai_node"
 SENDERS = (1, 4, 16)
+LONGEST_SECONDS = 3.0
+"""After it a sender stops: the rate of whoever is slow does not change any more."""
+_WARMING_SECONDS = 0.7
+_ROUNDS: Mapping[int, int] = {16: 2}
 _RECEIVERS = ("receive-",)
 """What the receiving ones of our processes are called."""
 _LIMITED_FROM = 0.7
@@ -40,15 +45,16 @@ class Workload:
 
 
 def run(session: Session) -> None:
-    """Measure everybody with each workload, each time with an empty store."""
-    works = [(each, senders) for each in workloads(session) for senders in each.senders]
+    """Measure everybody with each workload, which begins with an empty store."""
+    works = workloads(session)
     # Starting everybody takes longer than TINY does.
     for together in session.choose([works], [[work] for work in works], [[work] for work in works]):
         with ExitStack() as stack:
             field = Field(session, stack)
             _enter_all(field, Path(stack.enter_context(_folder(session))))
-            for workload, senders in together:
-                _measure(session, field.contenders, workload, senders)
+            for workload in together:
+                for senders in workload.senders:
+                    _measure(session, field.contenders, workload, senders)
 
 
 def workloads(session: Session) -> list[Workload]:
@@ -69,10 +75,14 @@ def _measure(
     session: Session, everybody: Sequence[Contender], workload: Workload, senders: int
 ) -> None:
     name = f"{workload.name}, {senders} sender{'s' if senders > 1 else ''}"
-    seconds = session.choose(5, 5, 20)
-    session.measure(name, everybody, partial(_timed, workload, senders, seconds))
+
+    def timed(contender: Contender) -> Mapping[Unit, float]:
+        seconds = _WARMING_SECONDS if session.is_warming else session.choose(5, 5, LONGEST_SECONDS)
+        return _timed(workload, senders, seconds, contender)
+
+    session.measure(name, everybody, timed, at_most=_ROUNDS.get(senders, session.rounds))
     if workload.unit is MB_PER_S:
-        session.measure(name, everybody, partial(_weighed, workload))
+        session.measure(name, everybody, partial(_weighed, workload), at_most=1, is_cold=False)
     _note_if_the_sender_limits(session, name)
 
 

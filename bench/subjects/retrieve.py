@@ -16,8 +16,9 @@ from pydicom import Dataset
 from bench import contenders, objects
 from bench.contenders import Node
 from bench.filling import fill, post
-from bench.results import ANSWERS_PER_S, MB_PER_S, Kind, Unit
+from bench.results import Kind
 from bench.session import Contender, Field, Session, with_cpu
+from bench.units import ANSWERS_PER_S, MB_PER_S, Unit
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -31,7 +32,7 @@ Ask = tuple[str, str]
 
 def run(session: Session) -> None:
     """Measure each kind of answer."""
-    made = objects.ct_images(session.choose(4, 50, 200))
+    made = objects.ct_images(session.choose(4, 50, 100))
     files = [objects.part10(ds) for ds in made]
     with ExitStack() as stack:
         field = Field(session, stack)

@@ -1,6 +1,8 @@
 """The sender and the C program that is the limit: no byte is lost between them."""
 
 import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,20 @@ def test_pdus_are_full(longest_pdu: int) -> None:
     assert data == head + bytes(payload)
     assert set(lengths[:-1]) <= {longest_pdu}
     assert last == [0] * (len(last) - 1) + [2]
+
+
+def test_a_sender_that_is_turned_away_for_now_asks_again(tmp_path: Path) -> None:
+    """Some receivers let ten in; the rate of the others is theirs all the same."""
+    rejection = bytes((3, 0, 0, 0, 0, 4, 0, 2, 3, 2))
+    with socket.create_server(("127.0.0.1", 0)) as door, ThreadPoolExecutor(1) as threads:
+        door.settimeout(10)
+        port = door.getsockname()[1]
+        sent = threads.submit(send, port, objects.small_image(tmp_path), 1, 1, 1)
+        for _ in range(2):
+            knocking, _ = door.accept()
+            with knocking:
+                assert knocking.recv(1 << 16)[0] == 1
+                knocking.sendall(rejection)
+        door.close()
+        with pytest.raises(RuntimeError, match="refused"):
+            sent.result(20)

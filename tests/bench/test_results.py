@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench import results, table
-from bench.results import CPU_MS, MS, OBJECTS_PER_S, Kind, Report, Row, Unit, times_better
+from bench.results import Kind, Report, Row, times_better
+from bench.units import CPU_MS, MS, OBJECTS_PER_S, Unit
 
 
 def row(
@@ -100,8 +101,8 @@ def test_the_table_has_a_line_for_each_row_and_the_costs_beside_it() -> None:
         [cell.strip() for cell in line.strip("|").split("|")] for line in lines if "CT" in line
     ]
     assert cells == [
-        ["receive: CT", "ours", "20", "objects/s", "10 to 30", "", "", "2.5", "20", "1 x"],
-        ["receive: CT", "peer", "10", "objects/s", "10 to 10", "2 x", "", "", "", ""],
+        ["receive: CT", "ours", "20", "objects/s", "10 to 30", "", "", "2.5", "", "20", "1 x"],
+        ["receive: CT", "peer", "10", "objects/s", "10 to 10", "2 x", "", "", "", "", ""],
     ]
     assert any(line.startswith("CAREFUL") and "cores: 64" in line for line in lines)
     assert lines[-1] == "missing: somebody"

@@ -10,8 +10,9 @@ import pytest
 
 from bench import machine
 from bench.processes import Peak, cpu_seconds, family, stop
-from bench.results import CPU_MS, OBJECTS_PER_S, Kind, Unit
+from bench.results import Kind
 from bench.session import Contender, Session, Size, with_cpu
+from bench.units import CPU_MS, OBJECTS_PER_S, Unit
 
 OURS, PEER = Contender("ours", Kind.OURS), Contender("a peer", Kind.PEER)
 
