@@ -39,7 +39,8 @@ RETENTION_SECONDS = 600
 VERIFY_SECONDS = 3600
 LONGEST_ROUND_SECONDS = 900.0
 """A loop that takes longer for one round hangs: a large study to a slow peer is done by then."""
-_LEAST_URGENT = 19
+_LESS_URGENT = 5
+"""Niceness: about a quarter of a processor that others would have all of."""
 STOP_SECONDS = 20.0
 """How long running attempts may go on after SIGTERM before they are given back."""
 
@@ -170,10 +171,10 @@ def index(settings: NodeConfig, heart: Heart) -> int:
     """Read headers ahead, so that whoever asks first need not wait for what came in the night.
 
     In a process of its own: in another it would take turns with what stores and answers; and on
-    processors that are all busy it comes last.
+    processors that are all busy it comes after them.
     """
     stop = _stop_signal()
-    os.nice(_LEAST_URGENT)
+    os.nice(_LESS_URGENT)
     archive = compose.archive(settings)
     # A rest after every batch that was not full: many small ones would keep receivers from the
     # ledger while instances come in one by one.

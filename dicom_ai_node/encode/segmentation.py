@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Origin
-from dicom_ai_node.encode.segments import found_segments, planes_with, segmentation_header, split
+from dicom_ai_node.encode.segments import labels_by_frame, segmentation_header, split
 
 
 def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
@@ -22,9 +22,11 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     found = findings.segmentation
     if found is None:
         return []
+    on_frames = labels_by_frame(found.labels)
     wanted = [
-        (segment, planes_with(found.labels == segment.number))
-        for segment in found_segments(findings)
+        (segment, np.flatnonzero(on_frames[:, segment.number]).tolist())
+        for segment in found.segments
+        if on_frames[:, segment.number].any()
     ]
     objects = []
     for index, part in enumerate(split(wanted)):

@@ -4,12 +4,15 @@ Many times smaller and faster to make than the binary form, for destinations tha
 class. DCMTK 3.6.7 and Orthanc 1.10.1 do not, for example.
 """
 
+import struct
 from collections.abc import Sequence
 
+import imagecodecs
+import numpy as np
 from highdicom.color import CIELabColor
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels.encoders.base import get_encoder
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, RLELossless
 
@@ -20,11 +23,13 @@ from dicom_ai_node.encode.segments import (
     MOST_FRAMES,
     Part,
     found_segments,
-    planes_with,
+    labels_by_frame,
     segmentation_header,
 )
 
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+_RLE_HEADER = struct.pack("<16L", 1, 64, *[0] * 14)
+"""How many segments a frame has, and where each begins."""
 
 
 def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
@@ -37,7 +42,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     segments = found_segments(findings)
     if found is None or not segments:
         return []
-    labelled = planes_with(found.labels > 0)
+    labelled = np.flatnonzero(labels_by_frame(found.labels)[:, 1:].any(axis=1)).tolist()
     objects = []
     for index, start in enumerate(range(0, len(labelled), MOST_FRAMES)):
         chunk = labelled[start : start + MOST_FRAMES]
@@ -50,7 +55,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
         seg.PixelPaddingValue = 0
         seg["PixelPaddingValue"].VR = "US"
         seg.BitsAllocated, seg.BitsStored, seg.HighBit = 8, 8, 7
-        frames = [_compressed(found.labels[plane].tobytes(), seg) for plane in chunk]
+        frames = [_compressed(found.labels[plane]) for plane in chunk]
         seg.file_meta.TransferSyntaxUID = RLELossless
         seg.PixelData = encapsulate(frames)
         seg["PixelData"].VR = "OB"
@@ -72,16 +77,7 @@ def _background() -> Dataset:
     return item
 
 
-def _compressed(frame: bytes, seg: Dataset) -> bytes:
-    return get_encoder(RLELossless).encode(
-        frame,
-        encoding_plugin="pydicom",
-        rows=seg.Rows,
-        columns=seg.Columns,
-        number_of_frames=1,
-        samples_per_pixel=1,
-        bits_allocated=8,
-        bits_stored=8,
-        pixel_representation=0,
-        photometric_interpretation="MONOCHROME2",
-    )
+def _compressed(frame: NDArray[np.uint8]) -> bytes:
+    """Return one frame as RLE Lossless, PS3.5 Annex G: one segment, no run beyond a row."""
+    runs = bytes(imagecodecs.packbits_encode(frame, axis=-1))
+    return _RLE_HEADER + runs + b"\0" * (len(runs) % 2)

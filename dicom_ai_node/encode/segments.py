@@ -51,8 +51,19 @@ def found_segments(findings: Findings) -> tuple[Segment, ...]:
     """Return the segments of which at least one pixel is labelled; none if nothing was found."""
     if findings.segmentation is None:
         return ()
-    present = np.bincount(findings.segmentation.labels.ravel(), minlength=256)
-    return tuple(item for item in findings.segmentation.segments if present[item.number])
+    there = set(np.flatnonzero(labels_by_frame(findings.segmentation.labels).any(axis=0)).tolist())
+    return tuple(item for item in findings.segmentation.segments if item.number in there)
+
+
+def labels_by_frame(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which labels are on which frame of (frames, rows, columns): (frames, 256).
+
+    Frame by frame, since counting takes eight bytes for each pixel.
+    """
+    found = np.zeros((len(labels), 256), np.bool_)
+    for index, frame in enumerate(labels):
+        found[index] = np.bincount(frame.ravel(), minlength=256) > 0
+    return found
 
 
 def split(wanted: Sequence[tuple[Segment, Sequence[int]]]) -> Iterator[Part]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
 from dicom_ai_node.domain.study import Series, Study
@@ -201,9 +201,12 @@ def list_jobs(connection: Connection, jobs: Iterable[Job], now: datetime) -> Non
         del fresh[JobKey(key)]
     for job in fresh.values():
         signature = signature_of(job)
+        is_earlier = table.c.signature == signature
+        if job.supersedes is not None:
+            is_earlier |= table.c.key == job.supersedes
         earlier = connection.execute(
             select(table)
-            .where(or_(table.c.signature == signature, table.c.key == job.supersedes))
+            .where(is_earlier)
             .order_by(table.c.number.desc())
             .limit(1)
             .with_for_update(key_share=True)
