@@ -125,7 +125,7 @@ def _element(
 ) -> dict[str, Any]:
     raw: Any = dataset.get_item(tag, keep_deferred=True)  # its type names the read element only
     if not isinstance(raw, RawDataElement) or tag in _LOOKUP:
-        return _of_pydicom(dataset[tag], place, file)
+        return _of_pydicom(_decoded(dataset, tag, file), place, file)
     vr = _vr(dataset, raw)
     if vr in BINARY and raw.length > LONGEST_BYTES:
         return {"vr": vr, "BulkDataURI": place}
@@ -140,7 +140,15 @@ def _element(
         return made(vr, value, encodings, "<" if raw.is_little_endian else ">")
     except (KeyError, StructError):
         # A VR that depends on others, or none at all, or a length that fits none.
-        return _of_pydicom(dataset[tag], place, file)
+        return _of_pydicom(_decoded(dataset, tag, file), place, file)
+
+
+def _decoded(dataset: Dataset, tag: BaseTag, file: BinaryIO) -> DataElement:
+    """Return an element as pydicom reads it, which does not know the file itself."""
+    raw: Any = dataset.get_item(tag, keep_deferred=True)
+    if isinstance(raw, RawDataElement) and raw.value is None:
+        dataset[tag] = raw._replace(value=_value(raw, file))
+    return dataset[tag]
 
 
 def _value(raw: RawDataElement, file: BinaryIO) -> bytes:

@@ -198,6 +198,19 @@ def test_simplified_chinese_has_escape_sequences(tmp_path: Path) -> None:
     assert value == {"Alphabetic": "Zhang^XiaoDong", "Ideographic": "张^小东"}
 
 
+def test_a_long_value_whose_vr_depends_on_others_is_told(tmp_path: Path) -> None:
+    """Implicit VR names none, and pydicom has to look at a value that was not read at once."""
+    dataset = Dataset()
+    dataset.add_new(0x60003000, "OW", bytes(2 << 20))
+    (wave,) = dataset.WaveformSequence = Sequence([Dataset()])
+    wave.add_new(0x54001010, "OW", bytes(2 << 20))
+    header = header_json(stored(tmp_path, dataset, ImplicitVRLittleEndian))
+    place = f"/studies/{UID}/series/{UID}/instances/{UID}/bulkdata"
+    assert header["60003000"] == {"vr": "OW", "BulkDataURI": f"{place}/60003000"}
+    (inside,) = header["54000100"]["Value"]
+    assert inside["54001010"] == {"vr": "OW", "BulkDataURI": f"{place}/54000100/1/54001010"}
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_number_that_is_none_does_not_harm_the_others(tmp_path: Path) -> None:
     """Some modalities write a comma, or words."""
