@@ -12,6 +12,7 @@ from dicom_ai_node.domain.image import Frames, Volume
 from dicom_ai_node.domain.progress import done
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
+from dicom_ai_node.infer.ahead import decoded_instances
 from dicom_ai_node.infer.geometry import Slice, locate, oddities, orthogonal, thickness_mm
 from dicom_ai_node.infer.pixels import check_size, decoded_frames
 from dicom_ai_node.infer.planes import planes_of
@@ -108,15 +109,16 @@ def _single(item: Slice) -> NDArray[np.float32]:
 
 
 def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
-    """Decode every slice into its place; one slice at a time is in memory beside the array."""
+    """Decode every slice into its place; a few slices at a time are in memory beside the array."""
     calibration = calibrate([item.plane for item in slices], options)
     shape = (len(slices), *slices[0].size)
     array = np.empty(shape, np.float32)
     padded: NDArray[np.bool_] | None = None
     places = {(id(item.plane.ds), item.plane.number): at for at, item in enumerate(slices)}
     there = 0
-    for ds in {id(item.plane.ds): item.plane.ds for item in slices}.values():
-        for number, decoded in enumerate(decoded_frames(ds), start=1):
+    instances = list({id(item.plane.ds): item.plane.ds for item in slices}.values())
+    for ds, frames in decoded_instances(instances):
+        for number, decoded in enumerate(frames, start=1):
             at = places.get((id(ds), number))
             if at is None:
                 continue
