@@ -23,6 +23,8 @@ FEW, MANY = 20, 120
 OBJECT_BYTES = 20_000
 """Of pixel data; the rest is the header."""
 SENDER = "CT1"
+_ENDS = 5
+"""What the end of an association adds may be counted in one run and come too late in the other."""
 
 _RECEIVER = textwrap.dedent("""
     import json, sys, threading
@@ -130,12 +132,12 @@ def test_each_instance_is_synced_once_and_no_more(each: Cost) -> None:
     """Its file, the folder of that, and the log of the ledger: what success means, no more."""
     instances = MANY - FEW
     assert each.calls["fsync"] == 2 * instances
-    assert instances <= each.calls["fdatasync"] <= 1.05 * instances
+    assert instances - _ENDS <= each.calls["fdatasync"] <= instances + _ENDS
 
 
 def test_an_instance_costs_few_statements(each: Cost) -> None:
     """Two to know what is there, three to write, and the transaction around them."""
-    assert sum(each.statements.values()) <= 7 * (MANY - FEW)
+    assert sum(each.statements.values()) <= 7 * (MANY - FEW) + _ENDS
 
 
 def test_an_instance_costs_few_calls_of_the_kernel(each: Cost) -> None:
