@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Origin
-from dicom_ai_node.encode.segments import labels_by_frame, segmentation_header, split
+from dicom_ai_node.encode.segments import labels_by_frame, segmentation_header, segments_on, split
 
 
 def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
@@ -25,8 +25,7 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     on_frames = labels_by_frame(found.labels)
     wanted = [
         (segment, np.flatnonzero(on_frames[:, segment.number]).tolist())
-        for segment in found.segments
-        if on_frames[:, segment.number].any()
+        for segment in segments_on(found, on_frames)
     ]
     objects = []
     for index, part in enumerate(split(wanted)):

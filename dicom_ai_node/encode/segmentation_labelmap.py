@@ -22,9 +22,9 @@ from dicom_ai_node.encode.provenance import concept
 from dicom_ai_node.encode.segments import (
     MOST_FRAMES,
     Part,
-    found_segments,
     labels_by_frame,
     segmentation_header,
+    segments_on,
 )
 
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
@@ -39,10 +39,13 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
     `TaskFailed` if the findings name a frame that is none of the sources.
     """
     found = findings.segmentation
-    segments = found_segments(findings)
-    if found is None or not segments:
+    if found is None:
         return []
-    labelled = np.flatnonzero(labels_by_frame(found.labels)[:, 1:].any(axis=1)).tolist()
+    on_frames = labels_by_frame(found.labels)
+    segments = segments_on(found, on_frames)
+    if not segments:
+        return []
+    labelled = np.flatnonzero(on_frames[:, 1:].any(axis=1)).tolist()
     objects = []
     for index, start in enumerate(range(0, len(labelled), MOST_FRAMES)):
         chunk = labelled[start : start + MOST_FRAMES]

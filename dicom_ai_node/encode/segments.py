@@ -51,8 +51,12 @@ def found_segments(findings: Findings) -> tuple[Segment, ...]:
     """Return the segments of which at least one pixel is labelled; none if nothing was found."""
     if findings.segmentation is None:
         return ()
-    there = set(np.flatnonzero(labels_by_frame(findings.segmentation.labels).any(axis=0)).tolist())
-    return tuple(item for item in findings.segmentation.segments if item.number in there)
+    return segments_on(findings.segmentation, labels_by_frame(findings.segmentation.labels))
+
+
+def segments_on(found: Segmentation, on_frames: NDArray[np.bool_]) -> tuple[Segment, ...]:
+    """Return the segments that are on any of the frames, as `labels_by_frame` has found them."""
+    return tuple(item for item in found.segments if on_frames[:, item.number].any())
 
 
 def labels_by_frame(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

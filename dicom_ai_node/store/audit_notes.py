@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import cattrs
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from dicom_ai_node.domain.audit import Happening, Noted, Outcome, Passage, StudyTold, Way
 from dicom_ai_node.domain.job import Delivery
@@ -15,12 +15,10 @@ from dicom_ai_node.domain.study import Arrival, Received
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.archive_tables import held_studies
 from dicom_ai_node.store.audit_tables import audit_notes
-from dicom_ai_node.store.prepared import Prepared
+from dicom_ai_node.store.prepared import into
 
 _INSERT = insert(audit_notes)
-_PREPARED = Prepared(
-    lambda: _INSERT.values({name: bindparam(name) for name in ("at", "what", "fields")}).inline()
-)
+_PREPARED = into(audit_notes, "at", "what", "fields")
 
 
 def write_happenings(connection: Connection, happenings: Sequence[Happening]) -> None:

@@ -172,8 +172,14 @@ def _sqlite(url: URL, patience_seconds: float) -> Database:
         return made
 
     def write(patience: float, *pragmas: str) -> Engine:
-        # Last: it is we who wait for others from here on.
-        return engine(1, _begin_to_write(patience), patience, *pragmas, "PRAGMA busy_timeout = 0")
+        return engine(
+            1,
+            _begin_to_write(patience),
+            patience,
+            f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            *pragmas,
+            "PRAGMA busy_timeout = 0",  # last: it is we who wait for others from here on
+        )
 
     return Database(
         write=write(patience_seconds),
@@ -205,7 +211,6 @@ def _prepare(pragmas: tuple[str, ...]) -> Callable[[Any, object], None]:
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
-            f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
             *pragmas,
         ):
             connection.execute(pragma).close()

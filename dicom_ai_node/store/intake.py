@@ -18,7 +18,7 @@ from sqlalchemy import (
 from dicom_ai_node.domain.job import Event
 from dicom_ai_node.domain.study import Arrival, Instance, Received
 from dicom_ai_node.domain.uids import Sha256
-from dicom_ai_node.store.prepared import Prepared, listed
+from dicom_ai_node.store.prepared import Prepared, into
 from dicom_ai_node.store.rows import differences, series_event, write_events
 from dicom_ai_node.store.tables import instances, own_uids, quarantine, series
 
@@ -26,24 +26,24 @@ CONFLICT = "same SOP Instance UID, other bytes"
 
 # Series are locked first and in one order, so that two receivers cannot block each other.
 _SERIES = Prepared(
-    lambda size: (
+    lambda uids: (
         select(series)
-        .where(series.c.series_instance_uid.in_(listed("uids", size)))
+        .where(series.c.series_instance_uid.in_(uids))
         .order_by(series.c.series_instance_uid)
         .with_for_update(key_share=True)
     )
 )
 # Both in one: what is there already, and, with no digest, what is a UID of our own.
 _KNOWN = Prepared(
-    lambda sops, uids: union_all(
+    lambda sop_uids, all_uids: union_all(
         select(
             instances.c.sop_instance_uid.label("uid"),
             instances.c.sha256,
             instances.c.data_set_sha256,
             instances.c.series_instance_uid,
-        ).where(instances.c.sop_instance_uid.in_(listed("sop_uids", sops))),
+        ).where(instances.c.sop_instance_uid.in_(sop_uids)),
         select(own_uids.c.uid, literal_column("''"), literal_column("''"), literal_column("''"))
-        .where(own_uids.c.uid.in_(listed("all_uids", uids))),
+        .where(own_uids.c.uid.in_(all_uids)),
     )
 )  # fmt: skip
 _CHANGES = (
@@ -57,14 +57,12 @@ _UPDATE = Prepared(
         .values({name: bindparam(f"new_{name}") for name in _CHANGES})
     )
 )
-_OF_AN_INSTANCE = (
+_INSERT = into(
+    instances,
     "sop_instance_uid", "sop_class_uid", "series_instance_uid", "study_instance_uid",
     "transfer_syntax_uid", "sha256", "data_set_sha256", "size_bytes", "differs", "is_ours",
     "is_indexed",
 )  # fmt: skip
-_INSERT = Prepared(
-    lambda: insert(instances).values({name: bindparam(name) for name in _OF_AN_INSTANCE}).inline()
-)
 
 
 @dataclass(slots=True)

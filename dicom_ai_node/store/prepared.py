@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, Text, bindparam
+from sqlalchemy import BindParameter, Connection, Dialect, Table, Text, bindparam, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import SelectBase, UpdateBase
@@ -55,17 +55,17 @@ class Prepared:
     Parameters
     ----------
     make
-        Returns it for lists of these lengths, whose members it has from `listed`.
+        Returns it, given by name the parameters of each of its lists, for `in_`.
     """
 
     def __init__(self, make: Callable[..., Statement]) -> None:
         self._make = make
-        self._compiled: dict[tuple[str, tuple[int, ...]], _Compiled] = {}
+        self._compiled: dict[tuple[str, tuple[tuple[str, int], ...]], _Compiled] = {}
 
     def rows(self, connection: Connection, **lists: Sequence[str]) -> list[dict[str, Any]]:
         """Return what a query finds, given its lists; none may be empty."""
         padded = {name: _padded(values) for name, values in lists.items()}
-        compiled = self._for(connection.dialect, *map(len, padded.values()))
+        compiled = self._for(connection.dialect, **{name: len(it) for name, it in padded.items()})
         values = {
             _member(name, number): value
             for name, some in padded.items()
@@ -88,15 +88,22 @@ class Prepared:
             cursor.executemany(compiled.sql, [compiled.arguments(row) for row in rows])
             cursor.close()
 
-    def _for(self, dialect: Dialect, *sizes: int) -> _Compiled:
-        key = dialect.name, sizes
+    def _for(self, dialect: Dialect, **sizes: int) -> _Compiled:
+        key = dialect.name, tuple(sizes.items())
         if key not in self._compiled:
-            self._compiled[key] = _compiled(self._make(*sizes), dialect)
+            lists = {name: _listed(name, size) for name, size in sizes.items()}
+            self._compiled[key] = _compiled(self._make(**lists), dialect)
         return self._compiled[key]
 
 
-def listed(name: str, size: int) -> list[BindParameter[str]]:
-    """Return the parameters of a list, for `in_`."""
+def into(table: Table, *names: str) -> Prepared:
+    """Return what inserts rows that have a value for each of these columns."""
+    return Prepared(
+        lambda: insert(table).values({name: bindparam(name) for name in names}).inline()
+    )
+
+
+def _listed(name: str, size: int) -> list[BindParameter[str]]:
     return [bindparam(_member(name, number), type_=Text) for number in range(size)]
 
 

@@ -4,23 +4,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, bindparam, insert, select, text
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.store.engines import Collision, Database
 from dicom_ai_node.store.ledger import SqlLedger
-from dicom_ai_node.store.prepared import Prepared, listed
+from dicom_ai_node.store.prepared import Prepared, into
 from dicom_ai_node.store.tables import events, instances, own_uids, series
 from tests.store.made import NOON, QUIET, arrival
 
 _COLUMNS = ("at", "what", "detail", "fields")
-_INTO_EVENTS = Prepared(
-    lambda: insert(events).values({name: bindparam(name) for name in _COLUMNS}).inline()
-)
-_SERIES = Prepared(
-    lambda size: select(series).where(series.c.series_instance_uid.in_(listed("uids", size)))
-)
+_INTO_EVENTS = into(events, *_COLUMNS)
+_SERIES = Prepared(lambda uids: select(series).where(series.c.series_instance_uid.in_(uids)))
 
 
 def _row(number: int) -> dict[str, Any]:
@@ -70,12 +66,10 @@ def test_nothing_to_write_is_nothing_to_do(database: Database) -> None:
 
 def test_who_loses_a_race_begins_again(database: Database) -> None:
     """The error of the driver is the one that the ledger knows; it quotes no row."""
-    into = Prepared(
-        lambda: insert(own_uids).values(uid=bindparam("uid"), made_at=bindparam("made_at"))
-    )
+    own = into(own_uids, "uid", "made_at")
     row = {"uid": "1.2.3", "made_at": NOON}
     with pytest.raises(Collision) as caught, database.writing() as connection:
-        into.write(connection, [row, row])
+        own.write(connection, [row, row])
     assert isinstance(caught.value.__cause__, DBAPIError)
     assert "1.2.3" not in str(caught.value)
     with database.reading() as connection:
