@@ -40,6 +40,7 @@ _PERSONAL = re.compile(
 
 def _spoken(tag: int) -> tuple[str, str] | None:
     """Return VR and keyword of an element that may be told, `None` of any other."""
+    # Not remembered where it is not listed: a stranger knows four thousand million others.
     return _listed(tag) if tag in DicomDictionary else None
 
 

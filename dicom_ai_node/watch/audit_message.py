@@ -85,6 +85,8 @@ _OF_PATIENTS = frozenset({
     Kind.INSTANCES_TRANSFERRED, Kind.STUDY_DELETED,
 })  # fmt: skip
 """Kinds that name at least one patient, whoever that is."""
+_NO_NAME = ("ParticipantObjectName", "")
+"""The schema asks for a name; the only ones that could stand there are those of patients."""
 LOG_URI = "urn:dicom-ai-node:audit"
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -184,8 +186,8 @@ def _objects(root: ET.Element, happening: Happening, source: Source) -> None:
     if happening.asked is not None:
         _query(root, happening.asked)
     if happening.kind is Kind.AUDIT_LOG_USED:
-        used = _object(root, LOG_URI, _URI, _SYSTEM_OBJECT, _IS_SECURITY_RESOURCE)
-        used[-1].text = "Security Audit Log"
+        named = ("ParticipantObjectName", "Security Audit Log")
+        _object(root, LOG_URI, _URI, _SYSTEM_OBJECT, _IS_SECURITY_RESOURCE, named)
     if happening.alert:
         node = f"{source.ae_title}@{source.host}"
         subject = _object(root, node, _NODE_ID, _SYSTEM_OBJECT, _IS_MASTER_FILE)
@@ -208,18 +210,18 @@ def _study(root: ET.Element, study: StudyTold) -> None:
 
 def _query(root: ET.Element, asked: Asked) -> None:
     code = _SOP_CLASS if asked.sop_class_uid else _URI
-    told = _object(root, asked.sop_class_uid or asked.address, code, _SYSTEM_OBJECT, _IS_REPORT)
-    told[-1].tag = "ParticipantObjectQuery"
-    told[-1].text = base64.b64encode(asked.query).decode()
+    name = asked.sop_class_uid or asked.address
+    said = ("ParticipantObjectQuery", base64.b64encode(asked.query).decode())
+    told = _object(root, name, code, _SYSTEM_OBJECT, _IS_REPORT, said)
     if asked.transfer_syntax_uid:
         _detail(told, "TransferSyntax", asked.transfer_syntax_uid)
 
 
-def _object(root: ET.Element, name: str, code: Coded, kind: str, role: str) -> ET.Element:
-    """Add an object and return it; its last element is a name, which the schema asks for.
-
-    It stays empty, because the only names that could stand there are those of patients.
-    """
+def _object(
+    root: ET.Element, name: str, code: Coded, kind: str, role: str,
+    said: tuple[str, str] = _NO_NAME,
+) -> ET.Element:  # fmt: skip
+    """Add an object with its name or the query for it, an element and its text, and return it."""
     element = ET.SubElement(
         root,
         "ParticipantObjectIdentification",
@@ -228,7 +230,8 @@ def _object(root: ET.Element, name: str, code: Coded, kind: str, role: str) -> E
         ParticipantObjectTypeCodeRole=role,
     )
     _coded(element, "ParticipantObjectIDTypeCode", code)
-    ET.SubElement(element, "ParticipantObjectName")
+    element_name, text = said
+    ET.SubElement(element, element_name).text = text
     return element
 
 
