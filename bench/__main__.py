@@ -1,6 +1,6 @@
 """`python -m bench`, or `make bench`: this node beside its peers, in one table.
 
-    make bench                                     # everything: 25 minutes on two cores
+    make bench                                     # everything: a long time
     make bench ARGS="receive --rounds 5 --quick"   # one subject, little work
     make bench ARGS="receive --against orthanc"    # some of the peers
     make bench ARGS="--compare dist/bench/DATE.json"

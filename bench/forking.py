@@ -27,19 +27,13 @@ def serve(work: Callable[[Mapping[str, Any]], Mapping[str, object]]) -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            status = 1
             try:
-                os.write(answers, json.dumps(work(json.loads(line))).encode() + b"\n")
-                status = 0
-            except Exception as trouble:  # noqa: BLE001 - told to whoever has ordered it
-                told = {"error": f"{type(trouble).__name__}: {trouble}"}
-                os.write(answers, json.dumps(told).encode() + b"\n")
+                _answer(answers, _done(work, line))
             finally:
-                os._exit(status)
+                os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
-            told = {"error": f"it was ended by signal {os.WTERMSIG(status)}"}
-            os.write(answers, json.dumps(told).encode() + b"\n")
+            _answer(answers, _failed(f"it was ended by signal {os.WTERMSIG(status)}"))
 
 
 def serve_here(work: Callable[[Mapping[str, Any]], Mapping[str, object]]) -> None:
@@ -47,11 +41,22 @@ def serve_here(work: Callable[[Mapping[str, Any]], Mapping[str, object]]) -> Non
     answers = os.dup(1)
     os.dup2(2, 1)
     for line in sys.stdin:
-        try:
-            told = work(json.loads(line))
-        except Exception as trouble:  # noqa: BLE001 - told to whoever has ordered it
-            told = {"error": f"{type(trouble).__name__}: {trouble}"}
-        os.write(answers, json.dumps(told).encode() + b"\n")
+        _answer(answers, _done(work, line))
+
+
+def _done(work: Callable[[Mapping[str, Any]], Mapping[str, object]], line: str) -> str:
+    try:
+        return json.dumps(work(json.loads(line)))
+    except Exception as trouble:  # noqa: BLE001 - told to whoever has ordered it
+        return _failed(f"{type(trouble).__name__}: {trouble}")
+
+
+def _failed(why: str) -> str:
+    return json.dumps({"error": why})
+
+
+def _answer(answers: int, told: str) -> None:
+    os.write(answers, told.encode() + b"\n")
 
 
 class Server:
