@@ -22,7 +22,7 @@ import structlog
 from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed, TryAgain
-from dicom_ai_node.domain.job import Delivery, Job, Result, Stage
+from dicom_ai_node.domain.job import ENDED, Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
@@ -36,9 +36,7 @@ from dicom_ai_node.route.plan import overdue, plan
 
 log = structlog.get_logger()
 
-_NEEDS_NO_FINDINGS = frozenset({
-    Stage.DELIVERED, Stage.REJECTED, Stage.SUPERSEDED, Stage.CANCELLED,
-})  # fmt: skip
+_NEEDS_NO_FINDINGS = ENDED - {Stage.PARKED, Stage.QUARANTINED}
 
 
 # receive -> store: in every receiver process
@@ -54,6 +52,7 @@ class Reception:
     released_quiet: timedelta
     keep_free_bytes: int
     now: Callable[[], datetime]
+    wake: Callable[[], None]
 
     def room(self) -> None:
         """Raise `OutOfResources` if the disk is about to be full; asked before bytes are taken."""
@@ -62,8 +61,7 @@ class Reception:
 
     def record(self, arrivals: Sequence[Arrival]) -> Sequence[Received]:
         """List instances whose bytes are on the disk, all in one transaction."""
-        longest = max(map(self.quiet, arrivals))
-        outcomes = self.ledger.record(arrivals, self.now(), longest)
+        outcomes = self.ledger.record(arrivals, self.now(), max(map(self.quiet, arrivals)))
         for what in sorted(set(outcomes)):
             level = log.warning if what is Received.CONFLICT else log.debug
             level("instances_recorded", what=what, instances=outcomes.count(what))
@@ -73,6 +71,7 @@ class Reception:
         """Note that the association which brought `series` ended in good order."""
         now = self.now()
         self.ledger.release(series, now, now + self.released_quiet)
+        self.wake()
 
     def refused(self, spooled: Path, reason: str, sender: str) -> None:
         """Keep the bytes of an instance that we could not let in, for a person to look at."""
@@ -121,6 +120,12 @@ class Work:
             self._give_up(study, route)
         return len(due)
 
+    def until_due(self, longest_seconds: float) -> float:
+        """Return in how many seconds, `longest_seconds` at most, a series may be complete."""
+        due = self.ledger.next_due()
+        left = longest_seconds if due is None else (due - self.now()).total_seconds()
+        return min(max(left, 0.0), longest_seconds)
+
     def _judge(self, series: Series, heard_since: datetime | None) -> None:
         match verdict(series, self.now(), self.patience(series), heard_since):
             case Wait(until, why):
@@ -129,8 +134,7 @@ class Work:
                 self._route(series, because)
 
     def _route(self, series: Series, because: str) -> None:
-        study = self.ledger.study(series.study_instance_uid)
-        now = self.now()
+        study, now = self.ledger.study(series.study_instance_uid), self.now()
         planned = plan(study, series, self.routes, self.models, now)
         if self.ledger.complete(series, because, planned.jobs, planned.notes, now, planned.waits):
             log.info("series_complete", instances=len(series.instances), jobs=len(planned.jobs))

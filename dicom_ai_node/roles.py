@@ -25,16 +25,16 @@ from dicom_ai_node.domain.errors import TryAgain
 from dicom_ai_node.infer.tidings import TELL_SECONDS
 from dicom_ai_node.infer.usage import SAMPLE_SECONDS
 from dicom_ai_node.pipeline import Work
+from dicom_ai_node.store.bell import Bell
 from dicom_ai_node.store.indexing import AT_ONCE
 from dicom_ai_node.supervise import Heart, Role
 
 log = structlog.get_logger()
 
-SETTLE_SECONDS = 0.5
-IDLE_SECONDS = 0.25
-"""How long a loop with nothing to do waits before it asks the ledger again."""
-SEAL_SECONDS = 1.0
-"""Each time what has come in the last seconds is read: a transfer is told of when it is over."""
+IDLE_SECONDS = 1.0
+"""How long a loop with nothing to do waits, if nobody rings, before it asks the ledger again."""
+BUSY_SECONDS = 0.25
+"""How long it waits where the ledger did not answer."""
 RETENTION_SECONDS = 600
 VERIFY_SECONDS = 3600
 LONGEST_ROUND_SECONDS = 900.0
@@ -60,25 +60,53 @@ def tree(config: NodeConfig) -> list[Role]:
 class Loop(threading.Thread):
     """Does `chore` again and again until it is stopped, resting when there was nothing to do.
 
+    It rests until `bell` rings, or for as long as `rest` says, in seconds. When something was done
+    it rings whoever comes `after`.
+
     A busy database is no reason to end. Anything else is a bug: the thread ends, and with it the
     role, which the supervisor starts again.
     """
 
     def __init__(
-        self, chore: Callable[[], object], stop: threading.Event, rest_seconds: float = IDLE_SECONDS
+        self,
+        chore: Callable[[], object],
+        stop: threading.Event,
+        bell: Bell | None = None,
+        after: Sequence[Bell] = (),
+        rest: Callable[[], float] = lambda: IDLE_SECONDS,
     ) -> None:
         super().__init__(daemon=True)
         self._chore = chore
         self._stopped = stop
-        self._rest_seconds = rest_seconds
+        self._bell = bell
+        self._after = after
+        self._rest = rest
         self.seen_at = time.monotonic()
 
     def run(self) -> None:
         """Go round."""
         while not self._stopped.is_set():
             self.seen_at = time.monotonic()
-            if not _patient(self._chore)():
-                self._stopped.wait(self._rest_seconds)
+            try:
+                if self._chore():
+                    for bell in self._after:
+                        bell.ring()
+                else:
+                    self._wait(self._rest())
+            except TryAgain:
+                log.exception("ledger_busy")
+                self._stopped.wait(BUSY_SECONDS)
+
+    def hurry(self) -> None:
+        """Let it look at once whether it is to stop."""
+        if self._bell is not None:
+            self._bell.ring()
+
+    def _wait(self, seconds: float) -> None:
+        if self._bell is None:
+            self._stopped.wait(seconds)
+        else:
+            self._bell.wait(seconds)
 
 
 def receive(settings: NodeConfig, descriptors: Sequence[int], heart: Heart) -> int:
@@ -104,8 +132,8 @@ def _advise(settings: NodeConfig) -> None:
 
 def work(settings: NodeConfig, heart: Heart) -> int:
     """Settle, route, infer and encode."""
-    stop = _stop_signal()
-    desk, auditor = compose.work(settings), compose.auditor(settings)
+    stop, bells = _stop_signal(), compose.bells(settings)
+    desk, auditor = compose.work(settings, bells), compose.auditor(settings)
     broken = threading.Event()
     always = {"coalesce": True, "misfire_grace_time": None}
     clockwork = BackgroundScheduler(timezone=UTC, job_defaults=always)
@@ -125,11 +153,24 @@ def work(settings: NodeConfig, heart: Heart) -> int:
     # Not ready before a worker is: its models are loaded and have reproduced their golden results.
     while not (desk.inference.free() or stop.is_set()):
         desk.inference.poll(IDLE_SECONDS)
-    settle = partial(desk.settle, compose.now())
-    clockwork.add_job(_patient(settle), "interval", seconds=SETTLE_SECONDS)
+
+    def infer() -> int:
+        return desk.infer() + desk.collect(desk.inference, IDLE_SECONDS)
+
+    def encode() -> int:
+        return desk.encode() + desk.collect(desk.encoding, IDLE_SECONDS)
+
     loops = [
-        Loop(lambda: desk.infer() + desk.collect(desk.inference, IDLE_SECONDS), stop),
-        Loop(lambda: desk.encode() + desk.collect(desk.encoding, IDLE_SECONDS), stop),
+        Loop(
+            partial(desk.settle, compose.now()),
+            stop,
+            bells.complete,
+            [bells.infer],
+            rest=partial(desk.until_due, IDLE_SECONDS),
+        ),
+        # These two wait in `collect`, for their workers and for their bell.
+        Loop(infer, stop, after=[bells.encode], rest=_not_at_all),
+        Loop(encode, stop, after=list(bells.deliver.values()), rest=_not_at_all),
     ]
     status = _watch(loops, heart, stop, broken)
     clockwork.shutdown()
@@ -139,11 +180,11 @@ def work(settings: NodeConfig, heart: Heart) -> int:
 
 def dispatch(settings: NodeConfig, heart: Heart) -> int:
     """Deliver to each destination, tell each target, keep the audit trail, at its own pace."""
-    stop = _stop_signal()
+    stop, bells = _stop_signal(), compose.bells(settings)
     desk = compose.dispatch(settings)
     # A thread that waits for a silent peer must not keep the process from ending: what it was
     # sending is due again when its lease runs out, under the same UIDs.
-    loops = [Loop(partial(desk.deliver, name), stop) for name in desk.senders]
+    loops = [Loop(partial(desk.deliver, it), stop, bells.deliver[it]) for it in desk.senders]
     proving, telling = compose.proving_desk(settings), compose.telling(settings)
     loops += [Loop(partial(proving.ask, name), stop) for name in proving.askers]
     loops.append(Loop(telling.next, stop))
@@ -152,7 +193,10 @@ def dispatch(settings: NodeConfig, heart: Heart) -> int:
         loops.append(Loop(tells.gather, stop))
         loops += [Loop(partial(tells.tell, name), stop) for name in tells.targets]
     auditor = compose.auditor(settings)
-    loops += [Loop(auditor.seal, stop, SEAL_SECONDS), Loop(auditor.send, stop)]
+    # Each time what has come in the last second is read: a transfer is told of when it is over.
+    loops.append(Loop(auditor.seal, stop))
+    if auditor.way is not None:
+        loops.append(Loop(auditor.send, stop))
     return _watch(loops, heart, stop)
 
 
@@ -179,6 +223,10 @@ def index(settings: NodeConfig, heart: Heart) -> int:
     # A rest after every batch that was not full: many small ones would keep receivers from the
     # ledger while instances come in one by one.
     return _watch([Loop(lambda: archive.catch_up() == AT_ONCE, stop)], heart, stop)
+
+
+def _not_at_all() -> float:
+    return 0.0
 
 
 def _bug_in_timer(event: JobExecutionEvent, broken: threading.Event) -> None:
@@ -211,6 +259,7 @@ def _watch(
     deadline = time.monotonic() + STOP_SECONDS
     for thread in threads:
         if isinstance(thread, Loop):
+            thread.hurry()
             thread.join(max(0.0, deadline - time.monotonic()))
     return status
 

@@ -97,6 +97,7 @@ class Hospital:
     past: Sequence[Prior] = ()
     placed: list[tuple[Job, Path]] = field(default_factory=list)
     earlier: dict[str, Sequence[Sha256]] = field(default_factory=dict)
+    woken: list[datetime] = field(default_factory=list)
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __post_init__(self) -> None:
@@ -113,6 +114,7 @@ class Hospital:
         self.reception = Reception(
             blobs=self.blobs, ledger=self.ledger, quiet=lambda _: patience.quiet,
             released_quiet=patience.released_quiet, keep_free_bytes=0, now=self.now,
+            wake=lambda: self.woken.append(self.time),
         )  # fmt: skip
         self.work = Work(
             blobs=self.blobs, ledger=self.ledger, folder=self.folder / "work", routes=self.routes,
@@ -492,6 +494,20 @@ def test_a_destination_that_refuses_parks_the_job_until_it_is_retried(hospital: 
     assert hospital.job().stage is Stage.DELIVERED
 
 
+def test_whoever_closes_series_need_not_look_for_them_all_the_time(hospital: Hospital) -> None:
+    """It rests until the first is due, and is woken when an association has ended earlier."""
+    assert hospital.work.until_due(60) == 60
+    hospital.arrive(b"a")
+    assert hospital.work.until_due(60) == 30
+    assert hospital.work.until_due(1) == 1
+    hospital.later(2)
+    hospital.reception.released([SeriesInstanceUID("1.2")])
+    assert hospital.woken == [hospital.time]
+    assert hospital.work.until_due(60) == 5
+    hospital.later(9)
+    assert hospital.work.until_due(60) == 0
+
+
 def test_nothing_is_taken_when_the_disk_is_about_to_be_full(hospital: Hospital) -> None:
     """The sender hears of it before the bytes travel."""
     full = Reception(
@@ -501,6 +517,7 @@ def test_nothing_is_taken_when_the_disk_is_about_to_be_full(hospital: Hospital) 
         released_quiet=timedelta(0),
         keep_free_bytes=1 << 60,
         now=hospital.now,
+        wake=lambda: None,
     )
     with pytest.raises(OutOfResources):
         full.room()

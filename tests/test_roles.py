@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from dicom_ai_node import compose, roles
 from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.store.archive_tables import held_instances
+from dicom_ai_node.store.bell import Bell
 from dicom_ai_node.store.engines import open_database
 from dicom_ai_node.supervise import Heart
 from tests.certificates import Authority
@@ -43,6 +44,27 @@ def test_a_loop_goes_on_while_the_database_is_busy() -> None:
 
     status, _ = _watched(busy)
     assert status == 0
+
+
+def test_a_loop_is_woken_and_wakes_the_next(tmp_path: Path) -> None:
+    """It rests until somebody rings; when it has done something it rings in turn, and rests again."""
+    stop, work = threading.Event(), [0, 3]
+    mine, next_one = Bell(tmp_path / "mine"), Bell(tmp_path / "next")
+    loop = roles.Loop(work.pop, stop, mine, [next_one], rest=lambda: 60.0)
+    loop.start()
+    assert until(lambda: not work, 30, "it has done what there was, and looked again")
+    began = time.monotonic()
+    next_one.wait(30)
+    assert time.monotonic() - began < 15
+    work.append(0)
+    time.sleep(1.0)
+    assert work, "it looked for work though nobody had rung"
+    mine.ring()
+    assert until(lambda: not work, 30, "it was woken")
+    stop.set()
+    loop.hurry()
+    loop.join(30)
+    assert not loop.is_alive()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -1,6 +1,7 @@
 """The one place where things are put together. If it is constructed, it is constructed here."""
 
 from dicom_ai_node.compose.auditing import audit_way, auditor, notebook, trail
+from dicom_ai_node.compose.bells import bells
 from dicom_ai_node.compose.desks import (
     depot,
     dispatch,
@@ -58,6 +59,7 @@ __all__ = [
     "audit_way",
     "auditor",
     "backup",
+    "bells",
     "blobs",
     "catalog",
     "check_dicom_tls",

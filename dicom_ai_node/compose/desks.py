@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from dicom_ai_node import config as configuration
 from dicom_ai_node.complete.evidence import Patience
 from dicom_ai_node.compose.auditing import trail
+from dicom_ai_node.compose.bells import Bells, bells
 from dicom_ai_node.compose.ground import (
     blobs,
     catalog,
@@ -70,6 +71,7 @@ def reception(config: NodeConfig) -> Reception:
         released_quiet=timedelta(seconds=config.complete.released_quiet_seconds),
         keep_free_bytes=config.store.min_free_bytes,
         now=now,
+        wake=bells(config).complete.ring,
     )
 
 
@@ -179,8 +181,11 @@ def limits(config: NodeConfig) -> Limits:
     )
 
 
-def work(config: NodeConfig) -> Work:
-    """Return the desk that turns series into objects, with its workers starting."""
+def work(config: NodeConfig, woken: Bells | None = None) -> Work:
+    """Return the desk that turns series into objects, with its workers starting.
+
+    Its workers are not waited for while one of `woken` rings.
+    """
 
     def patience(series: Series) -> Patience:
         times = config.complete.times(series.attributes.get("Modality", ""))
@@ -200,11 +205,14 @@ def work(config: NodeConfig) -> Work:
         routes=routes,
         models=models(config),
         inference=LocalProcesses(
-            config.infer.devices, partial(inference_worker, config, model_folders(config))
+            config.infer.devices,
+            partial(inference_worker, config, model_folders(config)),
+            ear=None if woken is None else woken.infer,
         ),
         encoding=LocalProcesses(
             ["encoder"],
             partial(encoding_worker, config, model_folders(config), node_serial(config)),
+            ear=None if woken is None else woken.encode,
         ),
         orders=OrderBook(
             blobs=the_blobs,

@@ -89,6 +89,9 @@ class Ledger(Protocol):
     def due_series(self, now: datetime, limit: int = 100) -> Sequence[Series]:
         """Return series that are open and due, longest due first."""
 
+    def next_due(self) -> datetime | None:
+        """Return when the first of the series that are open is due."""
+
     def wait_for(self, series: Series, until: datetime, why: str) -> None:
         """Push the due time of an open series to `until`; `why` goes into its time line."""
 
@@ -217,6 +220,16 @@ class Ledger(Protocol):
 
         Only where nothing is open, needs a person, is promised, or is unproven at `proving`.
         """
+
+
+class Ear(Protocol):
+    """Where one hears from other processes that there may be something to do."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read when something was heard."""
+
+    def hush(self) -> None:
+        """Forget what was heard."""
 
 
 class Executor(Watched, Protocol):

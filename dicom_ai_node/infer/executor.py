@@ -19,6 +19,7 @@ import structlog
 from dicom_ai_node.domain.devices import SlotSeen
 from dicom_ai_node.domain.errors import Ended, OutOfResources
 from dicom_ai_node.domain.orders import Attempt, Outcome
+from dicom_ai_node.domain.ports import Ear
 from dicom_ai_node.domain.progress import HowFar
 from dicom_ai_node.infer.place import Slot, Worker
 from dicom_ai_node.infer.said import unpacked
@@ -30,7 +31,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 """A worker that keeps dying while it loads is tried again this often, and not more often."""
 LONGEST_MESSAGE_BYTES = 1 << 20
 """A worker that says more than this at once has gone mad."""
-BREATH_SECONDS = 0.2
+BREATH_SECONDS = 0.5
 """How long at most until a death is seen that left the pipe open in a grandchild."""
 
 Factory = Callable[[str], Callable[[Attempt], None]]
@@ -50,6 +51,8 @@ class LocalProcesses:
         How long a worker may load until it counts as failed.
     pause_seconds
         The first pause after a worker died while it loaded; doubled each time up to a minute.
+    ear
+        Whoever polls is interrupted when something is heard there.
     """
 
     def __init__(
@@ -58,10 +61,12 @@ class LocalProcesses:
         factory: Factory,
         start_seconds: float = 120.0,
         pause_seconds: float = 1.0,
+        ear: Ear | None = None,
     ) -> None:
         self._factory = factory
         self._start_seconds = start_seconds
         self._pause_seconds = pause_seconds
+        self._ear = ear
         self._lock = RLock()
         self._is_closed = False
         # The kernel ties a death signal to the *thread* that started the process, so one thread
@@ -98,7 +103,8 @@ class LocalProcesses:
     def poll(self, timeout_seconds: float) -> Sequence[Outcome]:
         """Return what has ended, waiting up to `timeout_seconds` for the first.
 
-        Comes back earlier with nothing when a worker has become ready, so that it gets work.
+        Comes back earlier with nothing when a worker has become ready, so that it gets work, and
+        when somebody says that there is some.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -113,7 +119,8 @@ class LocalProcesses:
             left = deadline - time.monotonic()
             if left <= 0:
                 return ()
-            self._listen(pipes, min(left, BREATH_SECONDS))
+            if self._listen(pipes, min(left, BREATH_SECONDS)):
+                return ()
 
     def running(self) -> Sequence[Attempt]:
         """Return what runs now."""
@@ -159,15 +166,18 @@ class LocalProcesses:
         theirs.close()
         slot.worker = Worker(process, ours, time.monotonic())
 
-    @staticmethod
-    def _listen(pipes: Sequence[Connection], seconds: float) -> None:
+    def _listen(self, pipes: Sequence[Connection], seconds: float) -> bool:
+        """Wait for workers; return whether it was somebody else who wanted to be heard."""
+        ears = [] if self._ear is None else [self._ear.fileno()]
         try:
-            if pipes:
-                wait(pipes, seconds)  # the pipe of a dead worker is readable too
-            else:
-                time.sleep(seconds)
+            heard = wait([*pipes, *ears], seconds)  # the pipe of a dead worker is readable too
         except (OSError, ValueError):  # closed by another thread; the next round sees it
             time.sleep(min(seconds, 0.01))
+            return False
+        if self._ear is None or ears[0] not in heard:
+            return False
+        self._ear.hush()
+        return True
 
     def _looked_after(self, slot: Slot) -> list[Outcome]:
         now = time.monotonic()

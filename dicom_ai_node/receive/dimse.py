@@ -28,7 +28,8 @@ __all__ = ["DimseListener", "Inbox"]
 
 log = structlog.get_logger()
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.2
+"""How long a server takes at most to notice that it is to close; nobody who comes waits for it."""
 _PASSING = frozenset({Refusal.CONGESTION, Refusal.LOCAL_LIMIT})
 """Refusals of peers that are welcome at another time."""
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +107,10 @@ class Database:
         with _translated(), self.aside.begin() as connection:
             return work(connection)
 
-    def has_any(self, query: Select[Any]) -> bool:
+    def has_any(self, query: Select[Any], values: Mapping[str, object] | None = None) -> bool:
         """Return whether `query` finds anything, without waiting for a writer."""
         with self.reading() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return connection.execute(query.limit(1), values).first() is not None
 
     def close(self) -> None:
         """Close all connections."""

@@ -13,15 +13,12 @@ from dicom_ai_node.domain.job import Delivery, DeliveryState, Event, Job, Result
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.audit_notes import write_sent
-from dicom_ai_node.store.deliveries_due import jobs_to_send, to_be_sent
+from dicom_ai_node.store.deliveries_due import GOING_OUT, JOBS_TO_SEND, to_be_sent
 from dicom_ai_node.store.engines import Database
 from dicom_ai_node.store.ledger_jobs import holds, most_urgent_first, park_jobs
 from dicom_ai_node.store.rows import delivery_of, job_event, moved, result_of, write_events
 from dicom_ai_node.store.tables import deliveries as sent
 
-GOING_OUT = (Stage.DELIVERING.value, Stage.PARKED.value, Stage.DELIVERED.value)
-"""A job that one destination has refused stays on its way to the others; what a destination has
-taken and not kept is sent again."""
 _THERE = (DeliveryState.DONE.value, DeliveryState.COMMITTED.value)
 
 
@@ -72,12 +69,10 @@ class ResultsUnderWay:
         self, destination: str, now: datetime, lease: timedelta, limit: int = 100
     ) -> Sequence[Delivery]:
         """Hand out due deliveries of the one most urgent job for this destination."""
+        if not self._database.has_any(JOBS_TO_SEND, {"destination": destination, "now": now}):
+            return []
         due, jobs = to_be_sent(destination, now), tables.jobs
         out = jobs.c.stage.in_(GOING_OUT)
-        found = jobs_to_send(destination, now)
-        looking = select(found.c.job).join(jobs, jobs.c.key == found.c.job).where(out)
-        if not self._database.has_any(looking):
-            return []
         waiting = select(sent.c.job).join(jobs, jobs.c.key == sent.c.job).where(due, out)
 
         def work(connection: Connection) -> Sequence[Delivery]:

@@ -22,9 +22,8 @@ from dicom_ai_node.domain.job import DeliveryState, Stage
 from dicom_ai_node.domain.proof import ADVICE, OBJECTS_AT_ONCE, Report, Unproven
 from dicom_ai_node.store import tables
 from dicom_ai_node.store.columns import Instant
-from dicom_ai_node.store.deliveries_due import jobs_to_prove, to_be_proven
+from dicom_ai_node.store.deliveries_due import GOING_OUT, jobs_to_prove, to_be_proven
 from dicom_ai_node.store.engines import Database
-from dicom_ai_node.store.ledger_deliveries import GOING_OUT
 from dicom_ai_node.store.proof_heard import commit, doubt, doubted, lose, tell
 from dicom_ai_node.store.tables import commitment_requests as requests
 from dicom_ai_node.store.tables import deliveries as sent

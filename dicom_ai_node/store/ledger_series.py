@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
 from dicom_ai_node.domain.study import Series, Study
@@ -43,6 +43,13 @@ class SeriesInWaiting:
         )
         with self._database.reading() as connection:
             return load_series(connection, connection.execute(query).all())
+
+    def next_due(self) -> datetime | None:
+        """Return when the first of the series that are open is due."""
+        query = select(func.min(tables.series.c.due_at)).where(tables.series.c.is_open)
+        with self._database.reading() as connection:
+            due: datetime | None = connection.scalar(query)
+        return due
 
     def wait_for(self, series: Series, until: datetime, why: str) -> None:
         """Push the due time of an open series to `until`; `why` goes into its time line.

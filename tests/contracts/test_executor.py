@@ -27,6 +27,7 @@ from dicom_ai_node.domain.ports import Executor
 from dicom_ai_node.domain.progress import HowFar, Phase
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.infer.executor import LocalProcesses
+from dicom_ai_node.store.bell import Bell
 from tests.contracts.mischief import (
     Honest,
     attempt,
@@ -248,6 +249,23 @@ def test_a_worker_says_how_full_its_gpu_is(tmp_path: Path) -> None:
         assert slot.gpu == GpuSeen(uuid="GPU-1", used_bytes=2**30, bytes=2**34)
     finally:
         executor.close()
+
+
+def test_who_polls_is_called_away(tmp_path: Path) -> None:
+    """There is something to start: a free worker does not wait until the others have ended."""
+    bell = Bell(tmp_path / "infer")
+    executor = LocalProcesses(["cpu", "cpu"], Honest, ear=bell)
+    try:
+        _eventually(executor, lambda: executor.free() == 2)
+        executor.start(attempt("long", tmp_path, 60))
+        bell.ring()
+        began = time.monotonic()
+        assert executor.poll(30) == ()
+        assert executor.free() == 1
+        assert time.monotonic() - began < 10
+    finally:
+        executor.close()
+        bell.close()
 
 
 def test_a_model_that_fails_its_test_is_named(two: LocalProcesses, tmp_path: Path) -> None:

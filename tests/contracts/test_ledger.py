@@ -89,6 +89,18 @@ def test_every_arrival_pushes_the_due_time_back(ledger: SqlLedger) -> None:
     assert (series.first_received, series.last_received) == (NOON, NOON + 20 * SECOND)
 
 
+def test_the_ledger_says_when_the_next_series_is_due(ledger: SqlLedger) -> None:
+    """So that nobody has to ask all the time; what is closed is no longer due."""
+    assert ledger.next_due() is None
+    ledger.record([arrival(1)], NOON, QUIET)
+    assert ledger.next_due() == NOON + QUIET
+    ledger.release([SERIES], NOON, NOON + SECOND)
+    assert ledger.next_due() == NOON + SECOND
+    (series,) = ledger.due_series(NOON + SECOND)
+    ledger.complete(series, "released", [], [], NOON + SECOND)
+    assert ledger.next_due() is None
+
+
 def test_nothing_recorded_is_nothing_received(ledger: SqlLedger) -> None:
     """An empty batch is no transaction."""
     assert ledger.record([], NOON, QUIET) == ()

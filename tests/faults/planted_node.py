@@ -93,7 +93,7 @@ class PlantedNode:
         return DyingReception(
             blobs=self.blobs, ledger=self.ledger, quiet=desk.quiet,
             released_quiet=desk.released_quiet, keep_free_bytes=desk.keep_free_bytes,
-            now=self.now, fuse=self.fuse,
+            now=self.now, wake=desk.wake, fuse=self.fuse,
         )  # fmt: skip
 
     def listener(self, desk: Reception) -> DimseListener:
@@ -174,26 +174,27 @@ class PlantedNode:
         threading.Thread(target=web.run, daemon=True).start()
         proving = replace(compose.proving_desk(self.config), ledger=self.ledger, now=self.now)
         heard_since = self.now()
+        loop = partial(Loop, stop=self.stop, rest=lambda: 0.25)
         loops = [
-            Loop(lambda: work.infer() + work.collect(work.inference, 0.1), self.stop),
-            Loop(lambda: work.encode() + work.collect(work.encoding, 0.1), self.stop),
-            Loop(lambda: work.settle(heard_since), self.stop),
-            Loop(work.keep_alive, self.stop),
-            *(Loop(partial(dispatch.deliver, name), self.stop) for name in dispatch.senders),
-            *(Loop(partial(proving.ask, name), self.stop) for name in proving.askers),
+            loop(lambda: work.infer() + work.collect(work.inference, 0.1)),
+            loop(lambda: work.encode() + work.collect(work.encoding, 0.1)),
+            loop(lambda: work.settle(heard_since)),
+            loop(work.keep_alive),
+            *(loop(partial(dispatch.deliver, name)) for name in dispatch.senders),
+            *(loop(partial(proving.ask, name)) for name in proving.askers),
         ]
-        for loop in loops:
-            loop.start()
+        for each in loops:
+            each.start()
         self._misbehave()
         structlog.get_logger().info("node_ready")
-        while not self.stop.wait(0.2) and all(loop.is_alive() for loop in loops):
+        while not self.stop.wait(0.2) and all(each.is_alive() for each in loops):
             pass
         status = 0 if self.stop.is_set() else 1
         self.stop.set()
         listener.close(grace_seconds=5)
         web.should_exit = True
-        for loop in loops:
-            loop.join(10)
+        for each in loops:
+            each.join(10)
         work.inference.close()
         work.encoding.close()
         work.give_back()
