@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import config, dcmread
@@ -53,12 +54,18 @@ _LOSSY = {
     JPEG2000: "ISO_15444_1",
 }
 """Transfer syntaxes that may lose something, and their method of PS3.3 C.7.6.1.1.5.1."""
+_FROM_AROUND = frozenset({"SQ", "UN"})
+_SHORT_BYTES = 512
 _META_GROUP = 0x0002
 _PIXEL_GROUP = 0x7FE0
 _REPEATING = frozenset({0x5000, 0x6000})
 
 
-def normalised(dataset: Dataset) -> Dataset:
+Known = dict[tuple[object, ...], DataElement | None]
+"""What has become of elements, by everything on which that depends. In a series most are alike."""
+
+
+def normalised(dataset: Dataset, known: Known | None = None) -> Dataset:
     """Return a copy of the header that may be written again, without pixel data.
 
     Text is decoded whatever the character set and will be written as UTF-8; dates, times, codes,
@@ -66,9 +73,12 @@ def normalised(dataset: Dataset) -> Dataset:
     attributes, overlays, curves and bulk data are gone. UIDs that name the source stay as they
     are. `dataset` itself is not changed. Not for several threads at once: pydicom's validation is
     switched off for the process meanwhile.
+
+    What has the same `known` shares the values of elements that are alike: set another value, do
+    not change one.
     """
     with unvalidated():
-        header = _clean(dataset, _encoding(dataset))
+        header = _clean(dataset, _scope(dataset, {} if known is None else known))
     header.SpecificCharacterSet = "ISO_IR 192"
     if "PatientSex" in header:
         header.PatientSex = repaired_sex(str(_first(header, "PatientSex", dataset)))
@@ -90,10 +100,10 @@ def read_sources(paths: Iterable[Path]) -> list[Dataset]:
     A lossy source that does not say how much it lost gets the ratio of its size in memory to that
     of its file: whatever is made from it must tell, PS3.3 C.7.6.1.1.5.
     """
-    headers = []
+    headers, known = [], Known()
     for path in along(list(paths)):
         with unvalidated():
-            header = normalised(dcmread(path, stop_before_pixels=True, force=True))
+            header = normalised(dcmread(path, stop_before_pixels=True, force=True), known)
         _tell_loss(header, path.stat().st_size)
         headers.append(header)
     return headers
@@ -127,25 +137,71 @@ def _encoding(dataset: Dataset) -> list[str] | None:
     return ["utf8"]
 
 
-def _clean(dataset: Dataset, encoding: list[str] | None) -> Dataset:
-    clean = Dataset()
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """How the text of a data set is decoded, and what is known already.
+
+    `encoding` where pydicom would not find it, else what is declared.
+    """
+
+    encoding: list[str] | None
+    declared: str
+    known: Known
+
+
+def _scope(dataset: Dataset, known: Known) -> _Scope:
+    return _Scope(_encoding(dataset), str(dataset.get("SpecificCharacterSet")), known)
+
+
+def _clean(dataset: Dataset, scope: _Scope) -> Dataset:
+    clean: dict[BaseTag, DataElement | RawDataElement] = {}
+    encoding = None if scope.encoding is None else scope.encoding[0]
     for tag in list(dataset.keys()):
-        if not _is_kept(tag):
-            continue
-        element = _element(dataset, tag, encoding)
-        if element is None or not element.keyword:
-            continue
-        if element.VR == "SQ":
-            items = [
-                _clean(item, _encoding(item) if "SpecificCharacterSet" in item else encoding)
-                for item in element.value or ()
-            ]
-            clean.add(DataElement(tag, "SQ", [item for item in items if len(item)]))
-        elif element.VR in _TEXT:
-            clean.add(DataElement(tag, element.VR, _text(element)))
-        elif element.VR in _NUMBERS:
-            clean.add(DataElement(tag, element.VR, element.value))
-    return clean
+        raw: object = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and _says_all(raw):
+            key = (*raw[:4], raw.is_implicit_VR, raw.is_little_endian, encoding, scope.declared)
+            if key not in scope.known:
+                scope.known[key] = _cleaned(dataset, tag, scope)
+            element = _twin(scope.known[key])
+        else:
+            element = _cleaned(dataset, tag, scope)
+        if element is not None:
+            clean[tag] = element
+    return Dataset(clean)
+
+
+def _says_all(raw: RawDataElement) -> bool:
+    """Return whether it can be understood without the elements around it, and is short."""
+    return raw.VR is not None and raw.VR not in _FROM_AROUND and raw.length <= _SHORT_BYTES
+
+
+def _twin(element: DataElement | None) -> DataElement | None:
+    """Return an element that may be given another value while the first keeps its own."""
+    if element is None:
+        return None
+    twin = DataElement.__new__(DataElement)
+    vars(twin).update(vars(element))  # copy.copy is slow: it asks the class how
+    return twin
+
+
+def _cleaned(dataset: Dataset, tag: BaseTag, scope: _Scope) -> DataElement | None:
+    """Return the element as it may be written again, or `None` if it may not."""
+    if not _is_kept(tag):
+        return None
+    element = _element(dataset, tag, scope.encoding)
+    if element is None or not element.keyword:
+        return None
+    if element.VR == "SQ":
+        items = [
+            _clean(item, _scope(item, scope.known) if "SpecificCharacterSet" in item else scope)
+            for item in element.value or ()
+        ]
+        return DataElement(tag, "SQ", [item for item in items if len(item)])
+    if element.VR in _TEXT:
+        return DataElement(tag, element.VR, _text(element))
+    if element.VR in _NUMBERS:
+        return DataElement(tag, element.VR, element.value)
+    return None
 
 
 def _is_kept(tag: BaseTag) -> bool:

@@ -155,6 +155,22 @@ def test_a_lossy_source_tells_how_much_it_lost(tmp_path: Path) -> None:
     assert float(header.LossyImageCompressionRatio) == pytest.approx(80 * 96 * 3 / size, rel=0.01)
 
 
+def test_what_is_alike_in_a_series_is_understood_once_and_belongs_to_each(tmp_path: Path) -> None:
+    """The same bytes mean the same only where the character set is the same."""
+    raw = "é^ß".encode("latin-1")
+    images = [phantoms.dx(SpecificCharacterSet=it) for it in ("ISO_IR 100", "ISO_IR 144") * 2]
+    files = []
+    for number, image in enumerate(images):
+        image.PatientName = "XQX"
+        files.append(tmp_path / f"{number}.dcm")
+        image.save_as(files[-1], enforce_file_format=True)
+        files[-1].write_bytes(files[-1].read_bytes().replace(b"XQX", raw))
+    headers = read_sources(files)
+    assert [str(header.PatientName) for header in headers] == ["é^ß", "щ^п"] * 2
+    headers[0].PatientName, headers[0].Modality = "Another", "CT"
+    assert (str(headers[2].PatientName), headers[2].Modality) == ("é^ß", "DX")
+
+
 def _material() -> list[Path]:
     folder = MATERIAL / "dicom"
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -168,8 +184,9 @@ def test_every_file_that_we_could_find_can_be_normalised_and_written() -> None:
     files = _material()
     if not files:
         pytest.skip("the folder of real material is not here")
-    for path in files:
+    for path, together in zip(files, read_sources(files), strict=True):
         header = read_sources([path])[0]
+        assert header == together
         header.file_meta = FileMetaDataset()
         again = _read_back(header)
         with unvalidated():
