@@ -2,6 +2,10 @@
 
 `findings.json` holds everything but the arrays, `arrays.npz` the arrays, and `manifest.json`, which
 is written last, the digests of both. A folder without a manifest is an attempt that did not end.
+
+Each array is an entry `NAME.npy.zst`: the head of NumPy's format, and the values by Zstandard,
+which takes a tenth of the time of deflate for images with noise. An earlier version has left
+entries `NAME.npy`, deflated.
 """
 
 import hashlib
@@ -10,10 +14,12 @@ import os
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any, get_origin
+from typing import IO, Any, Final, get_origin
 
 import cattrs
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
@@ -24,6 +30,10 @@ from dicom_ai_node.domain.image import SourceFrame
 
 _WORDS, _ARRAYS, _MANIFEST = "findings.json", "arrays.npz", "manifest.json"
 _LEVEL = 1  # label maps shrink a hundredfold at the lowest level; more only costs time
+_ZSTD, _BEFORE = ".npy.zst", ".npy"
+
+
+_DAMAGED: Final = (ValueError, LookupError, EOFError, zipfile.BadZipFile, imagecodecs.ZstdError)
 
 
 def keep_findings(folder: Path, findings: Findings) -> None:
@@ -65,12 +75,10 @@ def findings_of(folder: Path) -> Findings:
         if manifest != {name: _digest(folder / name) for name in (_WORDS, _ARRAYS)}:
             raise TaskFailed("the findings are damaged: a file has another digest")
         words = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
-        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _reader(arrays).structure(words, Findings)
+        return _reader(_read_arrays(folder / _ARRAYS)).structure(words, Findings)
     except OSError as error:
         raise TaskFailed(f"the findings are incomplete: {error.strerror}") from error
-    except (ValueError, LookupError, zipfile.BadZipFile, cattrs.BaseValidationError) as error:
+    except (*_DAMAGED, cattrs.BaseValidationError) as error:
         raise TaskFailed("the findings are damaged: they cannot be read") from error
 
 
@@ -131,10 +139,48 @@ def _plain(number: Any) -> object:  # noqa: ANN401 - json's own signature
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
+            values = np.ascontiguousarray(array).reshape(array.shape)
+            _refuse_objects(values.dtype)
+            head = BytesIO()
+            np.lib.format.write_array_header_1_0(
+                head, np.lib.format.header_data_from_array_1_0(values)
+            )
+            with archive.open(f"{name}{_ZSTD}", "w", force_zip64=True) as file:
+                file.write(head.getvalue())
+                file.write(imagecodecs.zstd_encode(_octets(values), level=_LEVEL))
+
+
+def _read_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.namelist():
+            with archive.open(entry) as file:
+                if entry.endswith(_ZSTD):
+                    arrays[entry.removesuffix(_ZSTD)] = _read_array(file)
+                else:
+                    arrays[entry.removesuffix(_BEFORE)] = np.lib.format.read_array(file)
+    return arrays
+
+
+def _read_array(file: IO[bytes]) -> NDArray[Any]:
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    _refuse_objects(dtype)
+    array = np.empty(shape, dtype)
+    if len(imagecodecs.zstd_decode(file.read(), out=_octets(array))) != array.nbytes:
+        raise ValueError("an array is too short")
+    return array
+
+
+def _refuse_objects(dtype: np.dtype[Any]) -> None:
+    if dtype.hasobject:
+        raise ValueError("an array of objects would be a pickle")
+
+
+def _octets(array: NDArray[Any]) -> Any:  # noqa: ANN401 - a buffer, as imagecodecs means it
+    return array.reshape(-1).view(np.uint8)
 
 
 def _digest(path: Path) -> str:

@@ -4,9 +4,12 @@ import hashlib
 import json
 import shutil
 import stat
+import zipfile
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +36,7 @@ from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.pictures import Backdrop, DerivedPixels, HeatMap, Restoration
 from dicom_ai_node.domain.quality import ImageQuality, QualityCheck
 from dicom_ai_node.domain.uids import SOPInstanceUID
-from dicom_ai_node.store.findings import embedding_of, findings_of, keep_findings
+from dicom_ai_node.store.findings import _read_arrays, embedding_of, findings_of, keep_findings
 
 FRAMES = tuple(SourceFrame(SOPInstanceUID(f"1.2.{n}"), n) for n in (1, 2, 3))
 LIVER = Code("10200004", "SCT", "Liver")
@@ -266,6 +269,38 @@ def test_damaged_findings_are_never_encoded(tmp_path: Path, name: str, harm: str
         findings_of(tmp_path)
 
 
+def _sealed_again(folder: Path) -> None:
+    """Let the manifest name what lies there now."""
+    names = ("findings.json", "arrays.npz")
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "manifest.json").write_text(json.dumps(digests))
+
+
+def test_what_an_earlier_version_has_left_is_read(tmp_path: Path) -> None:
+    """A node is upgraded while jobs wait for the encoder: their arrays are deflated."""
+    keep_findings(tmp_path, everything())
+    path = tmp_path / "arrays.npz"
+    now = path.read_bytes()
+    np.savez_compressed(path, allow_pickle=False, **_read_arrays(path))
+    assert path.read_bytes() != now
+    _sealed_again(tmp_path)
+    assert_same(everything(), findings_of(tmp_path))
+
+
+def test_an_array_that_is_too_short_is_not_filled_with_anything(tmp_path: Path) -> None:
+    """Whoever has sealed it: what is not there is not made up from what lay in memory."""
+    keep_findings(tmp_path, everything())
+    path = tmp_path / "arrays.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("array0.npy.zst", "w") as file:
+        head = BytesIO()
+        shape = {"descr": "|u1", "fortran_order": False, "shape": (3, 5, 4)}
+        np.lib.format.write_array_header_1_0(head, shape)
+        file.write(head.getvalue() + imagecodecs.zstd_encode(bytes(7)))
+    _sealed_again(tmp_path)
+    with pytest.raises(TaskFailed, match="damaged"):
+        findings_of(tmp_path)
+
+
 def test_an_embedding_is_found_among_other_findings(tmp_path: Path) -> None:
     """Whoever needs nothing else gets it to the last bit, or hears that there is none."""
     keep_findings(tmp_path / "with", everything())
@@ -300,11 +335,7 @@ def test_a_field_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     keep_findings(tmp_path, Findings())
     words = json.loads((tmp_path / "findings.json").read_text())
     (tmp_path / "findings.json").write_text(json.dumps({**words, "heatmap": None}))
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    manifest["findings.json"] = hashlib.sha256(
-        (tmp_path / "findings.json").read_bytes()
-    ).hexdigest()
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    _sealed_again(tmp_path)
     with pytest.raises(TaskFailed):
         findings_of(tmp_path)
 
