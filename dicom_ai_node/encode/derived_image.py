@@ -5,7 +5,6 @@ image was taken is kept; what was true of the old pixels alone is not.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from dicom_ai_node.domain.errors import TaskFailed
 from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.pictures import DerivedPixels
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.encode.copies import copy_of
 from dicom_ai_node.encode.identity import add_requests, by_instance, result_header
 from dicom_ai_node.encode.provenance import concept, is_multiframe, source_images
 from dicom_ai_node.encode.sides import add_laterality
@@ -109,7 +109,7 @@ def _whole(source: Dataset, places: Mapping[int, int]) -> list[int]:
 def _image(
     origin: Origin, source: Dataset, derived: DerivedPixels, frames: Sequence[int], index: int
 ) -> Dataset:
-    image = deepcopy(source)
+    image = copy_of(source)
     for keyword in _DROPPED:
         if keyword in image:
             delattr(image, keyword)

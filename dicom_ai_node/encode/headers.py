@@ -22,6 +22,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from dicom_ai_node.domain.progress import along
+from dicom_ai_node.encode.copies import twin
 from dicom_ai_node.encode.values import repaired, repaired_name, repaired_sex
 
 TYPE_2 = (
@@ -162,7 +163,8 @@ def _clean(dataset: Dataset, scope: _Scope) -> Dataset:
             key = (*raw[:4], raw.is_implicit_VR, raw.is_little_endian, encoding, scope.declared)
             if key not in scope.known:
                 scope.known[key] = _cleaned(dataset, tag, scope)
-            element = _twin(scope.known[key])
+            found = scope.known[key]
+            element = None if found is None else twin(found)
         else:
             element = _cleaned(dataset, tag, scope)
         if element is not None:
@@ -173,15 +175,6 @@ def _clean(dataset: Dataset, scope: _Scope) -> Dataset:
 def _says_all(raw: RawDataElement) -> bool:
     """Return whether it can be understood without the elements around it, and is short."""
     return raw.VR is not None and raw.VR not in _FROM_AROUND and raw.length <= _SHORT_BYTES
-
-
-def _twin(element: DataElement | None) -> DataElement | None:
-    """Return an element that may be given another value while the first keeps its own."""
-    if element is None:
-        return None
-    twin = DataElement.__new__(DataElement)
-    vars(twin).update(vars(element))  # copy.copy is slow: it asks the class how
-    return twin
 
 
 def _cleaned(dataset: Dataset, tag: BaseTag, scope: _Scope) -> DataElement | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 
 from highdicom.sr import CodedConcept
@@ -11,6 +12,7 @@ from pydicom.sr.coding import Code
 
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.ports import Origin
+from dicom_ai_node.encode.copies import copy_of
 
 PURPOSE = Code("121322", "DCM", "Source image for image processing operation")
 ACQUISITION = Code("109101", "DCM", "Acquisition Equipment")
@@ -50,7 +52,12 @@ def contributing_equipment(origin: Origin, source: Dataset, now: datetime) -> li
 
 def concept(code: Code) -> Dataset:
     """Return a code sequence item, PS3.3 8.8."""
-    return Dataset(CodedConcept(code.value, code.scheme_designator, code.meaning[:64]))
+    return copy_of(_concept(code.value, code.scheme_designator, code.meaning[:64]))
+
+
+@lru_cache(maxsize=1024)
+def _concept(value: str, scheme: str, meaning: str) -> Dataset:
+    return Dataset(CodedConcept(value, scheme, meaning))
 
 
 def coded(item: Dataset) -> Dataset:

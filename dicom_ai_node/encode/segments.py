@@ -13,6 +13,7 @@ from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
@@ -20,6 +21,7 @@ from pydicom.uid import SegmentationStorage
 from dicom_ai_node.domain.findings import Findings, Segment, Segmentation
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import derive_uid
+from dicom_ai_node.encode.copies import written_once
 from dicom_ai_node.encode.frame_groups import Dimensions, common_geometry, measures, place
 from dicom_ai_node.encode.identity import add_requests, result_header, tracking_id, tracking_uid
 from dicom_ai_node.encode.planes import Plane, are_placed, order, planes
@@ -181,18 +183,28 @@ def _add_groups(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]
     dimensions.describe(seg)
     shared = common_geometry(where) if is_placed else Dataset()
     seg.SharedFunctionalGroupsSequence = [shared]
+    lying = {plane.frame: _lying(plane, shared, is_placed=is_placed) for plane in first.values()}
+    identified = [_identified(number) for number in range(1, len(part.segments) + 1)]
     groups = []
     for (segment, _), plane in zip(part.frames, where, strict=True):
         item = Dataset()
         number = None if segment is None else segment + 1
         item.FrameContentSequence = [dimensions.values(number, *ranks[plane.frame])]
-        if is_placed:
-            place(item, plane, shared)
         if number is not None:
-            item.SegmentIdentificationSequence = [_identified(number)]
-        item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
+            _add(item, identified[number - 1])
+        for group in lying[plane.frame]:
+            _add(item, group)
         groups.append(item)
     seg.PerFrameFunctionalGroupsSequence = groups
+
+
+def _lying(plane: Plane, shared: Dataset, *, is_placed: bool) -> list[RawDataElement]:
+    """Return the groups that all frames on one plane have in common, whatever their segment."""
+    item = Dataset()
+    if is_placed:
+        place(item, plane, shared)
+    item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
+    return [written_once(group.keyword, group.value) for group in item]
 
 
 def _add_groups_of_tiles(seg: Dataset, origin: Origin, part: Part, where: Sequence[Plane]) -> None:
@@ -201,19 +213,24 @@ def _add_groups_of_tiles(seg: Dataset, origin: Origin, part: Part, where: Sequen
     seg.SharedFunctionalGroupsSequence = [shared]
     seg.PerFrameFunctionalGroupsSequence = []
     numbers = [None if segment is None else segment + 1 for segment, _ in part.frames]
+    identified = [_identified(number) for number in range(1, len(part.segments) + 1)]
     for number, plane in zip(numbers, where, strict=True):
         item = Dataset()
         if number is not None:
-            item.SegmentIdentificationSequence = [_identified(number)]
+            _add(item, identified[number - 1])
         item.DerivationImageSequence = [derived_from(plane.header, plane.frame)]
         seg.PerFrameFunctionalGroupsSequence.append(item)
     add_tiles(seg, numbers, where, derive_uid(origin.job, "dimensions"))
 
 
-def _identified(number: int) -> Dataset:
+def _add(item: Dataset, group: RawDataElement) -> None:
+    item[group.tag] = group
+
+
+def _identified(number: int) -> RawDataElement:
     identification = Dataset()
     identification.ReferencedSegmentNumber = number
-    return identification
+    return written_once("SegmentIdentificationSequence", [identification])
 
 
 def planes_with(mask: NDArray[np.bool_]) -> list[int]:

@@ -1,6 +1,5 @@
 """From findings to files: the encoders in their order, and bytes that are always the same."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.domain.progress import along
 from dicom_ai_node.encode.annotations import encode as annotations
+from dicom_ai_node.encode.copies import settle
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.key_objects import encode as key_objects
@@ -80,22 +80,17 @@ def encoders_for(write: Iterable[str]) -> Mapping[str, Encoder]:
 
 
 def write_objects(folder: Path, objects: Sequence[tuple[str, Dataset]]) -> list[Path]:
-    """Write each object as a Part 10 file that is on the disk when this returns.
+    """Write each object as a Part 10 file.
 
     Named `NUMBER-KIND.dcm` in the order in which they are to be sent. The same findings of the
-    same job give the same bytes, in any process and at any time.
+    same job give the same bytes, in any process and at any time. So nothing is synced here: whoever
+    keeps them does that, and what a power cut takes before is made again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, (kind, item) in enumerate(along(objects), start=1):
         paths.append(folder / f"{number:03d}-{kind}.dcm")
         with unvalidated(), paths[-1].open("wb") as file:
+            settle(item)
             item.save_as(file, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
     return paths
