@@ -20,6 +20,7 @@ from dicom_ai_node.domain.wording import Wording
 from dicom_ai_node.neural.memory import AT_ONCE, Ladder, Rung
 from dicom_ai_node.neural.mirror import AXES, mirrored
 from dicom_ai_node.neural.outline import outlined
+from dicom_ai_node.neural.precision import in_bfloat16
 from dicom_ai_node.neural.windows import batches, counted
 
 Network = Callable[[torch.Tensor], object]
@@ -34,6 +35,7 @@ class Settings:
     part_of_rise: float | None = None  # where a hot spot ends on the way up to its maximum
     background: float = 0.0  # added to its logit, so that segments become smaller or larger
     mirror: tuple[str, ...] = ()  # axes along which the image is also looked at reversed
+    bfloat16: bool = False  # where the device is fast with it; the score was measured so
 
 
 class Segment:
@@ -58,7 +60,8 @@ class Segment:
     ) -> None:
         self._facts = facts
         self._settings = settings
-        self._network = mirrored(network, settings.mirror)
+        quick = in_bfloat16(network, device) if settings.bfloat16 else network
+        self._network = mirrored(quick, settings.mirror)
         self._device = device
         self._ladder = Ladder(device, facts.window.batch if facts.window else AT_ONCE)
 
@@ -83,6 +86,7 @@ class Segment:
             part_of_rise=part,
             background=w.number("background", 0.0),
             mirror=mirror,
+            bfloat16=w.yes("bfloat16"),
         )
 
     def __call__(self, inputs: Mapping[str, Image], options: Mapping[str, Option]) -> Findings:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dicom_ai_node.neural.mirror import mirrored
+from dicom_ai_node.neural.precision import in_bfloat16
 from dicom_ai_node.training.case import Case
 from dicom_ai_node.training.grid import Facts, pad_end, resize, scaled, shape_on_grid
 
@@ -58,7 +59,8 @@ def probabilities_of(
         shape = [-(-n // MULTIPLE_PX) * MULTIPLE_PX for n in axes]
     padded = pad_end(values[None], shape, padding)
     settings = facts.get("settings", {})
-    predictor = mirrored(network, settings.get("mirror", ()))
+    quick = in_bfloat16(network, "cpu") if settings.get("bfloat16") else network
+    predictor = mirrored(quick, settings.get("mirror", ()))
     with torch.inference_mode():
         if window:
             logits = sliding_window_inference(
