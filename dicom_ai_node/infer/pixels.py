@@ -18,6 +18,7 @@ from pydicom.uid import UID
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.infer.codecs import codestream_size, decoder_for
+from dicom_ai_node.infer.plain_frame import plain_frame
 from dicom_ai_node.infer.planes import frame_count
 
 _TENSOR_BYTES: Final = 4
@@ -86,6 +87,10 @@ def decoded_frames(header: Dataset) -> Iterator[Decoded]:
     """
     decoder, plugin = _decoder(header)
     try:
+        plain = plain_frame(header)
+        if plain is not None:
+            yield Decoded(plain, str(header.PhotometricInterpretation))
+            return
         ds = pydicom.dcmread(header.filename, specific_tags=list(_PIXEL_KEYWORDS))
         _check_codestreams(ds, decoder)
         yield from _frames(ds, decoder, plugin)

@@ -58,6 +58,9 @@ _MACROS: Final = (
 )  # fmt: skip
 """The functional groups that we ask."""
 
+PIXELS_AT: Final = "pixels_at"
+"""The attribute of a header that says where in its file the pixel data begins."""
+
 _COUNTS: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored")
 
 
@@ -199,12 +202,15 @@ def frame_count(ds: Dataset) -> int:
 
 def _header(path: Path) -> Dataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        with path.open("rb") as file:
+            ds = pydicom.dcmread(file, stop_before_pixels=True)
+            setattr(ds, PIXELS_AT, file.tell())
     except MemoryError:
         raise
     except Exception as error:
         # pydicom raises anything for bytes that are no data set.
         raise Rejected(RejectCode.PIX_CORRUPT, "an instance cannot be parsed") from error
+    return ds
 
 
 def _check_image(ds: Dataset) -> None:

@@ -1,0 +1,72 @@
+"""The one frame of a grey image that is stored as it is, straight from its file.
+
+Most series are made of such images, and pydicom reads the whole data set again for each. What is
+unusual in any way is left to it: it, and who asks it, say what is wrong.
+"""
+
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dicom_ai_node.infer.planes import PIXELS_AT, frame_count
+
+_PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"
+_EXPLICIT: Final = frozenset({b"OW\0\0", b"OB\0\0"})
+_WORDS: Final = {8: 1, 16: 2, 32: 4}
+_GREYS: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
+
+
+def plain_frame(header: Dataset) -> NDArray[Any] | None:
+    """Return the stored values (rows, columns) of an instance, or `None` if it is not of the kind.
+
+    Unused bits are cleared and signs extended, PS3.5 8.1.1.
+
+    Parameters
+    ----------
+    header
+        As `planes.read_headers` gave it: it knows its file, and where in it the pixels are.
+    """
+    at, syntax = getattr(header, PIXELS_AT, None), header.file_meta.get("TransferSyntaxUID")
+    if at is None or syntax not in {ExplicitVRLittleEndian, ImplicitVRLittleEndian}:
+        return None
+    width = _WORDS.get(header.BitsAllocated)
+    if width is None or header.SamplesPerPixel != 1 or frame_count(header) != 1:
+        return None
+    if header.get("PhotometricInterpretation") not in _GREYS:
+        return None
+    count = int(header.Rows) * int(header.Columns)
+    with Path(header.filename).open("rb") as file:
+        file.seek(at)
+        length = _length(file.read(12), is_implicit=syntax == ImplicitVRLittleEndian)
+        if length != count * width + count * width % 2:
+            return None
+        file.seek(at + (8 if syntax == ImplicitVRLittleEndian else 12))
+        values = np.fromfile(file, f"<{'i' if header.PixelRepresentation else 'u'}{width}", count)
+    if len(values) != count:
+        return None
+    return _cleared(values, header).reshape(header.Rows, header.Columns)
+
+
+def _length(head: bytes, *, is_implicit: bool) -> int | None:
+    """Return how long the pixel data is, if this is its head."""
+    if head[:4] != _PIXEL_DATA or not (is_implicit or head[4:8] in _EXPLICIT):
+        return None
+    length: int = struct.unpack("<L", head[4:8] if is_implicit else head[8:12])[0]
+    return length
+
+
+def _cleared(values: NDArray[Any], header: Dataset) -> NDArray[Any]:
+    """Move BitsStored bits, which end with HighBit, to where values have theirs."""
+    stored = int(header.BitsStored)
+    lift = int(header.get("HighBit", stored - 1)) + 1 - stored
+    above = int(header.BitsAllocated) - stored - lift
+    if above:
+        values <<= above
+    if above + lift:
+        values >>= above + lift
+    return values
