@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import config, dcmread
+from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -22,6 +22,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from dicom_ai_node.domain.progress import along
+from dicom_ai_node.domain.quick_header import read_header
 from dicom_ai_node.encode.copies import twin
 from dicom_ai_node.encode.values import repaired, repaired_name, repaired_sex
 
@@ -104,7 +105,7 @@ def read_sources(paths: Iterable[Path]) -> list[Dataset]:
     headers, known = [], Known()
     for path in along(list(paths)):
         with unvalidated():
-            header = normalised(dcmread(path, stop_before_pixels=True, force=True), known)
+            header = normalised(read_header(path, force=True)[0], known)
         _tell_loss(header, path.stat().st_size)
         headers.append(header)
     return headers

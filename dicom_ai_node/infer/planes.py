@@ -33,6 +33,7 @@ from pydicom.uid import (
 from dicom_ai_node.domain.errors import NodeError, Rejected
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.progress import along
+from dicom_ai_node.domain.quick_header import read_header
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import SOPInstanceUID
 
@@ -202,14 +203,13 @@ def frame_count(ds: Dataset) -> int:
 
 def _header(path: Path) -> Dataset:
     try:
-        with path.open("rb") as file:
-            ds = pydicom.dcmread(file, stop_before_pixels=True)
-            setattr(ds, PIXELS_AT, file.tell())
+        ds, pixels_at = read_header(path)
     except MemoryError:
         raise
     except Exception as error:
         # pydicom raises anything for bytes that are no data set.
         raise Rejected(RejectCode.PIX_CORRUPT, "an instance cannot be parsed") from error
+    setattr(ds, PIXELS_AT, pixels_at)
     return ds
 
 
