@@ -250,7 +250,7 @@ class Work:
 
     def _kept(self, path: Path, result: Result) -> Result:
         spooled = self.blobs.spool()
-        shutil.copyfile(path, spooled)
+        shutil.move(path, spooled)
         return replace(result, sha256=self.blobs.keep(spooled))
 
     def _move(self, job: Job, move: Move) -> Stage:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
@@ -12,21 +11,18 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
+from dicom_ai_node.deliver.associate import store_line
 from dicom_ai_node.deliver.convert import PLAIN, in_syntax
 from dicom_ai_node.deliver.judge import Entry, judge, judge_contexts, judge_rejection
+from dicom_ai_node.deliver.line import StoreLine
 from dicom_ai_node.deliver.parcel import Parcel, each
-from dicom_ai_node.deliver.reactor import (
-    FILES_AS_THEY_LIE,
-    answer_to,
-    let_reactor_wake,
-    set_up,
-    wake,
-)
+from dicom_ai_node.deliver.reactor import answer_to, set_up, wake
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import (
     ConfigError,
     NeedsAttention,
     NodeError,
+    NotUnderstood,
     PeerRejected,
     PeerUnavailable,
 )
@@ -68,6 +64,7 @@ class DimseSender:
         self._given_in = given_in
         self._clock = clock
         self._known: dict[str, tuple[float, bool]] = {}
+        self._connect_seconds = connect_seconds
         self._ae = AE(peer.calling_ae_title)
         self._ae.connection_timeout = connect_seconds
         self._ae.acse_timeout = connect_seconds
@@ -90,7 +87,7 @@ class DimseSender:
         if self._clock() < until:
             return answer
         try:
-            with self.associate([build_context(sop_class_uid, uid) for uid in PLAIN]):
+            with self.line([build_context(sop_class_uid, uid) for uid in PLAIN]):
                 answer = True
         except PeerRejected:
             answer = False
@@ -106,12 +103,16 @@ class DimseSender:
                 yield from [silence] * len(batch)
                 continue
             try:
-                with self.associate(contexts_for(batch)) as association:
-                    entries = self._store_all(association, batch)
+                with self.line(contexts_for(batch)) as line:
+                    entries = self._store_all(line, batch)
             except (PeerUnavailable, PeerRejected) as no:
                 entries = [no] * len(batch)
             silence = entries[-1] if isinstance(entries[-1], PeerUnavailable) else None
             yield from entries
+
+    def line(self, contexts: Sequence[PresentationContext]) -> AbstractContextManager[StoreLine]:
+        """Give an association that stores, and release it; see `store_line`."""
+        return store_line(self._peer, contexts, self._connect_seconds, self._secured())
 
     @contextmanager
     def associate(
@@ -121,7 +122,7 @@ class DimseSender:
         roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
         handlers: Sequence[evt.EventHandlerType] = (),
     ) -> Iterator[Association]:
-        """Give an established association and release it.
+        """Give an association for anything else, established, and release it.
 
         Raises
         ------
@@ -167,18 +168,18 @@ class DimseSender:
         except ConfigError as cause:  # half of a renewal, perhaps
             raise PeerUnavailable(str(cause)) from cause
 
-    def _store_all(self, association: Association, parcels: Sequence[Parcel]) -> list[Entry]:
+    def _store_all(self, line: StoreLine, parcels: Sequence[Parcel]) -> list[Entry]:
         entries: list[Entry] = []
         for parcel in parcels:
-            entries.append(self._store(association, parcel))
+            entries.append(self._store(line, parcel))
             # Whoever left one object unanswered is not asked again on the same association.
             if isinstance(entries[-1], PeerUnavailable):
                 break
         return entries + entries[-1:] * (len(parcels) - len(entries))
 
-    def _store(self, association: Association, parcel: Parcel) -> Entry:
+    def _store(self, line: StoreLine, parcel: Parcel) -> Entry:
         try:
-            status, syntax = self.sent(association, parcel)
+            status, syntax = self.sent(line, parcel)
         except NodeError as no:
             return no
         entry = judge(status, self._peer.ae_title)
@@ -187,7 +188,7 @@ class DimseSender:
         return entry
 
     def sent(
-        self, association: Association, parcel: Parcel, originator: Originator | None = None
+        self, line: StoreLine, parcel: Parcel, originator: Originator | None = None
     ) -> tuple[int | None, UID]:
         """Send one object; return the status of the answer and the transfer syntax that was taken.
 
@@ -202,35 +203,20 @@ class DimseSender:
         NeedsAttention
             If the file cannot be read.
         """
-        name = self._peer.ae_title
-        accepted = {
-            context.transfer_syntax[0]
-            for context in association.accepted_contexts
-            if context.abstract_syntax == parcel.sop_class_uid
-        }
         wanted = (parcel.transfer_syntax_uid, *PLAIN)
-        syntax = next((uid for uid in wanted if uid in accepted), None)
+        sop_class = parcel.sop_class_uid
+        syntax = next((uid for uid in wanted if (sop_class, uid) in line.accepted), None)
         if syntax is None:
-            raise judge_contexts([parcel.sop_class_uid.name], name)
-        asked = {} if originator is None else _asked_by(originator)
+            raise judge_contexts([sop_class.name], self._peer.ae_title)
         try:
-            with self._given_in(parcel, syntax) as path, FILES_AS_THEY_LIE:
-                size_bytes = path.stat().st_size
-                association.dimse_timeout = (
-                    self._dimse_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
-                )
-                let_reactor_wake(association)
-                return association.send_c_store(path, **asked).get("Status"), syntax
-        except RuntimeError as cause:  # pynetdicom: the association is gone
-            raise PeerUnavailable(f"{name} broke off before this object was sent") from cause
-        except OSError as cause:
+            with self._given_in(parcel, syntax) as path:
+                within = self._dimse_seconds + path.stat().st_size / SLOWEST_BYTES_PER_SECOND
+                context = line.accepted[sop_class, syntax]
+                return line.store(parcel, path, context, within, originator), syntax
+        except (OSError, NotUnderstood) as cause:
             raise NeedsAttention(
                 f"the file of a result cannot be read: {type(cause).__name__}"
             ) from cause
-
-
-def _asked_by(originator: Originator) -> dict[str, Any]:
-    return {"originator_aet": originator.ae_title, "originator_id": originator.message_id}
 
 
 def batches(parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:

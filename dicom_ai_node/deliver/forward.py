@@ -3,9 +3,9 @@
 from collections.abc import Generator, Sequence
 
 import structlog
-from pynetdicom.association import Association
 
 from dicom_ai_node.deliver.dimse import DimseSender, batches, contexts_for
+from dicom_ai_node.deliver.line import StoreLine
 from dicom_ai_node.deliver.parcel import Parcel
 from dicom_ai_node.domain.errors import NodeError, PeerUnavailable
 from dicom_ai_node.domain.query_retrieve import Originator, Outcome, outcome_of
@@ -26,9 +26,9 @@ def forward(
         left = len(batch)
         if not is_silent:
             try:
-                with sender.associate(contexts_for(batch)) as association:
+                with sender.line(contexts_for(batch)) as line:
                     for parcel in batch:
-                        outcome = _sent(sender, association, parcel, originator)
+                        outcome = _sent(sender, line, parcel, originator)
                         left -= 1
                         yield outcome
             except PeerUnavailable:
@@ -39,9 +39,7 @@ def forward(
         yield from [Outcome.FAILED] * left
 
 
-def _sent(
-    sender: DimseSender, association: Association, parcel: Parcel, originator: Originator
-) -> Outcome:
+def _sent(sender: DimseSender, line: StoreLine, parcel: Parcel, originator: Originator) -> Outcome:
     """Send one object.
 
     Raises
@@ -50,7 +48,7 @@ def _sent(
         If the destination has gone.
     """
     try:
-        status, _ = sender.sent(association, parcel, originator)
+        status, _ = sender.sent(line, parcel, originator)
     except PeerUnavailable:
         raise
     except NodeError:

@@ -3,10 +3,10 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, Lock
+from threading import Condition
 from time import monotonic, sleep
 
-from pynetdicom import _config, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
@@ -89,28 +89,3 @@ def answer_to(association: Association) -> A_ASSOCIATE | None:
         return association.acceptor.primitive
     unread: object = association.dul.receive_pdu(wait=False)  # its annotation forgets this one
     return unread if isinstance(unread, A_ASSOCIATE) else None
-
-
-class _FilesAsTheyLie:
-    """While anyone is inside, pynetdicom does not read what it sends; its switch is for all."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._before = False
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._before = _config.STORE_SEND_CHUNKED_DATASET
-                _config.STORE_SEND_CHUNKED_DATASET = True
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                _config.STORE_SEND_CHUNKED_DATASET = self._before
-
-
-FILES_AS_THEY_LIE = _FilesAsTheyLie()

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydicom import dcmread
-
 from dicom_ai_node.domain.job import Result
+from dicom_ai_node.domain.quick_header import read_header
 from dicom_ai_node.domain.uids import (
     JobKey,
     SeriesInstanceUID,
@@ -19,7 +18,7 @@ def objects_in(folder: Path, job: JobKey) -> Sequence[tuple[Path, Result]]:
     """Return the objects that an encoder has left, in their order; their digests come later."""
     found = []
     for path in sorted(folder.glob("*.dcm")):
-        header = dcmread(path, specific_tags=["SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID"])
+        header, _ = read_header(path)
         result = Result(
             job=job,
             kind=path.stem.split("-", 1)[1],

@@ -1,5 +1,6 @@
 """From findings to files: the encoders in their order, and bytes that are always the same."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +91,11 @@ def write_objects(folder: Path, objects: Sequence[tuple[str, Dataset]]) -> list[
     paths = []
     for number, (kind, item) in enumerate(along(objects), start=1):
         paths.append(folder / f"{number:03d}-{kind}.dcm")
-        with unvalidated(), paths[-1].open("wb") as file:
+        with unvalidated(), open(paths[-1], "wb", opener=_for_us_alone) as file:
             settle(item)
             item.save_as(file, enforce_file_format=True)
     return paths
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)

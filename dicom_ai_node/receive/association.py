@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 
-from dicom_ai_node.domain.archive import Held
-from dicom_ai_node.receive.commands import (
+from dicom_ai_node.dimse.commands import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
     C_STORE_RQ,
@@ -22,14 +21,7 @@ from dicom_ai_node.receive.commands import (
     response_to,
     store_request,
 )
-from dicom_ai_node.receive.contexts import VERIFICATION
-from dicom_ai_node.receive.desk import Desk
-from dicom_ai_node.receive.enquiries import Reply
-from dicom_ai_node.receive.incoming import Identifier, Incoming
-from dicom_ai_node.receive.outgoing import FRAGMENT_HEADER, IS_COMMAND, IS_LAST, P_DATA, pdus
-from dicom_ai_node.receive.server import Doorway, Guest
-from dicom_ai_node.receive.services import COMMITMENTS, QUERIES, Services
-from dicom_ai_node.receive.wire import (
+from dicom_ai_node.dimse.wire import (
     INVALID_PARAMETER,
     PDU_HEADER_BYTES,
     UNEXPECTED_PDU,
@@ -38,6 +30,14 @@ from dicom_ai_node.receive.wire import (
     PeerGone,
     Wire,
 )
+from dicom_ai_node.domain.archive import Held
+from dicom_ai_node.receive.contexts import VERIFICATION
+from dicom_ai_node.receive.desk import Desk
+from dicom_ai_node.receive.enquiries import Reply
+from dicom_ai_node.receive.incoming import Identifier, Incoming
+from dicom_ai_node.receive.outgoing import FRAGMENT_HEADER, IS_COMMAND, IS_LAST, P_DATA, pdus
+from dicom_ai_node.receive.server import Doorway, Guest
+from dicom_ai_node.receive.services import COMMITMENTS, QUERIES, Services
 
 _RELEASE_RQ, _ABORT = 5, 7
 _RELEASE_RP = struct.pack(">BBLL", 6, 0, 4, 0)

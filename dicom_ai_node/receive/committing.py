@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from dicom_ai_node.dimse.commands import N_ACTION_RQ, Command, Status, report_request
 from dicom_ai_node.domain.archive import Header
 from dicom_ai_node.domain.commitment import Asked
 from dicom_ai_node.domain.commitment_messages import (
@@ -22,7 +23,6 @@ from dicom_ai_node.domain.commitment_messages import (
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.proof import Report
 from dicom_ai_node.domain.uids import AETitle
-from dicom_ai_node.receive.commands import N_ACTION_RQ, Command, Status, report_request
 from dicom_ai_node.receive.data_sets import decoded, encoded_in
 from dicom_ai_node.receive.negotiation import Accepted
 from dicom_ai_node.receive.peers import May

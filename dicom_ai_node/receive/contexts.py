@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from pynetdicom import AllStoragePresentationContexts
 
+from dicom_ai_node.dimse.commands import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 from dicom_ai_node.domain.commitment_messages import SOP_CLASS
 from dicom_ai_node.domain.query_retrieve import Root
-from dicom_ai_node.receive.commands import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 
 VERIFICATION = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT = SOP_CLASS

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from dicom_ai_node.dimse.commands import Status
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.study import Arrival, Received
@@ -24,7 +25,6 @@ from dicom_ai_node.domain.uids import (
     is_uid,
 )
 from dicom_ai_node.receive import desk
-from dicom_ai_node.receive.commands import Status
 from dicom_ai_node.receive.contexts import TRANSFER_SYNTAXES, storage_classes
 from dicom_ai_node.receive.incoming import TOO_LARGE, Incoming
 from dicom_ai_node.receive.multipart import TooMuch

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import structlog
 
+from dicom_ai_node.dimse.commands import Command, Status
 from dicom_ai_node.domain.errors import NodeError, NotUnderstood
 from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.study import Arrival, Received
 from dicom_ai_node.domain.uids import AETitle, SeriesInstanceUID, is_uid
-from dicom_ai_node.receive.commands import Command, Status
 from dicom_ai_node.receive.header import header_in, header_of
 from dicom_ai_node.receive.incoming import Incoming
 from dicom_ai_node.receive.negotiation import Accepted

@@ -10,6 +10,7 @@ import structlog
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 
+from dicom_ai_node.dimse.wire import Breach, PeerGone, Wire
 from dicom_ai_node.domain.errors import NodeError, OutOfResources
 from dicom_ai_node.domain.ports import Blobs
 from dicom_ai_node.domain.uids import AETitle
@@ -22,7 +23,6 @@ from dicom_ai_node.receive.outbox import Outbox
 from dicom_ai_node.receive.peers import AllowedPeer, May, granted, needs_certificate
 from dicom_ai_node.receive.server import Doorway, Entrance, Guest, HardenedServer, Limits
 from dicom_ai_node.receive.services import Services
-from dicom_ai_node.receive.wire import Breach, PeerGone, Wire
 
 __all__ = ["DimseListener", "Inbox"]
 

@@ -12,11 +12,12 @@ from typing import Protocol
 
 import structlog
 
+from dicom_ai_node.dimse.commands import C_FIND_RQ, C_MOVE_RQ, Command, Counts, Status
+from dicom_ai_node.dimse.wire import Breach, PeerGone
 from dicom_ai_node.domain.archive import Held
 from dicom_ai_node.domain.errors import NodeError, NotAuthorized, OutOfResources
 from dicom_ai_node.domain.query_retrieve import Asked, Originator, Outcome, outcome_of
 from dicom_ai_node.domain.uids import AETitle, SOPInstanceUID
-from dicom_ai_node.receive.commands import C_FIND_RQ, C_MOVE_RQ, Command, Counts, Status
 from dicom_ai_node.receive.contexts import QUERY_RETRIEVE
 from dicom_ai_node.receive.data_sets import check
 from dicom_ai_node.receive.header import data_set_of
@@ -25,7 +26,6 @@ from dicom_ai_node.receive.outbox import Outbox, Outcomes
 from dicom_ai_node.receive.outgoing import data_set_in
 from dicom_ai_node.receive.peers import May
 from dicom_ai_node.receive.told import Told
-from dicom_ai_node.receive.wire import Breach, PeerGone
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dicom_ai_node.receive.commands import Status
+from dicom_ai_node.dimse.commands import Status
 
 
 class Meaning(NamedTuple):

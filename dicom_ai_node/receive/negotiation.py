@@ -10,12 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from dicom_ai_node.domain.uids import AETitle
-from dicom_ai_node.receive.contexts import ContextResult, judged
-from dicom_ai_node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicom_ai_node.receive.peers import STORE_ONLY, May
-from dicom_ai_node.receive.user_information import UserInformation, user_information
-from dicom_ai_node.receive.wire import (
+from dicom_ai_node.dimse.wire import (
     INVALID_PARAMETER,
     PDU_HEADER_BYTES,
     UNEXPECTED_PDU,
@@ -23,6 +18,11 @@ from dicom_ai_node.receive.wire import (
     Breach,
     Wire,
 )
+from dicom_ai_node.domain.uids import AETitle
+from dicom_ai_node.receive.contexts import ContextResult, judged
+from dicom_ai_node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_ai_node.receive.peers import STORE_ONLY, May
+from dicom_ai_node.receive.user_information import UserInformation, user_information
 
 LONGEST_REQUEST_BYTES = 1 << 20
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"

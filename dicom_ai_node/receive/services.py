@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dicom_ai_node.receive.commands import (
+from dicom_ai_node.dimse.commands import (
     C_FIND_RQ,
     C_GET_RQ,
     C_MOVE_RQ,

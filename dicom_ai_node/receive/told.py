@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from dicom_ai_node.dimse.commands import Status
 from dicom_ai_node.domain.archive import Held
 from dicom_ai_node.domain.audit import (
     Asked,
@@ -17,7 +18,6 @@ from dicom_ai_node.domain.audit import (
 )
 from dicom_ai_node.domain.happenings import queried, transfer
 from dicom_ai_node.domain.uids import AETitle
-from dicom_ai_node.receive.commands import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

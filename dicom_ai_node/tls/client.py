@@ -2,7 +2,10 @@
 
 import hashlib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -10,6 +13,9 @@ from dicom_ai_node.domain.destination import PeerTls
 from dicom_ai_node.domain.errors import PeerRejected
 from dicom_ai_node.tls.files import Pair, distrust, trust
 from dicom_ai_node.tls.server import CIPHERS, Profile, modern
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _PASSING = ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError
 
@@ -30,8 +36,20 @@ class _Socket(ssl.SSLSocket):
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Receive; in TLS 1.3 this is where we hear that our certificate is not taken."""
-        try:
+        with self._noting():
             return super().recv(buflen, flags)
+
+    def recv_into(
+        self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0
+    ) -> int:
+        """Receive, as `recv`."""
+        with self._noting():
+            return super().recv_into(buffer, nbytes, flags)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
         except ssl.SSLError as error:
             context = self.context
             if isinstance(context, ClientTls):

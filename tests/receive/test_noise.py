@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
+from dicom_ai_node.dimse.commands import command_of
+from dicom_ai_node.dimse.wire import Breach
 from dicom_ai_node.domain.errors import NotStorable, NotUnderstood
 from dicom_ai_node.domain.uids import is_uid
-from dicom_ai_node.receive.commands import command_of
 from dicom_ai_node.receive.header import header_of
 from dicom_ai_node.receive.negotiation import Unwelcome, _agreement, _user_items
 from dicom_ai_node.receive.user_information import user_information
-from dicom_ai_node.receive.wire import Breach
 from tests import phantoms
 from tests.receive.rawpeer import CT, EXPLICIT, IMPLICIT, command, encoded, item, request, smallest
 

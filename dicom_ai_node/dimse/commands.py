@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 
-from dicom_ai_node.receive.wire import Breach
+from dicom_ai_node.dimse.wire import Breach
 
 C_STORE_RQ = 0x0001
 C_GET_RQ = 0x0010
@@ -36,6 +36,7 @@ _AFFECTED_SOP_INSTANCE_UID = 0x1000
 _REQUESTED_SOP_INSTANCE_UID = 0x1001
 _EVENT_TYPE_ID = 0x1002
 _ACTION_TYPE_ID = 0x1008
+_MOVE_ORIGINATOR, _ITS_MESSAGE_ID = 0x1030, 0x1031
 _SUB_OPERATIONS = (0x1020, 0x1021, 0x1022, 0x1023)
 """Numbers of remaining, completed, failed and warning sub-operations."""
 _TYPE_IDS = MappingProxyType({N_EVENT_REPORT_RQ: _EVENT_TYPE_ID, N_ACTION_RQ: _ACTION_TYPE_ID})
@@ -156,16 +157,25 @@ def response_to(
     return _with_length(body)
 
 
-def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """Return the command of a C-STORE that is a sub-operation of a C-GET, PS3.7 9.3.1.1."""
-    return _with_length(
-        _text(_AFFECTED_SOP_CLASS_UID, sop_class_uid, b"\0")
-        + _us(_COMMAND_FIELD, C_STORE_RQ)
-        + _us(_MESSAGE_ID, message_id)
-        + _us(_PRIORITY, 0)
-        + _us(_DATA_SET_TYPE, _WITH_DATA_SET)
-        + _text(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid, b"\0")
-    )
+def store_request(
+    message_id: int,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    asked_by: tuple[str, int] | None = None,
+) -> bytes:
+    """Return the command of a C-STORE, PS3.7 9.3.1.1.
+
+    `asked_by` is the AE title and the message ID of the C-MOVE of which it is a part.
+    """
+    body = _text(_AFFECTED_SOP_CLASS_UID, sop_class_uid, b"\0")
+    body += _us(_COMMAND_FIELD, C_STORE_RQ)
+    body += _us(_MESSAGE_ID, message_id)
+    body += _us(_PRIORITY, 0)
+    body += _us(_DATA_SET_TYPE, _WITH_DATA_SET)
+    body += _text(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid, b"\0")
+    if asked_by is not None:
+        body += _text(_MOVE_ORIGINATOR, asked_by[0], b" ") + _us(_ITS_MESSAGE_ID, asked_by[1])
+    return _with_length(body)
 
 
 def report_request(

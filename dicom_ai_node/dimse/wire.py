@@ -124,7 +124,7 @@ class Wire:
                 self._receive_now()
         return self._low < self._high
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send all of it.
 
         Raises
