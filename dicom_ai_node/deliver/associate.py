@@ -112,9 +112,20 @@ def _negotiated(wire: Wire, peer: DimsePeer, contexts: Sequence[PresentationCont
         raise judge_rejection(body[1], body[2], body[3], peer.ae_title)
     if kind != _ACCEPTED:
         raise Breach("no answer to a request", UNEXPECTED_PDU)
+    return _taken(struct.pack(">BxL", kind, len(body)) + body, contexts)
+
+
+def _taken(encoded: bytes, contexts: Sequence[PresentationContext]) -> Taken:
+    """Return what an answer says that can be sent.
+
+    Raises
+    ------
+    Breach
+        If it cannot be read, or says nothing.
+    """
     try:
         answer = A_ASSOCIATE_AC()
-        answer.decode(struct.pack(">BxL", kind, len(body)) + body)
+        answer.decode(encoded)
         found: A_ASSOCIATE = answer.to_primitive()
         results = found.presentation_context_definition_results_list
         longest = found.maximum_length_received
