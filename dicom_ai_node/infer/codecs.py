@@ -4,7 +4,8 @@ pydicom decodes JPEG (baseline, extended, lossless) only with libraries under li
 not take, or with Pillow, which knows 8 bits and sometimes converts colours behind pydicom's back.
 This module is a pydicom decoding plug-in on imagecodecs: libjpeg-turbo without any colour
 conversion, so that what comes out is what was coded, and OpenJPEG, which undoes the colour
-transforms of JPEG 2000; `photometric_interpretation` says which colours came out.
+transforms of JPEG 2000; `photometric_interpretation` says which colours came out. RLE and grey
+JPEG-LS are decoded by it, too, for it lets other threads work meanwhile.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicom_ai_node.infer.rle import decoded_rle
+
 OURS: Final = "imagecodecs"
 """Label of the plug-in in this module."""
 
@@ -37,15 +40,20 @@ _PLUGIN: Final[Mapping[str, str]] = {
     JPEGExtended12Bit: OURS,
     JPEGLossless: OURS,
     JPEGLosslessSV1: OURS,
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
+    JPEGLSLossless: OURS,
+    JPEGLSNearLossless: OURS,
     JPEG2000Lossless: OURS,
     JPEG2000: OURS,
     HTJ2KLossless: OURS,
     HTJ2KLosslessRPCL: OURS,
     HTJ2K: OURS,
-    RLELossless: "pydicom",
+    RLELossless: OURS,
 }
+_IN_COLOUR: Final[Mapping[str, str]] = {
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+}
+"""Who decodes what has several samples in a pixel, where it is somebody else."""
 
 DECODER_DEPENDENCIES: Final[Mapping[str, tuple[str, ...]]] = {
     uid: ("imagecodecs",) for uid, plugin in _PLUGIN.items() if plugin == OURS
@@ -66,8 +74,10 @@ class BadCodestream(ValueError):
     """A codestream is cut off, or not what its data set says."""
 
 
-def decoder_for(transfer_syntax_uid: str) -> tuple[Decoder, str]:
+def decoder_for(transfer_syntax_uid: str, samples: int = 1) -> tuple[Decoder, str]:
     """Return the decoder of a transfer syntax and the plug-in to use ('' for native ones).
+
+    `samples` is how many a pixel has.
 
     Raises
     ------
@@ -78,6 +88,8 @@ def decoder_for(transfer_syntax_uid: str) -> tuple[Decoder, str]:
     if not decoder.is_encapsulated:
         return decoder, ""
     plugin = _PLUGIN[transfer_syntax_uid]
+    if samples > 1:
+        plugin = _IN_COLOUR.get(transfer_syntax_uid, plugin)
     if plugin == OURS and OURS not in decoder.available_plugins:
         decoder.add_plugin(OURS, (__name__, "decode_frame"))
     return decoder, plugin
@@ -89,11 +101,13 @@ def is_available(uid: str) -> bool:
 
 
 def decode_frame(src: bytes, runner: DecodeRunner) -> bytearray:
-    """Decode one JPEG or JPEG 2000 frame; pydicom calls this.
+    """Decode one frame; pydicom calls this.
 
     Sets `bits_allocated`, `planar_configuration` and `photometric_interpretation` of the runner
     to what the frame turned out to hold.
     """
+    if runner.transfer_syntax == RLELossless:
+        return _runs(src, runner)
     size = codestream_size(src)
     if size is None:
         raise BadCodestream("a frame is neither JPEG nor JPEG 2000")
@@ -106,6 +120,13 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytearray:
         runner.set_option("planar_configuration", 0)
         _correct_photometric(runner, _JpegHeader(src) if is_jpeg else None)
     return bytearray(values.tobytes())  # pydicom shifts the sign in place
+
+
+def _runs(src: bytes, runner: DecodeRunner) -> bytearray:
+    pixels, samples = runner.rows * runner.columns, runner.samples_per_pixel
+    frame = decoded_rle(src, pixels, samples, runner.bits_allocated // 8)
+    runner.set_option("planar_configuration", 1)
+    return frame
 
 
 def codestream_size(src: bytes) -> tuple[int, int, int] | None:
@@ -173,6 +194,9 @@ def _jpeg(src: bytes) -> NDArray[np.generic]:
     if header.process == _SOF_LOSSLESS:
         lossless: NDArray[np.generic] = imagecodecs.jpegsof3_decode(src)
         return lossless
+    if header.process == _SOF55:
+        nearly: NDArray[np.generic] = imagecodecs.jpegls_decode(src)
+        return nearly
     # the same colour space in and out means: leave the components alone
     colours = "GRAYSCALE" if header.components == 1 else "RGB"
     lossy: NDArray[np.generic] = imagecodecs.jpeg8_decode(

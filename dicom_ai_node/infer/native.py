@@ -86,7 +86,7 @@ class Stored:
     ) -> Iterator[tuple[NDArray[Any], dict[str, Any]]]:
         """Yield frames, from 0, or all of them, in turn."""
         try:
-            decoder, plugin = decoder_for(self.syntax)
+            decoder, plugin = decoder_for(self.syntax, int(self.header.get("SamplesPerPixel", 1)))
         except (NotImplementedError, KeyError, ValueError) as fault:
             raise Rejected(
                 RejectCode.PIX_UNSUPPORTED, f"no decoder for {self.syntax.name}"

@@ -110,7 +110,7 @@ def _decoder(header: Dataset) -> tuple[Decoder, str]:
         raise Rejected(RejectCode.PIX_UNSUPPORTED, f"a layout that is not read: {words}")
     transfer_syntax_uid = UID(str(header.file_meta.get("TransferSyntaxUID", "")))
     try:
-        return decoder_for(transfer_syntax_uid)
+        return decoder_for(transfer_syntax_uid, samples)
     except (NotImplementedError, KeyError, ValueError) as error:
         raise Rejected(
             RejectCode.PIX_UNSUPPORTED, f"no decoder for {transfer_syntax_uid.name}"
