@@ -154,7 +154,7 @@ def wings(config: NodeConfig, requests: Requests) -> Iterator[APIRouter]:
     def troubles() -> list[str]:
         try:
             reception.room()
-            ledger.counts()
+            ledger.pending()
         except NodeError as trouble:
             return [str(trouble)]
         return []

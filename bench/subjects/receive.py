@@ -23,7 +23,7 @@ from bench.units import GROWN_MB, MB_PER_S, OBJECTS_PER_S, PEAK_MB, Unit
 
 OURS = "dicom_ai_node"
 SENDERS = (1, 4, 16)
-LONGEST_SECONDS = 3.0
+LONGEST_SECONDS = 2.5
 """After it a sender stops: the rate of whoever is slow does not change any more."""
 _WARMING_SECONDS = 0.7
 _ROUNDS: Mapping[int, int] = {16: 2}

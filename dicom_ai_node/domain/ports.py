@@ -211,6 +211,9 @@ class Ledger(Protocol):
     def counts(self) -> Mapping[str, int]:
         """Return how many there are of what, e.g. `instances`, `series.open`, `jobs.ready`."""
 
+    def pending(self) -> Mapping[str, int]:
+        """Return of `counts` what is not over; it takes as long however much is."""
+
     # retention
 
     def forget(

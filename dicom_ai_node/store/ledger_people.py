@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select, update
 
 from dicom_ai_node.domain.errors import IllegalMove
-from dicom_ai_node.domain.job import DeliveryState, Event, Job, Stage, check_move
+from dicom_ai_node.domain.job import ENDED, DeliveryState, Event, Job, Stage, check_move
 from dicom_ai_node.domain.study import Quarantined
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
@@ -16,6 +16,10 @@ from dicom_ai_node.store.rows import event_of, job_event, job_of, load_jobs, mov
 
 _STOPPED = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED, Stage.CANCELLED})
 _CLAIMABLE = frozenset({Stage.READY, Stage.INFERRED})
+_PENDING = tuple(
+    stage.value for stage in Stage if stage not in ENDED - {Stage.PARKED, Stage.QUARANTINED}
+)
+_ON_THEIR_WAY = (DeliveryState.DUE.value, DeliveryState.SENDING.value)
 
 
 class People:
@@ -122,6 +126,15 @@ class People:
         """
         with self._database.reading() as connection:
             return counts_of(connection)
+
+    def pending(self) -> Mapping[str, int]:
+        """Return of `counts` what is not over, however much is.
+
+        `series.open`; `jobs.` and each stage that is at work, or for a person; `deliveries.due` and
+        `deliveries.sending`; `quarantine.open`.
+        """
+        with self._database.reading() as connection:
+            return pending_of(connection)
 
 
 def cancel_job(connection: Connection, key: JobKey, why: str, now: datetime) -> None:
@@ -232,4 +245,31 @@ def counts_of(connection: Connection) -> dict[str, int]:
         counts[f"deliveries.{state}"] = number
     aside = select(func.count()).where(tables.quarantine.c.is_open)
     counts["quarantine.open"] = connection.execute(aside).scalar_one()
+    return counts
+
+
+def pending_of(connection: Connection) -> dict[str, int]:
+    """Return how many there are of what is not over, see `People.pending`."""
+    series, jobs, sent = tables.series, tables.jobs, tables.deliveries
+    stages = [f"jobs.{stage}" for stage in _PENDING]
+    states = [f"deliveries.{state}" for state in _ON_THEIR_WAY]
+    counts = dict.fromkeys(["series.open", "quarantine.open", *stages, *states], 0)
+    for name, table in (("series.open", series), ("quarantine.open", tables.quarantine)):
+        is_open = select(func.count()).select_from(table).where(table.c.is_open)
+        counts[name] = connection.execute(is_open).scalar_one()
+    at_work = select(jobs.c.stage, func.count()).where(jobs.c.stage.in_(_PENDING))
+    for stage, number in connection.execute(at_work.group_by(jobs.c.stage)):
+        counts[f"jobs.{stage}"] = number
+    # From one destination to the next: else all that was ever delivered would be gone through.
+    here = select(func.min(sent.c.destination).label("name")).cte("here", recursive=True)
+    following = select(func.min(sent.c.destination)).where(sent.c.destination > here.c.name)
+    here = here.union_all(select(following.scalar_subquery()).where(here.c.name.is_not(None)))
+    leaving = (
+        select(sent.c.state, func.count())
+        .select_from(here.join(sent, sent.c.destination == here.c.name))
+        .where(sent.c.state.in_(_ON_THEIR_WAY))
+        .group_by(sent.c.state)
+    )
+    for state, number in connection.execute(leaving):
+        counts[f"deliveries.{state}"] = number
     return counts

@@ -1,12 +1,11 @@
 """The first part of the overview: what arrives and what has happened to it."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, Text, cast, func, or_, select
 
 from dicom_ai_node.domain.job import Job, Stage
 from dicom_ai_node.domain.overview import Happened, Pulse, SeriesSeen, StudySeen
@@ -58,12 +57,18 @@ class StudiesSeen:
     def hourly(self, since: datetime) -> Mapping[datetime, int]:
         """Return how many series began to arrive in each hour since, by the hour's beginning."""
         table = tables.series
-        query = select(table.c.first_received).where(
-            table.c.first_received >= since, table.c.is_ours.is_(False)
+        # Both databases say a moment in UTC as 2026-11-30 16:05:00 and more.
+        hour = func.substr(cast(table.c.first_received, Text), 1, len("2026-11-30 16"))
+        query = (
+            select(hour, func.count())
+            .where(table.c.first_received >= since, table.c.is_ours.is_(False))
+            .group_by(hour)
         )
         with self._database.reading() as connection:
-            moments = connection.scalars(query)
-            return Counter(one.replace(minute=0, second=0, microsecond=0) for one in moments)
+            return {
+                datetime.strptime(said, "%Y-%m-%d %H").replace(tzinfo=UTC): count
+                for said, count in connection.execute(query)
+            }
 
     def study_events(self, uid: StudyInstanceUID) -> Sequence[Happened]:
         """Return everything that happened to the series and the jobs of a study, in order."""

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -99,6 +100,32 @@ def test_the_ledger_says_when_the_next_series_is_due(ledger: SqlLedger) -> None:
     (series,) = ledger.due_series(NOON + SECOND)
     ledger.complete(series, "released", [], [], NOON + SECOND)
     assert ledger.next_due() is None
+
+
+def test_what_is_not_over_is_counted_apart(ledger: SqlLedger) -> None:
+    """The same numbers as among all counts, in every stage that a job goes through."""
+    looks: list[Mapping[str, int]] = []
+
+    def look() -> Mapping[str, int]:
+        looks.append(ledger.pending())
+        counts = ledger.counts()
+        assert looks[-1] == {name: counts[name] for name in looks[-1]}
+        return looks[-1]
+
+    assert set(look().values()) == {0}
+    arrived(ledger, 1, 2, series="1.9.1", study="1.9")
+    assert look()["series.open"] == 1
+    delivering(ledger, "pacs", "archive", "research")
+    assert look()["deliveries.due"] == 6
+    (one, other) = ledger.claim_deliveries("pacs", NOON, LEASE)
+    assert (look()["deliveries.sending"], looks[-1]["jobs.delivering"]) == (2, 1)
+    ledger.delivered(one, NOON)
+    ledger.not_delivered(other, NOON, "no", None)
+    assert (look()["deliveries.sending"], looks[-1]["jobs.parked"]) == (0, 1)
+    listed(ledger, uid="1.3.1")
+    ledger.quarantine(sha("broken"), "not DICOM", "CT1", NOON)
+    assert (look()["jobs.ready"], looks[-1]["quarantine.open"]) == (1, 1)
+    assert set(looks[-1]) < set(ledger.counts())
 
 
 def test_nothing_recorded_is_nothing_received(ledger: SqlLedger) -> None:

@@ -139,7 +139,7 @@ class Pages:
     def _look(self) -> State:
         free = self._desk.blobs.free_bytes()
         return State(
-            counts=self._desk.ledger.counts(),
+            counts=self._desk.ledger.pending(),
             free_bytes=free,
             is_short_of_room=free < self._desk.about.min_free_bytes,
         )

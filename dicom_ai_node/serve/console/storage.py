@@ -21,8 +21,9 @@ ADDED_UP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """How many bytes all received instances have, which studies go next, and which may not."""
+    """How many instances there are, and bytes; which studies go next, and which may not."""
 
+    instances: int
     held_bytes: int
     going: Sequence[Going]
     promised: Promised
@@ -42,6 +43,7 @@ def add_storage(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "keep": timedelta(days=desk.about.keep_days),
             "patients": patients_of(desk.archive, uids),
             "now": desk.now(),
+            "instances": added.instances,
             "held_bytes": added.held_bytes,
             "going": added.going,
             "promised": added.promised,
@@ -53,6 +55,7 @@ def added_up(desk: Desk) -> Sums:
     """Go through the tables of what is held."""
     now, proofs = desk.now(), proving(desk.destinations)
     return Sums(
+        instances=desk.ledger.counts()["instances"],
         held_bytes=desk.overview.held_bytes(),
         going=desk.overview.going_next(now, NEXT, proofs),
         promised=desk.overview.promised(now, proofs),
