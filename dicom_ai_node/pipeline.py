@@ -22,12 +22,13 @@ import structlog
 from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed, TryAgain
+from dicom_ai_node.domain.executor import Executor
 from dicom_ai_node.domain.job import ENDED, Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
 from dicom_ai_node.domain.orders import Attempt, InferenceOrder, Outcome
-from dicom_ai_node.domain.ports import Blobs, Executor, Ledger, Sender
+from dicom_ai_node.domain.ports import Blobs, Ledger, Sender
 from dicom_ai_node.domain.rule import Route
 from dicom_ai_node.domain.study import Arrival, Received, Series, Study
 from dicom_ai_node.domain.uids import JobKey, SeriesInstanceUID
@@ -249,8 +250,7 @@ class Work:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _kept(self, path: Path, result: Result) -> Result:
-        spooled = self.blobs.spool()
-        shutil.move(path, spooled)
+        spooled = Path(shutil.move(path, self.blobs.spool()))
         return replace(result, sha256=self.blobs.keep(spooled))
 
     def _move(self, job: Job, move: Move) -> Stage:

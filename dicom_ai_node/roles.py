@@ -2,8 +2,8 @@
 
 `receive` may run several times on the same listening sockets; `work` holds the workers; `dispatch`
 holds one thread per destination, one more where that has to prove that it keeps what it was sent,
-and one per target of notices; where the node answers HTTP, `web`
-does so, and `index` reads the headers by which things are found. They meet in the ledger only.
+and one per target of notices; where the node answers HTTP, `web` does so, and `index` reads the
+headers by which things are found. They meet in the ledger, and wake each other.
 """
 
 import os
@@ -119,8 +119,7 @@ def receive(settings: NodeConfig, descriptors: Sequence[int], heart: Heart) -> i
         _advise(settings)
     entrances = compose.entrances(settings, listening, tls)
     server = threading.Thread(target=listener.serve, args=(entrances,), daemon=True)
-    threads = [server, *(() if tls is None else (tls.renewal,))]
-    status = _watch(threads, heart, stop)
+    status = _watch([server, *(() if tls is None else (tls.renewal,))], heart, stop)
     listener.close(grace_seconds=STOP_SECONDS)
     return status
 

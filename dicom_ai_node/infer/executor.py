@@ -18,8 +18,8 @@ import structlog
 
 from dicom_ai_node.domain.devices import SlotSeen
 from dicom_ai_node.domain.errors import Ended, OutOfResources
+from dicom_ai_node.domain.executor import Ear
 from dicom_ai_node.domain.orders import Attempt, Outcome
-from dicom_ai_node.domain.ports import Ear
 from dicom_ai_node.domain.progress import HowFar
 from dicom_ai_node.infer.place import Slot, Worker
 from dicom_ai_node.infer.said import unpacked
@@ -38,7 +38,7 @@ Factory = Callable[[str], Callable[[Attempt], None]]
 
 
 class LocalProcesses:
-    """Implements `domain.ports.Executor` with one spawned process per slot.
+    """Implements `domain.executor.Executor` with one spawned process per slot.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ from dicom_ai_node.domain.errors import (
     TaskFailed,
     TryAgain,
 )
+from dicom_ai_node.domain.executor import Executor
 from dicom_ai_node.domain.orders import Outcome
-from dicom_ai_node.domain.ports import Executor
 from dicom_ai_node.domain.progress import HowFar, Phase
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.infer.executor import LocalProcesses
