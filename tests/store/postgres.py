@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 _QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "listen_addresses=")
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 
 
 @dataclass
