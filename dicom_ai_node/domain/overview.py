@@ -228,8 +228,8 @@ class Overview(Protocol):
     def last_of_route(self, route: str) -> datetime | None:
         """Return when the newest job of a route was made."""
 
-    def destination(self, name: str) -> DestinationSeen:
-        """Return how a destination does."""
+    def destination(self, name: str, *, is_brief: bool = False) -> DestinationSeen:
+        """Return how a destination does; briefly, without counting all that it has taken."""
 
     def parked_for(self, destination: str, limit: int = 1000) -> Sequence[JobKey]:
         """Return jobs with objects that this destination has refused."""

@@ -20,6 +20,9 @@ _WITH_SOMEBODY = (
     Stage.READY, Stage.INFERRED, Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED,
 )  # fmt: skip
 """Stages in which a job may say who has to act."""
+_NOT_THERE = tuple(
+    state.value for state in (DeliveryState.DUE, DeliveryState.SENDING, DeliveryState.PARKED)
+)
 _LEGS = {
     "job_created": "waiting",
     "job_ready": "waiting",
@@ -115,11 +118,13 @@ class JobsSeen:
         with self._database.reading() as connection:
             return connection.scalar(query.order_by(table.c.number.desc()).limit(1))
 
-    def destination(self, name: str) -> DestinationSeen:
-        """Return how a destination does."""
+    def destination(self, name: str, *, is_brief: bool = False) -> DestinationSeen:
+        """Return how a destination does; briefly, without counting all that it has taken."""
         sent = tables.deliveries
         here = sent.c.destination == name
         counted = select(sent.c.state, func.count()).where(here).group_by(sent.c.state)
+        if is_brief:
+            counted = counted.where(sent.c.state.in_(_NOT_THERE))
         undone = sent.c.state.in_([DeliveryState.DUE.value, DeliveryState.PARKED.value])
         trouble = select(sent.c.note).where(here, undone, sent.c.attempts > 0, sent.c.note != "")
         waits = select(func.min(sent.c.due_at)).where(here, sent.c.state == DeliveryState.DUE.value)

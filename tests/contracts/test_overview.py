@@ -167,6 +167,8 @@ def test_a_destination_says_how_it_does(ledger: SqlLedger, overview: Overview) -
     ledger.not_delivered(second, NOON + HOUR, "no answer", NOON + 2 * HOUR)
     seen = overview.destination("pacs")
     assert seen.states == {"done": 2, "parked": 1, "due": 1}
+    brief = overview.destination("pacs", is_brief=True)
+    assert brief == replace(seen, states={"parked": 1, "due": 1})
     assert (seen.last_done, seen.next_try) == (NOON, NOON + 2 * HOUR)
     assert seen.last_trouble in {"0xA900", "no answer"}
     assert overview.parked_for("pacs") == [first.result.job]

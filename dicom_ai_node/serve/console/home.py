@@ -33,7 +33,9 @@ def add_home(router: APIRouter, desk: Desk, pages: Pages) -> None:
             "hours": hours(overview.hourly(day_of(now)), now),
             "legs": legs(overview.leg_seconds(TIMED_JOBS), LEGS),
             "use": hour_of(overview.device_use(first_minute(now)), now),
-            "destinations": {name: seen_at(desk, name) for name in desk.destinations},
+            "destinations": {
+                name: seen_at(desk, name, is_brief=True) for name in desk.destinations
+            },
         }
 
     charts = Remembered(measured, CHART_SECONDS)

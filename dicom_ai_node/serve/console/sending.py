@@ -64,9 +64,9 @@ def send_again(desk: Desk, name: str) -> int:
     return count
 
 
-def seen_at(desk: Desk, name: str) -> DestinationSeen:
+def seen_at(desk: Desk, name: str, *, is_brief: bool = False) -> DestinationSeen:
     """Return how a destination does; of one that has to prove nothing, nothing is unproven."""
-    seen = desk.overview.destination(name)
+    seen = desk.overview.destination(name, is_brief=is_brief)
     if name in proving(desk.destinations):
         return seen
     return replace(seen, unproven=0, unproven_since=None, unproven_because="")
