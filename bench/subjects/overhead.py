@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 
-from bench.processes import cpu_seconds
+from bench.processes import on_processor_seconds
 from bench.results import Kind, Row
 from bench.session import TROUBLE, Session
 from bench.units import MS, PART
@@ -82,6 +82,6 @@ def _tell_legs(session: Session, legs: list[Mapping[str, datetime]]) -> None:
 
 def _idle(ward: Ward, seconds: float) -> float:
     """Return how much of one processor the tree needs while nobody wants anything."""
-    before, began = cpu_seconds(ward.pid), time.monotonic()
+    before, began = on_processor_seconds(ward.pid), time.monotonic()
     time.sleep(seconds)
-    return 100 * (cpu_seconds(ward.pid) - before) / (time.monotonic() - began)
+    return 100 * (on_processor_seconds(ward.pid) - before) / (time.monotonic() - began)
