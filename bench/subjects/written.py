@@ -2,8 +2,8 @@
 
 Everybody has the same series and the same labels on the disk, in the format that it likes, and
 works in a process of its own that is warm; of dcmqi the start of the program is a part. The node
-checks and inflates the findings that its worker has left, repairs headers, says where everything
-comes from, and syncs what it has written; the others sync nothing.
+checks and inflates the findings that its worker has left, repairs headers, and says where everything
+comes from.
 """
 
 import pickle
