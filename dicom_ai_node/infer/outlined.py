@@ -209,7 +209,8 @@ def _values(ds: Dataset) -> Iterator[NDArray[Any]]:
     if UID(str(ds.file_meta.get("TransferSyntaxUID", ""))).is_encapsulated:
         raise Rejected(RejectCode.PIX_UNSUPPORTED, "a segmentation of single bits that is encoded")
     shape = (frame_count(ds), int(ds.Rows), int(ds.Columns))
-    data = dcmread(ds.filename, specific_tags=["PixelData"]).get("PixelData") or b""
+    found = dcmread(ds.filename, specific_tags=["PixelData"]).get("PixelData")
+    data = found if isinstance(found, bytes) else b""
     count = int(np.prod(shape))
     if 8 * len(data) < count:
         raise Rejected(RejectCode.PIX_CORRUPT, "there are fewer pixels than the header says")

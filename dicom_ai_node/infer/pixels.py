@@ -120,11 +120,12 @@ def _decoder(header: Dataset) -> tuple[Decoder, str]:
 def _check_codestreams(ds: Dataset, decoder: Decoder) -> None:
     """Compare frame count and frame sizes with the data set before a decoder allocates them."""
     count = frame_count(ds)
-    if not ds.get("PixelData"):
+    pixels = ds.get("PixelData")
+    if not pixels or not isinstance(pixels, bytes):  # by another VR it is a number, or a text
         raise Rejected(RejectCode.PIX_CORRUPT, "there is no pixel data")
     if not decoder.is_encapsulated:
         expected = _stored_bytes(ds) * count
-        found = len(ds.PixelData)
+        found = len(pixels)
         if found < expected or found - expected >= max(2, _stored_bytes(ds)):
             raise Rejected(
                 RejectCode.PIX_CORRUPT, f"{found} bytes of pixel data where {expected} belong"
@@ -132,7 +133,7 @@ def _check_codestreams(ds: Dataset, decoder: Decoder) -> None:
         return
     size = (ds.Rows, ds.Columns, ds.SamplesPerPixel)
     found = 0
-    for frame in generate_frames(ds.PixelData, number_of_frames=count):
+    for frame in generate_frames(pixels, number_of_frames=count):
         found += 1
         if codestream_size(frame) not in (None, size):
             raise Rejected(

@@ -113,6 +113,20 @@ def test_no_pixel_data_at_all_is_corrupt(tmp_path: Path) -> None:
     assert rejection_of(series, Sees.VOLUME, tmp_path) is RejectCode.PIX_CORRUPT
 
 
+@pytest.mark.parametrize("vr", ["US", "LO", "DS"])
+def test_pixel_data_of_another_vr_is_none(vr: str, tmp_path: Path) -> None:
+    """Its value is a number or a text, and not the bytes of an image."""
+    (path,) = write(ct(slices=1, rows=2, columns=2), tmp_path)
+    whole = path.read_bytes()
+    at = whole.rindex(b"\xe0\x7f\x10\x00OW")
+    value = b"1 " if vr == "DS" else b"ab"
+    element = whole[at : at + 4] + vr.encode() + b"\2\0" + value
+    path.write_bytes(whole[:at] + element)
+    with pytest.raises(Rejected) as no:
+        read_series([path], Sees.SLICES)
+    assert no.value.code is RejectCode.PIX_CORRUPT
+
+
 @pytest.mark.parametrize("frames", [7, 9], ids=["one frame too many", "one frame too few"])
 def test_the_number_of_frames_must_be_true(frames: int, tmp_path: Path) -> None:
     """Eight frames are in the file."""
