@@ -53,7 +53,8 @@ def _upgraded(scene: Scene, queue: SmallNode, revision: str) -> None:
     pacs = Pacs()
     where = {"pacs": f"{{ae_title: PACS, host: 127.0.0.1, port: {pacs.port}}}"}
     node = SmallNode(scene.folder / f"from{revision}", where)
-    shutil.copytree(queue.folder / "store", node.folder / "store")
+    without = shutil.ignore_patterns("bells")  # pipes, which each node makes for itself
+    shutil.copytree(queue.folder / "store", node.folder / "store", ignore=without)
     _as_older(node.folder / "store", revision)
     node.answered, node.was_cut = dict(queue.answered), True
     try:
