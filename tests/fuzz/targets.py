@@ -8,6 +8,7 @@ import json
 import socket
 import warnings
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,10 +17,16 @@ from typing import Any
 
 import structlog
 from pydicom import Dataset
+from pynetdicom.presentation import build_context
 
+from dicom_ai_node.deliver.associate import _negotiated
+from dicom_ai_node.deliver.line import StoreLine
+from dicom_ai_node.deliver.parcel import Parcel, pack
+from dicom_ai_node.dimse.wire import Breach, PeerGone, Wire
 from dicom_ai_node.domain.archive import Level
 from dicom_ai_node.domain.commitment import Asked as Named
 from dicom_ai_node.domain.commitment_messages import read_report, read_request, request
+from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import NodeError
 from dicom_ai_node.domain.model import Sees
 from dicom_ai_node.domain.query_retrieve import Asked, Root
@@ -45,7 +52,9 @@ from dicom_ai_node.serve.dicomweb.search_query import wanted
 from dicom_ai_node.serve.identifier import identifier_of
 from dicom_ai_node.store.blobs import FolderBlobs
 from tests import phantoms
+from tests.deliver.test_line import RELEASED, accepted, answered
 from tests.receive import rawpeer
+from tests.receive.rawpeer import CT, EXPLICIT
 from tests.receive.webdesk import body, part10
 
 SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
@@ -177,18 +186,48 @@ def _pdu(data: bytes) -> None:
 
 
 def _series(data: bytes) -> None:
-    """Read a series; the first byte chooses what a model wants of it.
+    """Read a series; the first byte chooses what a model wants of it, and the transfer syntax.
 
-    Then follow implicit data sets, each preceded by its length.
+    Then follow data sets, each preceded by its length.
     """
     folder, at, paths = _folder(), 1, []
-    meta = file_head(Announced(transfer_syntax_uid=SYNTAXES[0]), "CT1")
+    meta = file_head(Announced(transfer_syntax_uid=SYNTAXES[data[0] >> 7]), "CT1")
     while at + 2 <= len(data) and len(paths) < 12:
         end = at + 2 + int.from_bytes(data[at : at + 2], "little")
         paths.append(folder / f"{len(paths)}")
         paths[-1].write_bytes(meta + data[at + 2 : end])
         at = end
-    read_series(paths, list(Sees)[data[0] % len(Sees)], max_pixels_bytes=1 << 20)
+    read_series(paths, list(Sees)[(data[0] & 127) % len(Sees)], max_pixels_bytes=1 << 20)
+
+
+def _answer(data: bytes) -> None:
+    """All that a destination says to whoever stores there."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data[: 1 << 16])
+        theirs.shutdown(socket.SHUT_WR)
+        wire = Wire(ours, 0.2)
+        wire.within(0.2)
+        with suppress(Breach, PeerGone):
+            taken = _negotiated(wire, _PACS, [build_context(CT, EXPLICIT)])
+            line = StoreLine(wire, _PACS.ae_title, taken)
+            for context in taken.contexts.values():
+                line.store(_parcel(), _parcel().path, context, 0.2)
+            line.end(0.2)
+
+
+@cache
+def _parcel() -> Parcel:
+    path = _folder() / "parcel"
+    path.write_bytes(part10(phantoms.ct(slices=1, rows=2, columns=2)[0]))
+    packed = pack(path)
+    assert isinstance(packed, Parcel)
+    return packed
+
+
+_PACS = DimsePeer(
+    ae_title=AETitle("PACS"), host="192.0.2.1", port=104, calling_ae_title=AETitle("AI_NODE")
+)
 
 
 @cache
@@ -266,11 +305,18 @@ def _pdu_seeds() -> Iterator[bytes]:
 def _series_seeds() -> Iterator[bytes]:
     kinds = (phantoms.ct, phantoms.mr, phantoms.pet)
     for number, images in enumerate(kind(slices=4, rows=2, columns=2) for kind in kinds):
-        series = bytes((number,))
-        for image in images:
-            encoded = rawpeer.encoded(image, implicit=True)
-            series += len(encoded).to_bytes(2, "little") + encoded
-        yield series
+        for implicit in (True, False):
+            series = bytes((number if implicit else number | 128,))
+            for image in images:
+                encoded = rawpeer.encoded(image, implicit=implicit)
+                series += len(encoded).to_bytes(2, "little") + encoded
+            yield series
+
+
+def _answer_seeds() -> Iterator[bytes]:
+    yield accepted() + answered(1) + RELEASED
+    yield accepted(300) + answered(1, 0xB000) + RELEASED
+    yield accepted(0) + answered(1, 0xA700) + RELEASED
 
 
 def _query_seeds() -> Iterator[bytes]:
@@ -278,7 +324,7 @@ def _query_seeds() -> Iterator[bytes]:
     yield b"00080060=CT&ModalitiesInStudy=CT,MR&00400275.00400007=x&limit=7"
 
 
-_RECEIVE, _SERVE = "dicom_ai_node.receive.", "dicom_ai_node.serve."
+_RECEIVE, _SERVE, _DIMSE = "dicom_ai_node.receive.", "dicom_ai_node.serve.", "dicom_ai_node.dimse."
 TARGETS = {
     one.name: one
     for one in (
@@ -296,14 +342,19 @@ TARGETS = {
             f"{_RECEIVE}meta", f"{_RECEIVE}bulk", "dicom_ai_node.domain.native_model_read",
         )),
         Target("pdu", _pdu, _pdu_seeds, (
-            f"{_RECEIVE}wire", f"{_RECEIVE}negotiation", f"{_RECEIVE}association",
-            f"{_RECEIVE}commands", f"{_RECEIVE}incoming", f"{_RECEIVE}user_information",
+            f"{_DIMSE}wire", f"{_RECEIVE}negotiation", f"{_RECEIVE}association",
+            f"{_DIMSE}commands", f"{_RECEIVE}incoming", f"{_RECEIVE}user_information",
             f"{_RECEIVE}desk", f"{_RECEIVE}enquiries",
         )),
         Target("series", _series, _series_seeds, (
             "dicom_ai_node.infer.geometry", "dicom_ai_node.infer.stacks",
             "dicom_ai_node.infer.planes", "dicom_ai_node.infer.read", "dicom_ai_node.infer.slices",
             "dicom_ai_node.infer.pixels", "dicom_ai_node.infer.units",
+            "dicom_ai_node.infer.plain_frame", "dicom_ai_node.domain.quick_header",
+        )),
+        Target("answer", _answer, _answer_seeds, (
+            f"{_DIMSE}wire", f"{_DIMSE}commands", "dicom_ai_node.deliver.line",
+            "dicom_ai_node.deliver.associate",
         )),
         Target("query", _query, _query_seeds, (f"{_SERVE}dicomweb.search_query",)),
     )
