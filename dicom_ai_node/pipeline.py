@@ -23,7 +23,7 @@ from dicom_ai_node.complete.evidence import Complete, Patience, Wait, verdict
 from dicom_ai_node.deliver.backoff import next_try
 from dicom_ai_node.domain.errors import Ended, NodeError, OutOfResources, TaskFailed, TryAgain
 from dicom_ai_node.domain.executor import Executor
-from dicom_ai_node.domain.job import ENDED, Delivery, Job, Result, Stage
+from dicom_ai_node.domain.job import OVER, Delivery, Job, Result, Stage
 from dicom_ai_node.domain.limits import Limits
 from dicom_ai_node.domain.model import ModelFacts
 from dicom_ai_node.domain.moves import Move, after_error, after_loss, claimed_from
@@ -36,8 +36,6 @@ from dicom_ai_node.orders import OrderBook
 from dicom_ai_node.route.plan import overdue, plan
 
 log = structlog.get_logger()
-
-_NEEDS_NO_FINDINGS = ENDED - {Stage.PARKED, Stage.QUARANTINED}
 
 
 # receive -> store: in every receiver process
@@ -176,7 +174,7 @@ class Work:
         """Remove what workers have left behind of jobs that need it no more."""
         for folder in self.folder.glob("*"):
             job = self.ledger.job(folder.name)
-            if job is None or job.stage in _NEEDS_NO_FINDINGS:
+            if job is None or job.stage in OVER:
                 self._remove(folder)
 
     def give_back(self) -> None:

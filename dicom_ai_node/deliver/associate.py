@@ -21,13 +21,12 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_ai_node.deliver.judge import judge_contexts, judge_rejection
 from dicom_ai_node.deliver.line import LONGEST_PDU_BYTES, StoreLine, Taken, next_pdu
+from dicom_ai_node.deliver.reactor import STALL_SECONDS
 from dicom_ai_node.dimse.wire import INVALID_PARAMETER, UNEXPECTED_PDU, Breach, PeerGone, Wire
 from dicom_ai_node.domain.destination import DimsePeer
 from dicom_ai_node.domain.errors import PeerUnavailable
 from dicom_ai_node.tls.client import ClientTls
 
-STALL_SECONDS = 60.0
-"""How long the peer may leave one write unanswered."""
 SHORTEST_PDU_BYTES = 128
 """A peer that takes less at once has gone mad."""
 _APPLICATION_CONTEXT = UID("1.2.840.10008.3.1.1.1")

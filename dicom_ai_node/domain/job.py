@@ -41,6 +41,9 @@ ENDED = frozenset({
 })  # fmt: skip
 """Stages from which a job does not move by itself."""
 
+OVER = ENDED - {Stage.PARKED, Stage.QUARANTINED}
+"""Of these, those in which nobody waits for anything, not for a person either."""
+
 HELD = frozenset({Stage.INFERRING, Stage.ENCODING})
 """Stages in which a worker holds a job."""
 

@@ -21,7 +21,7 @@ from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.showing import NoSuchFrame, NotShowable
 from dicom_ai_node.infer.codecs import codestream_size, decoder_for
-from dicom_ai_node.infer.pixels import lowered
+from dicom_ai_node.infer.plain_frame import lowered
 from dicom_ai_node.infer.planes import frame_count
 
 LARGEST_FRAME_BYTES: Final = 1 << 30

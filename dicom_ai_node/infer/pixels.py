@@ -18,7 +18,7 @@ from pydicom.uid import UID
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.infer.codecs import codestream_size, decoder_for
-from dicom_ai_node.infer.plain_frame import plain_frame
+from dicom_ai_node.infer.plain_frame import lowered, plain_frame
 from dicom_ai_node.infer.planes import frame_count
 
 _TENSOR_BYTES: Final = 4
@@ -154,13 +154,6 @@ def _frames(ds: Dataset, decoder: Decoder, plugin: str) -> Iterator[Decoded]:
     for values, properties in frames:
         lain_low = lowered(values, ds, lift) if is_lifted else values
         yield Decoded(lain_low, str(properties["photometric_interpretation"]))
-
-
-def lowered(values: NDArray[Any], ds: Dataset, lift: int) -> NDArray[Any]:
-    """Move BitsStored bits from `lift` to 0, PS3.5 8.1.1."""
-    above = int(ds.BitsAllocated) - int(ds.BitsStored) - lift
-    shifted: NDArray[Any] = (values << above) >> (above + lift)
-    return shifted
 
 
 def _decoded_bytes(header: Dataset) -> int:

@@ -49,7 +49,9 @@ def plain_frame(header: Dataset) -> NDArray[Any] | None:
         values = np.fromfile(file, f"<{'i' if header.PixelRepresentation else 'u'}{width}", count)
     if len(values) != count:
         return None
-    return _cleared(values, header).reshape(header.Rows, header.Columns)
+    stored = int(header.BitsStored)
+    lift = int(header.get("HighBit", stored - 1)) + 1 - stored
+    return lowered(values, header, lift).reshape(header.Rows, header.Columns)
 
 
 def _length(head: bytes, *, is_implicit: bool) -> int | None:
@@ -60,13 +62,8 @@ def _length(head: bytes, *, is_implicit: bool) -> int | None:
     return length
 
 
-def _cleared(values: NDArray[Any], header: Dataset) -> NDArray[Any]:
-    """Move BitsStored bits, which end with HighBit, to where values have theirs."""
-    stored = int(header.BitsStored)
-    lift = int(header.get("HighBit", stored - 1)) + 1 - stored
-    above = int(header.BitsAllocated) - stored - lift
-    if above:
-        values <<= above
-    if above + lift:
-        values >>= above + lift
-    return values
+def lowered(values: NDArray[Any], ds: Dataset, lift: int) -> NDArray[Any]:
+    """Move BitsStored bits from `lift` to 0, PS3.5 8.1.1."""
+    above = int(ds.BitsAllocated) - int(ds.BitsStored) - lift
+    shifted: NDArray[Any] = (values << above) >> (above + lift)
+    return shifted

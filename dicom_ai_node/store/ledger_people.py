@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select, update
 
 from dicom_ai_node.domain.errors import IllegalMove
-from dicom_ai_node.domain.job import ENDED, DeliveryState, Event, Job, Stage, check_move
+from dicom_ai_node.domain.job import OVER, DeliveryState, Event, Job, Stage, check_move
 from dicom_ai_node.domain.study import Quarantined
 from dicom_ai_node.domain.uids import JobKey
 from dicom_ai_node.store import tables
@@ -16,9 +16,7 @@ from dicom_ai_node.store.rows import event_of, job_event, job_of, load_jobs, mov
 
 _STOPPED = frozenset({Stage.PARKED, Stage.REJECTED, Stage.QUARANTINED, Stage.CANCELLED})
 _CLAIMABLE = frozenset({Stage.READY, Stage.INFERRED})
-_PENDING = tuple(
-    stage.value for stage in Stage if stage not in ENDED - {Stage.PARKED, Stage.QUARANTINED}
-)
+_PENDING = tuple(stage.value for stage in Stage if stage not in OVER)
 _ON_THEIR_WAY = (DeliveryState.DUE.value, DeliveryState.SENDING.value)
 
 

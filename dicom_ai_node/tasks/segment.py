@@ -35,7 +35,7 @@ class Settings:
     part_of_rise: float | None = None  # where a hot spot ends on the way up to its maximum
     background: float = 0.0  # added to its logit, so that segments become smaller or larger
     mirror: tuple[str, ...] = ()  # axes along which the image is also looked at reversed
-    bfloat16: bool = False  # where the device is fast with it; the score was measured so
+    bfloat16: bool = False  # where the device calculates with it itself
 
 
 class Segment:
