@@ -31,9 +31,11 @@ from dicom_ai_node.domain.uids import (
 from dicom_ai_node.route.plan import plan
 from tests import phantoms
 
-SERIES, INSTANCES = 2, 10
-"""Of each study: so few that even the smallest ledger fills every page of the console."""
+SERIES, INSTANCES = 4, 5
+"""Of each study: so few that even the smallest ledger fills every page and chart of the console."""
 PER_STUDY = SERIES * INSTANCES
+MINUTES_APART = 30
+"""Between two studies: the smallest ledger holds a whole day, the largest three years of such."""
 DESTINATION = "pacs"
 SECTIONS = f"""\
     routes:
@@ -130,7 +132,7 @@ def _again(name: str, kind: str, *, is_key: bool) -> str:
     if name in {"patient_id", "accession_number"}:
         return f"{name} || i"
     if kind == "DATETIME":
-        return f"strftime('%Y-%m-%d %H:%M:%f', {name}, '-' || i || ' minutes')"
+        return f"strftime('%Y-%m-%d %H:%M:%f', {name}, '-' || (i * {MINUTES_APART}) || ' minutes')"
     return "NULL" if is_key and name == "number" else name
 
 

@@ -140,6 +140,7 @@ jobs = Table(
     Column("doing", Text, nullable=False, server_default=""),
 )
 Index("ix_jobs_route", jobs.c.route, jobs.c.number)
+Index("ix_jobs_newest", jobs.c.stage, jobs.c.number)
 Index("ix_jobs_claim", jobs.c.stage, jobs.c.is_stat.desc(), jobs.c.urgent_at)
 
 job_inputs = Table(

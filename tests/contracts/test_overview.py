@@ -256,6 +256,15 @@ def test_what_is_asked_every_second_reads_the_ends_of_indexes(
             assert not [step for step in plan if "SCAN" in step and "INDEX" not in step], plan
 
 
+def test_the_newest_jobs_of_a_stage_are_not_found_by_sorting_all_of_it(database: Database) -> None:
+    if database.read.dialect.name != "sqlite":
+        pytest.skip("the planner of PostgreSQL scans small tables")
+    newest = "SELECT key FROM jobs WHERE stage = 'delivered' ORDER BY number DESC LIMIT 9"
+    with database.reading() as connection:
+        plan = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {newest}"))]
+    assert not [step for step in plan if "TEMP B-TREE" in step], plan
+
+
 def test_an_hour_later_nothing_is_lost(ledger: SqlLedger, overview: Overview) -> None:
     """A job under work whose claim was noted long ago is still shown with its beginning."""
     series = arrived(ledger, 1)
