@@ -5,17 +5,14 @@ start is a part. As installed these, and pynetdicom, wait some 25 ms for each ob
 back what does not fill a packet. So they are given few.
 """
 
-import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from pydicom import dcmread
 
 from bench import contenders, objects
 from bench.contenders import AE_TITLE, NODELAY, SENDER
@@ -30,7 +27,6 @@ from tests.peers.tools import find, free_port, listens
 OURS, BY_STOW = "dicom_ai_node", "dicom_ai_node by STOW-RS"
 WEB, SCU = "dicomweb-client", "pynetdicom SCU"
 _FEW = 40
-_NAMES = ["SOPClassUID", "SOPInstanceUID"]
 _PATIENCE_SECONDS = 120
 
 
@@ -52,7 +48,7 @@ def run(session: Session) -> None:
     """Measure everybody with each kind of object, by C-STORE and by STOW-RS."""
     parcels = list(_parcels(session))
     with ExitStack() as stack:
-        dimse, web = _sinks(session, stack, parcels)
+        dimse, web = _sinks(session, stack)
         senders = {
             **{name: _warm(session, stack, name, dimse) for name in (OURS, SCU)},
             **{name: _warm(session, stack, name, web) for name in (BY_STOW, WEB)},
@@ -112,27 +108,16 @@ def _write(template: Template, folder: Path, count: int) -> None:
             file.write(payload)
 
 
-def _sinks(session: Session, stack: ExitStack, parcels: Sequence[Parcels]) -> tuple[int, int]:
+def _sinks(session: Session, stack: ExitStack) -> tuple[int, int]:
     """Start the two that throw away; return their ports."""
     dimse, _ = stack.enter_context(contenders.limit(session.folder / "sink", throws_away=True))
-    return dimse, stack.enter_context(_web_sink(session.folder, parcels))
+    return dimse, stack.enter_context(_web_sink(session.folder))
 
 
 @contextmanager
-def _web_sink(folder: Path, parcels: Sequence[Parcels]) -> Iterator[int]:
-    stored = [
-        {
-            "00081150": {"vr": "UI", "Value": [str(header.SOPClassUID)]},
-            "00081155": {"vr": "UI", "Value": [str(header.SOPInstanceUID)]},
-        }
-        for some in parcels
-        for path in some.whole.iterdir()
-        for header in (dcmread(path, stop_before_pixels=True, specific_tags=_NAMES),)
-    ]
-    answer = folder / "answer.json"
-    answer.write_text(json.dumps({"00081199": {"vr": "SQ", "Value": stored}}))
+def _web_sink(folder: Path) -> Iterator[int]:
     port = free_port()
-    command = ["python3", "-S", "-m", "bench.web_sink", str(port), str(answer)]
+    command = ["python3", "-S", "-m", "bench.web_sink", str(port)]
     with running(command, folder / "sink.log", lambda: listens(port)):
         yield port
 

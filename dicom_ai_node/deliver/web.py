@@ -1,7 +1,7 @@
 """STOW-RS to a DICOMweb service, PS3.18 10.5."""
 
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,9 +22,10 @@ MOST_BYTES = 100_000_000
 MOST_ANSWER_BYTES = 16_000_000
 """An answer that is longer than this is not read to its end and not believed."""
 KNOWN_FOR_SECONDS = 600.0
-"""How long the answer of `accepts` is believed."""
+"""How long the answer of `accepts`, and the system's list of authorities, are believed."""
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
+_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _NOT_NOW = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
 _MAY_BE_ABOUT_ONE = frozenset({400, 406, 409, 413, 415, 422})
 """Statuses that one object of a request can bring upon all of it."""
@@ -78,6 +79,8 @@ class WebSender:
         self._most_bytes = most_bytes
         self._clock = clock
         self._known_until = 0.0
+        self._trusted: ssl.SSLContext | None = None
+        self._trusted_until = 0.0
 
     def send(self, objects: Sequence[Path]) -> list[Entry]:
         """Send Part 10 files in order, byte for byte, and return one entry per object."""
@@ -110,8 +113,16 @@ class WebSender:
             timeout=self._timeout,
             follow_redirects=False,
             trust_env=False,
-            verify=ssl.create_default_context(),
+            # Without TLS nobody has to be trusted, and following a redirect is out of the question.
+            verify=self._trust() if self._url.scheme == "https" else _NOBODY,
         )
+
+    def _trust(self) -> ssl.SSLContext:
+        """Return whom the system trusts; reading its list takes longer than sending an object."""
+        if self._trusted is None or self._clock() >= self._trusted_until:
+            self._trusted = ssl.create_default_context()
+            self._trusted_until = self._clock() + KNOWN_FOR_SECONDS
+        return self._trusted
 
     def _deliver(self, parcels: Sequence[Parcel]) -> list[Entry]:
         entries: list[Entry] = []
@@ -170,7 +181,7 @@ class WebSender:
         with client.stream(
             "POST",
             self._url,
-            content=multipart(batch, boundary),
+            content=gathered(multipart(batch, boundary)),
             headers={
                 "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
                 # Known beforehand, so that services that take no chunked request are content.
@@ -208,6 +219,19 @@ def multipart(parcels: Sequence[Parcel], boundary: str) -> Iterator[bytes]:
                 yield chunk
         yield b"\r\n"
     yield _closing(boundary)
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join what is small, so that the network is not asked for every line."""
+    waiting: list[bytes] = []
+    waiting_bytes = 0
+    for piece in pieces:
+        if waiting_bytes + len(piece) > _CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, waiting_bytes = [], 0
+        waiting.append(piece)
+        waiting_bytes += len(piece)
+    yield b"".join(waiting)
 
 
 def multipart_bytes(parcels: Sequence[Parcel], boundary: str) -> int:

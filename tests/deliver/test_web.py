@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
-from dicom_ai_node.deliver.web import WebSender
+from dicom_ai_node.deliver.web import KNOWN_FOR_SECONDS, WebSender, gathered
 from dicom_ai_node.domain.destination import WebPeer
 from dicom_ai_node.domain.errors import (
     ConfigError,
@@ -18,8 +18,10 @@ from dicom_ai_node.domain.errors import (
     PeerRejected,
     PeerUnavailable,
 )
+from tests.certificates import Authority
 from tests.peers.proxy import Proxy
 from tests.peers.stow import Answer, Request, response, stow
+from tests.peers.tls_proxy import TlsProxy
 from tests.phantoms import ct, write
 
 BEARER = "a-word-of-the-test"
@@ -60,6 +62,37 @@ def test_a_token_is_sent_only_where_there_is_one(files: list[Path]) -> None:
         WebSender(WebPeer(url=service.url + "/")).send(files)
     assert service.requests[0].headers["Authorization"] is None
     assert service.requests[0].path == "/dicom-web/studies"
+
+
+def test_https_trusts_whom_the_system_trusts_and_learns_of_new_authorities(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is trusted is read once in ten minutes, not for every request."""
+    clock = [0.0]
+    own, foreign = Authority(tmp_path / "own"), Authority(tmp_path / "foreign")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(foreign.certificate))
+    with stow(takes_all) as service:
+        port = int(service.url.split(":")[2].split("/")[0])
+        with TlsProxy(own.issue("archive", "localhost"), port) as proxy:
+            peer = WebPeer(url=f"https://127.0.0.1:{proxy.port}/dicom-web")
+            sender = WebSender(peer, clock=lambda: clock[0])
+            answers = sender.send(files)
+            assert all(isinstance(one, PeerUnavailable) for one in answers)
+            monkeypatch.setenv("SSL_CERT_FILE", str(own.certificate))
+            clock[0] += KNOWN_FOR_SECONDS / 2
+            assert sender.send(files) != [""] * 4
+            assert not service.requests
+            clock[0] += KNOWN_FOR_SECONDS
+            assert sender.send(files) == [""] * 4
+
+
+def test_pieces_are_joined_up_to_a_size_and_none_is_lost() -> None:
+    pieces = [bytes([number % 251]) * size for number, size in enumerate([3, 200_000, 99, 300_000])]
+    pieces += [b"x"] * 1000
+    joined = list(gathered(pieces))
+    assert b"".join(joined) == b"".join(pieces)
+    assert [len(one) for one in joined] == [200_102, 300_000, 1000]
 
 
 def test_requests_are_cut_to_size(files: list[Path]) -> None:
