@@ -257,6 +257,7 @@ def test_what_is_asked_every_second_reads_the_ends_of_indexes(
 
 
 def test_the_newest_jobs_of_a_stage_are_not_found_by_sorting_all_of_it(database: Database) -> None:
+    """An index has them in order."""
     if database.read.dialect.name != "sqlite":
         pytest.skip("the planner of PostgreSQL scans small tables")
     newest = "SELECT key FROM jobs WHERE stage = 'delivered' ORDER BY number DESC LIMIT 9"

@@ -88,6 +88,7 @@ def test_https_trusts_whom_the_system_trusts_and_learns_of_new_authorities(
 
 
 def test_pieces_are_joined_up_to_a_size_and_none_is_lost() -> None:
+    """What is large travels as it is; what is small shares a piece."""
     pieces = [bytes([number % 251]) * size for number, size in enumerate([3, 200_000, 99, 300_000])]
     pieces += [b"x"] * 1000
     joined = list(gathered(pieces))
