@@ -7,7 +7,6 @@ headers by which things are found. They meet in the ledger, and wake each other.
 """
 
 import os
-import signal
 import socket
 import threading
 import time
@@ -27,7 +26,7 @@ from dicom_ai_node.infer.usage import SAMPLE_SECONDS
 from dicom_ai_node.pipeline import Work
 from dicom_ai_node.store.bell import Bell
 from dicom_ai_node.store.indexing import AT_ONCE
-from dicom_ai_node.supervise import Heart, Role
+from dicom_ai_node.supervise import Heart, Role, Stop, stop_by_signal
 
 log = structlog.get_logger()
 
@@ -70,7 +69,7 @@ class Loop(threading.Thread):
     def __init__(
         self,
         chore: Callable[[], object],
-        stop: threading.Event,
+        stop: Stop,
         bell: Bell | None = None,
         after: Sequence[Bell] = (),
         rest: Callable[[], float] = lambda: IDLE_SECONDS,
@@ -111,7 +110,7 @@ class Loop(threading.Thread):
 
 def receive(settings: NodeConfig, descriptors: Sequence[int], heart: Heart) -> int:
     """Be one receiver on inherited sockets, or on its own if there are none."""
-    stop = _stop_signal()
+    stop = stop_by_signal()
     listener, tls = compose.listener(settings), compose.reception_tls(settings)
     listening = [socket.socket(fileno=one) for one in descriptors]
     if not listening:
@@ -131,7 +130,7 @@ def _advise(settings: NodeConfig) -> None:
 
 def work(settings: NodeConfig, heart: Heart) -> int:
     """Settle, route, infer and encode."""
-    stop, bells = _stop_signal(), compose.bells(settings)
+    stop, bells = stop_by_signal(), compose.bells(settings)
     desk, auditor = compose.work(settings, bells), compose.auditor(settings)
     broken = threading.Event()
     always = {"coalesce": True, "misfire_grace_time": None}
@@ -179,7 +178,7 @@ def work(settings: NodeConfig, heart: Heart) -> int:
 
 def dispatch(settings: NodeConfig, heart: Heart) -> int:
     """Deliver to each destination, tell each target, keep the audit trail, at its own pace."""
-    stop, bells = _stop_signal(), compose.bells(settings)
+    stop, bells = stop_by_signal(), compose.bells(settings)
     desk = compose.dispatch(settings)
     # A thread that waits for a silent peer must not keep the process from ending: what it was
     # sending is due again when its lease runs out, under the same UIDs.
@@ -203,7 +202,7 @@ def web(settings: NodeConfig, heart: Heart) -> int:
     """Answer HTTP."""
     from dicom_ai_node.web import WebServer  # noqa: PLC0415 - see the module
 
-    stop = _stop_signal()
+    stop = stop_by_signal()
     server = WebServer(settings)
     status = _watch([server], heart, stop)
     server.close()
@@ -216,7 +215,7 @@ def index(settings: NodeConfig, heart: Heart) -> int:
     In a process of its own: in another it would take turns with what stores and answers; and on
     processors that are all busy it comes after them.
     """
-    stop = _stop_signal()
+    stop = stop_by_signal()
     os.nice(_LESS_URGENT)
     archive = compose.archive(settings)
     # A rest after every batch that was not full: many small ones would keep receivers from the
@@ -237,7 +236,7 @@ def _bug_in_timer(event: JobExecutionEvent, broken: threading.Event) -> None:
 def _watch(
     threads: Sequence[threading.Thread],
     heart: Heart,
-    stop: threading.Event,
+    stop: Stop,
     broken: threading.Event | None = None,
 ) -> int:
     """Run threads until the signal to stop, or until one of them or a timer ended by a bug.
@@ -261,19 +260,6 @@ def _watch(
             thread.hurry()
             thread.join(max(0.0, deadline - time.monotonic()))
     return status
-
-
-def _stop_signal() -> threading.Event:
-    stop = threading.Event()
-
-    def heard(number: int, _frame: object) -> None:
-        # Both the supervisor and systemd may say it; the second must not cut the first short.
-        signal.signal(number, signal.SIG_IGN)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, heard)
-    return stop
 
 
 def _patient(chore: Callable[[], object]) -> Callable[[], object]:

@@ -9,6 +9,7 @@ is ready, and then that it still lives; systemd hears of both (sd_notify(3)).
 import ctypes
 import os
 import resource
+import select
 import selectors
 import signal
 import sys
@@ -57,6 +58,50 @@ class Heart:
         if self._descriptor is not None and now - self._last > HEART_SECONDS / 2:
             self._last = now
             os.write(self._descriptor, b".")
+
+
+class Stop:
+    """Whether a role is to stop, for its threads and for the handler of a signal.
+
+    A handler runs in the middle of whatever the main thread does. `threading.Event` has a lock
+    that this thread may hold just then, while it waits: then nobody would ever get it again.
+    One of a process, as long as that lives.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Return whether it has been said."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Say it; whoever waits wakes up."""
+        self._is_set = True
+        os.eventfd_write(self._descriptor, 1)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is said, but no longer than so many seconds; return whether it was."""
+        if not self._is_set:
+            bell = select.poll()
+            bell.register(self._descriptor, select.POLLIN)
+            bell.poll(1000 * seconds)
+        return self._is_set
+
+
+def stop_by_signal() -> Stop:
+    """Return what the signals to stop say from now on."""
+    stop = Stop()
+
+    def heard(number: int, _frame: object) -> None:
+        # Both the supervisor and systemd may say it; the second must not cut the first short.
+        signal.signal(number, signal.SIG_IGN)
+        stop.set()
+
+    for number in _STOPS:
+        signal.signal(number, heard)
+    return stop
 
 
 def die_with_parent() -> None:

@@ -21,7 +21,7 @@ from dicom_ai_node.domain.errors import OutOfResources
 from dicom_ai_node.store.archive_tables import held_instances
 from dicom_ai_node.store.bell import Bell
 from dicom_ai_node.store.engines import open_database
-from dicom_ai_node.supervise import Heart
+from dicom_ai_node.supervise import Heart, Stop
 from tests.certificates import Authority
 from tests.holding import holding
 from tests.journey.node import until
@@ -29,8 +29,8 @@ from tests.peers.tools import free_port
 from tests.phantoms import CANARY, ct
 
 
-def _watched(chore: object) -> tuple[int, threading.Event]:
-    stop = threading.Event()
+def _watched(chore: object) -> tuple[int, Stop]:
+    stop = Stop()
     threading.Timer(4, stop.set).start()
     loop = roles.Loop(chore, stop)  # type: ignore[arg-type]
     return roles._watch([loop], Heart(None), stop), stop
@@ -48,7 +48,7 @@ def test_a_loop_goes_on_while_the_database_is_busy() -> None:
 
 def test_a_loop_is_woken_and_wakes_the_next(tmp_path: Path) -> None:
     """It rests until somebody rings; when it has done something it rings in turn, and rests again."""
-    stop, work = threading.Event(), [0, 3]
+    stop, work = Stop(), [0, 3]
     mine, next_one = Bell(tmp_path / "mine"), Bell(tmp_path / "next")
     loop = roles.Loop(work.pop, stop, mine, [next_one], rest=lambda: 60.0)
     loop.start()
@@ -105,7 +105,7 @@ ONE_OF_THE_TREE = """
 import sys
 from pathlib import Path
 from dicom_ai_node import compose, roles
-from dicom_ai_node.supervise import Heart
+from dicom_ai_node.supervise import Heart, Stop
 tree = {role.name: role for role in roles.tree(compose.settings(Path(sys.argv[1])))}
 sys.exit(tree[sys.argv[2]].run(Heart(None)))
 """

@@ -24,18 +24,32 @@ sys.exit(supervise.Supervisor([role], grace_seconds=5).run())
 """
 
 ROLE = """
-import os, signal, sys, threading, time
+import os, signal, sys, time
 from pathlib import Path
+from dicom_ai_node.supervise import stop_by_signal
 here = Path(__file__).parent
 def run(heart):
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = stop_by_signal()
     # Only now: whoever reads this may send the signal at once.
     with (here / "starts").open("a") as starts:
         starts.write(f"{{os.getpid()}}\\n")
     while not stop.wait(0.05):
         {body}
     return 0
+"""
+
+
+INTERRUPTED = """
+import os, random, signal, sys
+from dicom_ai_node.supervise import Stop
+random.seed(int(sys.argv[1]))
+for _ in range(3000):
+    stop = Stop()
+    signal.signal(signal.SIGALRM, lambda *_: stop.set())
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-4))
+    while not stop.wait(0):
+        pass
+    os.close(stop._descriptor)
 """
 
 
@@ -97,6 +111,11 @@ def test_a_node_stops_in_good_order(folder: Path) -> None:
     assert tree.process.wait(10) == 0
     assert _gone(pid)
     assert "node_ready" in (folder / "log").read_text()
+
+
+def test_a_signal_may_come_in_the_middle_of_waiting_for_it() -> None:
+    """Whatever the main thread does just then, the handler waits for no lock of its own thread."""
+    subprocess.run([sys.executable, "-c", INTERRUPTED, "7"], check=True, timeout=120)
 
 
 def test_a_role_that_dies_is_started_again(folder: Path) -> None:
