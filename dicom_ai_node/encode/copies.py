@@ -1,6 +1,6 @@
 """What is said again in every frame or instance of a result: made once, given away many times."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Container, MutableMapping, Sequence
 
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import tag_for_keyword
@@ -11,7 +11,8 @@ from pydicom.filewriter import correct_ambiguous_vr_element, write_sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import AMBIGUOUS_VR
 
-_UTF_8 = ["utf8"]
+UTF_8 = ["utf8"]
+"""How pydicom calls the encoding of all text that this node writes."""
 
 
 def twin(element: DataElement) -> DataElement:
@@ -24,10 +25,15 @@ def twin(element: DataElement) -> DataElement:
     return copy
 
 
-def copy_of(dataset: Dataset) -> Dataset:
-    """Return a data set whose elements may be given other values, in its items, too."""
+def copy_of(dataset: Dataset, without: Container[int] = ()) -> Dataset:
+    """Return a data set whose elements may be given other values, in its items, too.
+
+    Elements whose tags are in `without` are left out.
+    """
     elements: MutableMapping[BaseTag, DataElement | RawDataElement] = {}
     for element in dataset:
+        if element.tag in without:
+            continue
         elements[element.tag] = (
             DataElement(element.tag, "SQ", [copy_of(item) for item in element.value])
             if element.VR == "SQ"
@@ -47,7 +53,7 @@ def written_once(keyword: str, items: Sequence[Dataset]) -> RawDataElement:
     stream.is_implicit_VR, stream.is_little_endian = False, True
     for item in items:
         settle(item)
-    write_sequence(stream, DataElement(tag, "SQ", list(items)), _UTF_8)
+    write_sequence(stream, DataElement(tag, "SQ", list(items)), UTF_8)
     content = stream.getvalue()
     return RawDataElement(
         tag, "SQ", len(content), content, 0, is_implicit_VR=False, is_little_endian=True

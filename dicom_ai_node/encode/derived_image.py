@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -28,11 +29,16 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.pictures import DerivedPixels
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.encode.copies import copy_of
-from dicom_ai_node.encode.identity import add_requests, by_instance, result_header
+from dicom_ai_node.encode.identity import add_requests, by_instance, result_headers
 from dicom_ai_node.encode.provenance import concept, is_multiframe, source_images
 from dicom_ai_node.encode.sides import add_laterality
 
 KIND = "derived_image"
+
+
+def _tags(*keywords: str) -> frozenset[int]:
+    return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)))
+
 
 _CLASSES = frozenset({
     CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage,
@@ -42,7 +48,7 @@ _CLASSES = frozenset({
 })  # fmt: skip
 """Of enhanced images every functional group would have to say that it is derived."""
 
-_DROPPED = (
+_DROPPED = _tags(
     "SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries",
     "LargestPixelValueInSeries", "SmallestImagePixelValueInPlane", "LargestImagePixelValueInPlane",
     "IconImageSequence", "DigitalSignaturesSequence", "MACParametersSequence",
@@ -53,7 +59,7 @@ _DROPPED = (
 )  # fmt: skip
 """True of the source's pixels, file or equipment, and of nothing that is made from it."""
 
-_KEPT = ("SeriesDate", "SeriesTime", "InstanceNumber")
+_KEPT = _tags("SeriesDate", "SeriesTime", "InstanceNumber")
 """Ours to say in other results. PET viewers count decay from the time of the series."""
 
 _IN_PIXELS = (
@@ -88,9 +94,10 @@ def encode(findings: Findings, origin: Origin) -> Sequence[Dataset]:
         places.setdefault(str(frame.sop_instance_uid), {})[frame.number] = place
     if not places.keys() <= known.keys():
         raise TaskFailed("the findings name a frame that is none of the job's inputs")
+    headers = result_headers(origin, (known[uid] for uid in places), KIND)
     return [
-        _image(origin, known[uid], derived, _whole(known[uid], frames), index)
-        for index, (uid, frames) in enumerate(places.items())
+        _image(origin, known[uid], header, derived, _whole(known[uid], frames))
+        for (uid, frames), header in zip(places.items(), headers, strict=True)
     ]
 
 
@@ -107,16 +114,16 @@ def _whole(source: Dataset, places: Mapping[int, int]) -> list[int]:
 
 
 def _image(
-    origin: Origin, source: Dataset, derived: DerivedPixels, frames: Sequence[int], index: int
+    origin: Origin,
+    source: Dataset,
+    header: Dataset,
+    derived: DerivedPixels,
+    frames: Sequence[int],
 ) -> Dataset:
-    image = copy_of(source)
-    for keyword in _DROPPED:
-        if keyword in image:
-            delattr(image, keyword)
-    header = result_header(origin, source, source.SOPClassUID, KIND, index)
+    image = copy_of(source, without=_DROPPED)
     for element in header:
-        if element.keyword not in _KEPT or not source.get(element.keyword):
-            image.add(element)
+        if element.tag not in _KEPT or not source.get(element.keyword):
+            image[element.tag] = element
     image.file_meta = header.file_meta
     image.SeriesDescription = _description(origin, source)
     add_requests(image, source)

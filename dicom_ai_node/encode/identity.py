@@ -5,7 +5,7 @@ encoding a job a second time gives the same bytes and an archive sees a duplicat
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 
@@ -15,7 +15,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from dicom_ai_node.domain.findings import Segment
 from dicom_ai_node.domain.ports import Origin
 from dicom_ai_node.domain.uids import derive_uid
-from dicom_ai_node.encode.provenance import contributing_equipment, request_attributes
+from dicom_ai_node.encode.copies import twin
+from dicom_ai_node.encode.provenance import EQUIPMENT, contributing_equipment, request_attributes
 
 IMPLEMENTATION_CLASS_UID = UID(derive_uid("implementation"))
 """The same for all versions of this node, PS3.7 D.3.3.2."""
@@ -49,6 +50,11 @@ _MAY_BE_EMPTY = frozenset({
 _TRIAL = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
           "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
           "ClinicalTrialSubjectReadingID")  # fmt: skip
+_SAID_BY_SOURCE = frozenset(
+    (*_COPIED, *_TRIAL, *EQUIPMENT, "BodyPartExamined", "Modality", "SOPClassUID",
+     "TimezoneOffsetFromUTC", "ContributingEquipmentSequence")
+)  # fmt: skip
+"""All that `result_header` takes from a source."""
 _LONGEST_LO = 64
 _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
 
@@ -132,6 +138,22 @@ def result_header(
     header.ContributingEquipmentSequence = contributing_equipment(origin, source, now)
     header.file_meta = file_meta(header)
     return header
+
+
+def result_headers(origin: Origin, sources: Iterable[Dataset], kind: str) -> Iterator[Dataset]:
+    """Give one header for each source, in a series of one: what they have in common is made once.
+
+    Each is what `result_header` returns for its source and place, and may be given other values.
+    """
+    first, made = None, Dataset()
+    for index, source in enumerate(sources):
+        if first is None or not all(source.get(it) is first.get(it) for it in _SAID_BY_SOURCE):
+            first, made = source, result_header(origin, source, source.SOPClassUID, kind)
+        header = Dataset({element.tag: twin(element) for element in made})
+        header.SOPInstanceUID = sop_instance_uid(origin, kind, index)
+        header.InstanceNumber = index + 1
+        header.file_meta = file_meta(header)
+        yield header
 
 
 def file_meta(header: Dataset) -> FileMetaDataset:

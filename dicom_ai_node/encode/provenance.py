@@ -17,9 +17,9 @@ from dicom_ai_node.encode.copies import copy_of
 PURPOSE = Code("121322", "DCM", "Source image for image processing operation")
 ACQUISITION = Code("109101", "DCM", "Acquisition Equipment")
 
-_EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber",
+EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber",
               "InstitutionName", "StationName")  # fmt: skip
-_CONTRIBUTED = (*_EQUIPMENT, "DeviceUID", "ContributionDateTime", "ContributionDescription")
+_CONTRIBUTED = (*EQUIPMENT, "DeviceUID", "ContributionDateTime", "ContributionDescription")
 _REQUESTED = ("RequestedProcedureID", "AccessionNumber", "StudyInstanceUID",
               "RequestedProcedureDescription", "ScheduledProcedureStepID",
               "ScheduledProcedureStepDescription")  # fmt: skip
@@ -37,7 +37,7 @@ def contributing_equipment(origin: Origin, source: Dataset, now: datetime) -> li
         if is_coded(item.get("PurposeOfReferenceCodeSequence"))
     ]
     if source.get("Manufacturer"):
-        items.append(_equipment(source, _EQUIPMENT, concept(ACQUISITION)))
+        items.append(_equipment(source, EQUIPMENT, concept(ACQUISITION)))
     model = Dataset()
     model.Manufacturer = origin.model.manufacturer
     model.ManufacturerModelName = origin.model.name

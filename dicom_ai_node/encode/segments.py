@@ -64,11 +64,15 @@ def segments_on(found: Segmentation, on_frames: NDArray[np.bool_]) -> tuple[Segm
 def labels_by_frame(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which labels are on which frame of (frames, rows, columns): (frames, 256).
 
-    Frame by frame, since counting takes eight bytes for each pixel.
+    Eight pixels at a time: where they are as the eight before, they say nothing new.
     """
     found = np.zeros((len(labels), 256), np.bool_)
-    for index, frame in enumerate(labels):
-        found[index] = np.bincount(frame.ravel(), minlength=256) > 0
+    for present, frame in zip(found, labels, strict=True):
+        pixels = np.ascontiguousarray(frame).reshape(-1)
+        eights = pixels[: pixels.size // 8 * 8].view(np.uint64)
+        present[eights[:1].view(np.uint8)] = True
+        present[eights[1:][eights[1:] != eights[:-1]].view(np.uint8)] = True
+        present[pixels[eights.nbytes :]] = True
     return found
 
 

@@ -12,11 +12,11 @@ from dicom_ai_node.domain.findings import Findings
 from dicom_ai_node.domain.ports import Encoder, Origin
 from dicom_ai_node.domain.progress import along
 from dicom_ai_node.encode.annotations import encode as annotations
-from dicom_ai_node.encode.copies import settle
 from dicom_ai_node.encode.derived_image import encode as derived_image
 from dicom_ai_node.encode.headers import unvalidated
 from dicom_ai_node.encode.key_objects import encode as key_objects
 from dicom_ai_node.encode.parametric_map import encode as parametric_map
+from dicom_ai_node.encode.part10_file import Part10Writer
 from dicom_ai_node.encode.presentation_state import encode as presentation_state
 from dicom_ai_node.encode.rt_structure_set import encode as rt_structure_set
 from dicom_ai_node.encode.secondary_capture import encode as secondary_capture
@@ -88,12 +88,11 @@ def write_objects(folder: Path, objects: Sequence[tuple[str, Dataset]]) -> list[
     keeps them does that, and what a power cut takes before is made again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths, writer = [], Part10Writer()
     for number, (kind, item) in enumerate(along(objects), start=1):
         paths.append(folder / f"{number:03d}-{kind}.dcm")
         with unvalidated(), open(paths[-1], "wb", opener=_for_us_alone) as file:
-            settle(item)
-            item.save_as(file, enforce_file_format=True)
+            writer.write(item, file)
     return paths
 
 

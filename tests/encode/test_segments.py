@@ -8,7 +8,13 @@ from pydicom.dataset import Dataset
 
 from dicom_ai_node.encode.identity import tracking_uid
 from dicom_ai_node.encode.segmentation import encode
-from dicom_ai_node.encode.segments import MOST_FRAMES, MOST_SEGMENTS, found_segments, split
+from dicom_ai_node.encode.segments import (
+    MOST_FRAMES,
+    MOST_SEGMENTS,
+    found_segments,
+    labels_by_frame,
+    split,
+)
 from tests import phantoms
 from tests.encode import scenes
 
@@ -23,6 +29,18 @@ def test_only_what_was_found_is_a_segment() -> None:
     scene, seg = _seg(phantoms.ct())
     assert [item.number for item in found_segments(scene.findings)] == [1, 2]
     assert [item.SegmentLabel for item in seg.SegmentSequence] == ["Liver", "Left kidney"]
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 9), (2, 1, 1), (3, 16, 16), (1, 0, 4), (2, 33, 64)])
+def test_labels_are_found_wherever_they_are(shape: tuple[int, int, int]) -> None:
+    """As counting every pixel says, also where their number is none of eight, or they lie apart."""
+    chance = np.random.default_rng(5)
+    noise = chance.integers(0, 256, shape, np.uint8)
+    lonely = np.zeros(shape, np.uint8)
+    lonely[-1, -1:, -1:] = 7
+    for labels in (noise, noise[:, ::-1], noise[..., ::2], lonely, np.repeat(noise, 9, axis=2)):
+        counted = [np.bincount(frame.ravel(), minlength=256) > 0 for frame in labels]
+        assert (labels_by_frame(labels) == np.array(counted)).all()
 
 
 def test_a_segment_says_what_where_and_by_whom() -> None:
