@@ -6,12 +6,14 @@ understands each when it is asked for it, as always. Any other file is read by p
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
 from pydicom import dcmread
 from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import (
     DataElement,
     RawDataElement,
@@ -38,13 +40,45 @@ _UNDEFINED: Final = 0xFFFFFFFF
 Elements = dict[BaseTag, DataElement | RawDataElement]
 
 
-def read_header(path: Path, *, force: bool = False) -> tuple[Dataset, int]:
+class Understood:
+    """What the instances of a series have in common, understood once; nobody may change it.
+
+    Parameters
+    ----------
+    keywords
+        Of elements whose value depends on nothing else in the data set, no character set either.
+    """
+
+    def __init__(self, keywords: Iterable[str]) -> None:
+        self._tags = [BaseTag(tag) for word in keywords if (tag := tag_for_keyword(word))]
+        self._known: dict[tuple[BaseTag, str | None, bytes | None], DataElement] = {}
+
+    def share(self, elements: Elements) -> None:
+        """Put what is known in the place of its bytes; what makes no sense stays as it is."""
+        for tag in self._tags:
+            raw = elements.get(tag)
+            if not isinstance(raw, RawDataElement):
+                continue
+            key = tag, raw.VR, raw.value
+            if key not in self._known:
+                try:
+                    self._known[key] = convert_raw_data_element(raw)
+                except Exception:  # noqa: BLE001, S112 - whoever asks for it will be told
+                    continue
+            elements[tag] = self._known[key]
+
+
+def read_header(
+    path: Path, *, force: bool = False, understood: Understood | None = None
+) -> tuple[Dataset, int]:
     """Return everything of an instance before its pixel data, and where in the file that begins.
 
     Parameters
     ----------
     force
         Read also what has no preamble.
+    understood
+        What is known of other instances of its series.
 
     Raises
     ------
@@ -58,6 +92,8 @@ def read_header(path: Path, *, force: bool = False) -> tuple[Dataset, int]:
             ds = dcmread(file, stop_before_pixels=True, force=force)
             return ds, file.tell()
     meta, elements, at = read
+    if understood is not None:
+        understood.share(elements)
     header = FileDataset(
         os.fspath(path), Dataset(elements), PREAMBLE[:128], FileMetaDataset(meta),
         is_implicit_VR=False, is_little_endian=True,

@@ -1,13 +1,14 @@
-"""Instances decoded ahead, as many at a time as there are processors.
+"""Instances decoded and used ahead, as many at a time as there are processors.
 
-Codecs let go of the interpreter while they work. An instance of many frames is decoded frame by
-frame where it is asked for: it may be larger than what is to be kept in memory.
+Codecs and NumPy let go of the interpreter while they work. An instance of many frames is decoded
+frame by frame where it is asked for: it may be larger than what is to be kept in memory.
 """
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from pydicom.dataset import Dataset
 
@@ -18,23 +19,30 @@ MOST_AT_ONCE = 8
 """The stack of each thread counts as memory of a worker, which has not more than it may."""
 
 
-def decoded_instances(
-    headers: Sequence[Dataset],
-) -> Iterator[tuple[Dataset, Iterable[Decoded]]]:
-    """Yield each instance with its frames, in order.
+_Used = TypeVar("_Used")
+Use = Callable[[Dataset, int, Decoded], _Used]
+"""What is done with a frame: its header, its number from 1 on, and what was decoded."""
+
+
+def used_instances(headers: Sequence[Dataset], use: Use[_Used]) -> Iterator[Iterable[_Used]]:
+    """Yield for each instance, in order, what `use` returns of its frames.
+
+    `use` is called in the thread that has decoded a frame, while its values are at hand, and for
+    one frame of an instance at a time.
 
     Raises
     ------
     Rejected
-        As `pixels.decoded_frames`, when the frames of an instance are looked at or before.
+        As `pixels.decoded_frames` and `use`, when the frames of an instance are looked at or
+        before.
     """
     at_once = min(MOST_AT_ONCE, len(os.sched_getaffinity(0)))
     pool = ThreadPoolExecutor(at_once, "decode")
-    ahead: deque[tuple[Dataset, Future[list[Decoded]] | None]] = deque()
+    ahead: deque[Future[list[_Used]] | Iterator[_Used]] = deque()
     try:
         for header in headers:
             is_single = frame_count(header) == 1
-            ahead.append((header, pool.submit(_all, header) if is_single else None))
+            ahead.append(pool.submit(_all, header, use) if is_single else _each(header, use))
             if len(ahead) > at_once:
                 yield _next(ahead)
         while ahead:
@@ -43,12 +51,15 @@ def decoded_instances(
         pool.shutdown(cancel_futures=True)
 
 
-def _next(
-    ahead: deque[tuple[Dataset, Future[list[Decoded]] | None]],
-) -> tuple[Dataset, Iterable[Decoded]]:
-    header, decoded = ahead.popleft()
-    return header, decoded_frames(header) if decoded is None else decoded.result()
+def _next(ahead: deque[Future[list[_Used]] | Iterator[_Used]]) -> Iterable[_Used]:
+    first = ahead.popleft()
+    return first.result() if isinstance(first, Future) else first
 
 
-def _all(header: Dataset) -> list[Decoded]:
-    return list(decoded_frames(header))
+def _all(header: Dataset, use: Use[_Used]) -> list[_Used]:
+    return list(_each(header, use))
+
+
+def _each(header: Dataset, use: Use[_Used]) -> Iterator[_Used]:
+    for number, decoded in enumerate(decoded_frames(header), start=1):
+        yield use(header, number, decoded)

@@ -64,6 +64,9 @@ def _length(head: bytes, *, is_implicit: bool) -> int | None:
 
 def lowered(values: NDArray[Any], ds: Dataset, lift: int) -> NDArray[Any]:
     """Move BitsStored bits from `lift` to 0, PS3.5 8.1.1."""
-    above = int(ds.BitsAllocated) - int(ds.BitsStored) - lift
+    stored = int(ds.BitsStored)
+    above = int(ds.BitsAllocated) - stored - lift
+    if not lift and values.dtype.kind == "u":  # then nothing has to be moved to clear what is above
+        return values & values.dtype.type((1 << stored) - 1) if above else values
     shifted: NDArray[Any] = (values << above) >> (above + lift)
     return shifted

@@ -33,7 +33,7 @@ from pydicom.uid import (
 from dicom_ai_node.domain.errors import NodeError, Rejected
 from dicom_ai_node.domain.image import SourceFrame
 from dicom_ai_node.domain.progress import along
-from dicom_ai_node.domain.quick_header import read_header
+from dicom_ai_node.domain.quick_header import Understood, read_header
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.uids import SOPInstanceUID
 
@@ -61,6 +61,15 @@ _MACROS: Final = (
 
 PIXELS_AT: Final = "pixels_at"
 """The attribute of a header that says where in its file the pixel data begins."""
+
+_ALIKE: Final = (
+    "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "ImageType", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "PhotometricInterpretation", "ImageOrientationPatient", "PixelSpacing",
+    "SliceThickness", "GantryDetectorTilt", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "PixelPaddingValue", "BurnedInAnnotation", "LossyImageCompression",
+)  # fmt: skip
+"""What most slices of a series say in the same words."""
 
 _COUNTS: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored")
 
@@ -161,7 +170,8 @@ def read_headers(paths: Iterable[Path]) -> list[Dataset]:
         With PIX_CORRUPT if a file cannot be parsed or an Image Pixel module makes no sense,
         PIX_UNSUPPORTED if none is an image.
     """
-    read = map(_header, along(list(paths)))
+    understood = Understood(_ALIKE)
+    read = (_header(path, understood) for path in along(list(paths)))
     headers = [ds for ds in read if ds.get("Rows") and ds.get("Columns")]
     if not headers:
         raise Rejected(RejectCode.PIX_UNSUPPORTED, "the series holds no images")
@@ -201,9 +211,9 @@ def frame_count(ds: Dataset) -> int:
     return count
 
 
-def _header(path: Path) -> Dataset:
+def _header(path: Path, understood: Understood) -> Dataset:
     try:
-        ds, pixels_at = read_header(path)
+        ds, pixels_at = read_header(path, understood=understood)
     except MemoryError:
         raise
     except Exception as error:

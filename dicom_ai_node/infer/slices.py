@@ -12,9 +12,9 @@ from dicom_ai_node.domain.image import Frames, Volume
 from dicom_ai_node.domain.progress import done
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.rule import Option
-from dicom_ai_node.infer.ahead import decoded_instances
+from dicom_ai_node.infer.ahead import used_instances
 from dicom_ai_node.infer.geometry import Slice, locate, oddities, orthogonal, thickness_mm
-from dicom_ai_node.infer.pixels import check_size, decoded_frames
+from dicom_ai_node.infer.pixels import Decoded, check_size, decoded_frames
 from dicom_ai_node.infer.planes import planes_of
 from dicom_ai_node.infer.stacks import Stack, choose, eligible
 from dicom_ai_node.infer.units import NO_UNIT, calibrate, padding, rescaled, unusual
@@ -108,47 +108,67 @@ def _single(item: Slice) -> NDArray[np.float32]:
     raise Rejected(RejectCode.PIX_CORRUPT, "a frame is absent")
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A slice that is in its place: where, what of it is padding (`None`: nothing), its range."""
+
+    at: int
+    padded: NDArray[np.bool_] | None
+    low: float
+    high: float
+
+
 def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
     """Decode every slice into its place; a few slices at a time are in memory beside the array."""
     calibration = calibrate([item.plane for item in slices], options)
     shape = (len(slices), *slices[0].size)
     array = np.empty(shape, np.float32)
-    padded: NDArray[np.bool_] | None = None
     places = {(id(item.plane.ds), item.plane.number): at for at, item in enumerate(slices)}
-    there = 0
+
+    def place(ds: Dataset, number: int, decoded: Decoded) -> _Placed | None:
+        at = places.get((id(ds), number))
+        if at is None:
+            return None
+        if decoded.values.ndim != 2:  # noqa: PLR2004 (rows, columns)
+            raise Rejected(RejectCode.PIX_UNSUPPORTED, "a cross-section in colour")
+        plane, here = slices[at].plane, array[at]
+        rescaled(plane, decoded.values, here)
+        if calibration.factors[at] != 1:
+            here *= np.float32(calibration.factors[at])
+        outside = padding(plane, decoded.values)
+        padded = outside if outside is not None and outside.any() else None
+        return _Placed(at, padded, float(here.min()), float(here.max()))
+
     instances = list({id(item.plane.ds): item.plane.ds for item in slices}.values())
-    for ds, frames in decoded_instances(instances):
-        for number, decoded in enumerate(frames, start=1):
-            at = places.get((id(ds), number))
-            if at is None:
-                continue
-            if decoded.values.ndim != 2:  # noqa: PLR2004 (rows, columns)
-                raise Rejected(RejectCode.PIX_UNSUPPORTED, "a cross-section in colour")
-            plane = slices[at].plane
-            array[at] = rescaled(plane, decoded.values)
-            if calibration.factors[at] != 1:
-                array[at] *= np.float32(calibration.factors[at])
-            outside = padding(plane, decoded.values)
-            if outside is not None and outside.any():
-                padded = np.zeros(shape, np.bool_) if padded is None else padded
-                padded[at] = outside
-            there += 1
-            done(there / len(slices))
-    _set_padding(array, padded, calibration.fill)
+    there: list[_Placed] = []
+    for frames in used_instances(instances, place):
+        there += [one for one in frames if one is not None]
+        done(len(there) / len(slices))
+    low, high = min(one.low for one in there), max(one.high for one in there)
+    padded = _padded(there, shape)
+    if padded is not None:
+        _set_padding(array, padded, calibration.fill)
+        low, high = float(array.min()), float(array.max())
     _make_more_brighter(slices, array, calibration.unit)
     return Filled(
         array,
         None if padded is None else ~padded,
         calibration.unit,
-        calibration.notes + unusual(calibration, array),
+        calibration.notes + unusual(calibration.unit, low, high),
     )
 
 
-def _set_padding(
-    array: NDArray[np.float32], padded: NDArray[np.bool_] | None, fill: float | None
-) -> None:
-    if padded is None:
-        return
+def _padded(there: Sequence[_Placed], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Return where all slices are padding, or `None` if none is anywhere."""
+    padded: NDArray[np.bool_] | None = None
+    for one in there:
+        if one.padded is not None:
+            padded = np.zeros(shape, np.bool_) if padded is None else padded
+            padded[one.at] = one.padded
+    return padded
+
+
+def _set_padding(array: NDArray[np.float32], padded: NDArray[np.bool_], fill: float | None) -> None:
     if padded.all():
         raise Rejected(RejectCode.PIX_CORRUPT, "all pixels are padding")
     array[padded] = array[~padded].min() if fill is None else fill

@@ -65,13 +65,20 @@ def calibrate(planes: Sequence[Plane], options: Mapping[str, Option]) -> Calibra
             return Calibration(NO_UNIT, ones)
 
 
-def rescaled(plane: Plane, stored: NDArray[Any]) -> NDArray[np.float32]:
-    """Apply the modality LUT of one plane, PS3.3 C.11.1: the LUT itself, or slope and intercept."""
+def rescaled(
+    plane: Plane, stored: NDArray[Any], into: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Apply the modality LUT of one plane, PS3.3 C.11.1: the LUT itself, or slope and intercept.
+
+    The values go into `into`, of the shape of `stored`, or into an array of their own.
+    """
+    values = np.empty(stored.shape, np.float32) if into is None else into
     table = plane.ds.get("ModalityLUTSequence") or ()
     if table:
-        return looked_up(table[0], stored, is_signed=stored.dtype.kind == "i")
+        values[...] = looked_up(table[0], stored, is_signed=stored.dtype.kind == "i")
+        return values
     slope, intercept = _linear(plane)
-    values = stored.astype(np.float32)
+    values[...] = stored
     if slope != 1:
         values *= np.float32(slope)
     if intercept != 0:
@@ -125,12 +132,9 @@ def padding(plane: Plane, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     return padded
 
 
-def unusual(calibration: Calibration, array: NDArray[np.float32]) -> tuple[str, ...]:
-    """Return a note if a CT leaves the usual range of Hounsfield units."""
-    if calibration.unit != HOUNSFIELD or not array.size:
-        return ()
-    low, high = float(array.min()), float(array.max())
-    if USUAL_HU[0] <= low and high <= USUAL_HU[1]:
+def unusual(unit: str, low: float, high: float) -> tuple[str, ...]:
+    """Return a note if a CT, with values from `low` to `high`, leaves the usual range."""
+    if unit != HOUNSFIELD or (USUAL_HU[0] <= low and high <= USUAL_HU[1]):
         return ()
     return (f"values from {low:.0f} to {high:.0f} HU",)
 

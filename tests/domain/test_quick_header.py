@@ -6,10 +6,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicom_ai_node.domain import quick_header
-from dicom_ai_node.domain.quick_header import read_header
+from dicom_ai_node.domain.quick_header import Understood, read_header
 from tests.encode.scenes import MATERIAL
 from tests.phantoms import ct, dx, sm, us, us_cine, write
 
@@ -109,3 +110,34 @@ def test_every_file_that_we_could_find_is_read_as_pydicom_reads_it() -> None:
             _assert_same(path)
         quick += quick_is
     assert quick > 100
+
+
+def test_what_instances_have_in_common_means_the_same_and_stays_their_own(tmp_path: Path) -> None:
+    """Understood once for all; equal numbers in other words stay apart, nonsense stays nonsense."""
+    series = ct(slices=5)
+    series[1].RescaleSlope = "1.00"
+    paths = write(series, tmp_path)
+    for path in paths[3:]:
+        data = path.read_bytes()
+        at = data.index(b"\x28\x00\x53\x10DS") + 6
+        length = int.from_bytes(data[at : at + 2], "little")
+        path.write_bytes(data[: at + 2] + b"?" * length + data[at + 2 + length :])
+    understood = Understood(["Rows", "PixelSpacing", "RescaleSlope", "Modality", "WindowCenter"])
+    shared = [read_header(path, understood=understood)[0] for path in paths]
+    alone = [read_header(path)[0] for path in paths]
+    assert shared[0]["PixelSpacing"] is shared[1]["PixelSpacing"]
+    assert shared[0]["RescaleSlope"] is not shared[1]["RescaleSlope"]
+    for ours, theirs in zip(shared, alone, strict=True):
+        assert [_said(ours, tag) for tag in ours.keys()] == [  # noqa: SIM118 - not the elements
+            _said(theirs, tag)
+            for tag in theirs.keys()  # noqa: SIM118
+        ]
+    assert "?" in _said(shared[3], BaseTag(0x00281053))
+
+
+def _said(header: Dataset, tag: BaseTag) -> str:
+    """Return what an element says, or what is wrong with it."""
+    try:
+        return repr(header[tag].value)
+    except Exception as error:
+        return repr(error)

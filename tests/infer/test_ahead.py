@@ -2,14 +2,17 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from dicom_ai_node.domain.errors import Rejected
 from dicom_ai_node.infer import ahead
-from dicom_ai_node.infer.ahead import decoded_instances
-from dicom_ai_node.infer.pixels import decoded_frames
+from dicom_ai_node.infer.ahead import used_instances
+from dicom_ai_node.infer.pixels import Decoded, decoded_frames
 from dicom_ai_node.infer.planes import read_headers
 from tests import phantoms
 
@@ -22,10 +25,16 @@ def test_instances_come_in_order_with_their_own_frames(
     monkeypatch.setattr(ahead, "MOST_AT_ONCE", at_once)
     series = [*phantoms.ct(slices=6), phantoms.us_cine(), *phantoms.mr(slices=6)]
     headers = read_headers(phantoms.write(series, tmp_path))
-    found = [(ds, [frame.values for frame in frames]) for ds, frames in decoded_instances(headers)]
-    assert [ds.SOPInstanceUID for ds, _ in found] == [ds.SOPInstanceUID for ds in headers]
-    for ds, frames in found:
-        assert np.array_equal(frames, [one.values for one in decoded_frames(ds)])
+
+    def seen(ds: Dataset, number: int, frame: Decoded) -> tuple[Dataset, int, NDArray[Any]]:
+        return ds, number, frame.values
+
+    for ds, frames in zip(headers, used_instances(headers, seen), strict=True):
+        whole = [one.values for one in decoded_frames(ds)]
+        for place, (of, number, values) in enumerate(frames, start=1):
+            assert (of, number) == (ds, place)
+            assert np.array_equal(values, whole.pop(0))
+        assert not whole
 
 
 def test_what_cannot_be_decoded_ends_it_and_leaves_no_thread(tmp_path: Path) -> None:
@@ -36,9 +45,8 @@ def test_what_cannot_be_decoded_ends_it_and_leaves_no_thread(tmp_path: Path) -> 
     seen = []
 
     def look() -> None:
-        for ds, frames in decoded_instances(headers):
-            list(frames)
-            seen.append(ds.SOPInstanceUID)
+        for uids in used_instances(headers, lambda ds, _number, _frame: ds.SOPInstanceUID):
+            seen.extend(uids)
 
     with pytest.raises(Rejected, match="bytes of pixel data"):
         look()
