@@ -139,5 +139,5 @@ def _said(header: Dataset, tag: BaseTag) -> str:
     """Return what an element says, or what is wrong with it."""
     try:
         return repr(header[tag].value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the same for both
         return repr(error)
