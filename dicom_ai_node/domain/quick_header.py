@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from struct import Struct
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydicom import dcmread
 from pydicom.charset import convert_encodings, default_encoding
@@ -85,17 +85,28 @@ def read_header(
     Exception
         Whatever pydicom raises for bytes that are no data set.
     """
-    with path.open("rb", buffering=0) as file:
-        read = _read(file.read(_AT_ONCE_BYTES))
+    with path.open("rb") as file:
+        return header_in(file, os.fspath(path), force=force, understood=understood)
+
+
+def header_in(
+    file: BinaryIO,
+    name: str | None = None,
+    *,
+    force: bool = False,
+    understood: Understood | None = None,
+) -> tuple[Dataset, int]:
+    """Return the same of an open file, which stands at its beginning; as `read_header`."""
+    read = _read(file.read(_AT_ONCE_BYTES))
     if read is None:
-        with path.open("rb") as file:
-            ds = dcmread(file, stop_before_pixels=True, force=force)
-            return ds, file.tell()
+        file.seek(0)
+        ds = dcmread(file, stop_before_pixels=True, force=force)
+        return ds, file.tell()
     meta, elements, at = read
     if understood is not None:
         understood.share(elements)
     header = FileDataset(
-        os.fspath(path), Dataset(elements), PREAMBLE[:128], FileMetaDataset(meta),
+        name or file, Dataset(elements), PREAMBLE[:128], FileMetaDataset(meta),
         is_implicit_VR=False, is_little_endian=True,
     )  # fmt: skip
     header.set_original_encoding(

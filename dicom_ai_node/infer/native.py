@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread, dcmwrite
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
@@ -18,10 +18,11 @@ from pydicom.uid import (
 )
 
 from dicom_ai_node.domain.errors import Rejected
+from dicom_ai_node.domain.quick_header import header_in
 from dicom_ai_node.domain.reject import RejectCode
 from dicom_ai_node.domain.showing import NoSuchFrame, NotShowable
 from dicom_ai_node.infer.codecs import codestream_size, decoder_for
-from dicom_ai_node.infer.plain_frame import lowered
+from dicom_ai_node.infer.plain_frame import lowered, plain_frame_in
 from dicom_ai_node.infer.planes import frame_count
 
 LARGEST_FRAME_BYTES: Final = 1 << 30
@@ -41,7 +42,8 @@ class Stored:
     """An object whose pixel data stays in its file; `header` is everything before it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.header: FileDataset = dcmread(file, stop_before_pixels=True)
+        self.header, self._element_at = header_in(file)
+        file.seek(self._element_at)
         self.syntax = self.header.file_meta.TransferSyntaxUID
         self.file = file
         self.keyword, self.vr, self.length = "", "OW", 0
@@ -79,7 +81,23 @@ class Stored:
         """
         if not 1 <= number <= self.count:
             raise NoSuchFrame(f"there are {self.count} frames, from 1")
-        return next(self.all_decoded([number - 1]))
+        plain = self._plain()
+        return next(self.all_decoded([number - 1])) if plain is None else plain
+
+    def _plain(self) -> tuple[NDArray[Any], dict[str, Any]] | None:
+        """Return the one frame of most images, which is stored as it is."""
+        keywords = {"Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"}
+        if self.keyword != "PixelData" or not all(word in self.header for word in keywords):
+            return None
+        self._check_size()
+        values = plain_frame_in(self.file, self._element_at, self.header)
+        if values is None:
+            return None
+        about = {
+            "photometric_interpretation": self.header.PhotometricInterpretation,
+            "bits_allocated": self.header.BitsAllocated,
+        }
+        return values, about
 
     def all_decoded(
         self, indices: Sequence[int] | None = None

@@ -6,7 +6,7 @@ unusual in any way is left to it: it, and who asks it, say what is wrong.
 
 import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from dicom_ai_node.infer.planes import PIXELS_AT, frame_count
 _PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"
 _EXPLICIT: Final = frozenset({b"OW\0\0", b"OB\0\0"})
 _WORDS: Final = {8: 1, 16: 2, 32: 4}
+_PLAIN: Final = frozenset({ExplicitVRLittleEndian, ImplicitVRLittleEndian})
 _GREYS: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
 
@@ -31,27 +32,41 @@ def plain_frame(header: Dataset) -> NDArray[Any] | None:
     header
         As `planes.read_headers` gave it: it knows its file, and where in it the pixels are.
     """
-    at, syntax = getattr(header, PIXELS_AT, None), header.file_meta.get("TransferSyntaxUID")
-    if at is None or syntax not in {ExplicitVRLittleEndian, ImplicitVRLittleEndian}:
+    at = getattr(header, PIXELS_AT, None)
+    if at is None or not _is_plain(header):
         return None
-    width = _WORDS.get(header.BitsAllocated)
-    if width is None or header.SamplesPerPixel != 1 or frame_count(header) != 1:
-        return None
-    if header.get("PhotometricInterpretation") not in _GREYS:
-        return None
-    count = int(header.Rows) * int(header.Columns)
     with Path(header.filename).open("rb") as file:
-        file.seek(at)
-        length = _length(file.read(12), is_implicit=syntax == ImplicitVRLittleEndian)
-        if length != count * width + count * width % 2:
-            return None
-        file.seek(at + (8 if syntax == ImplicitVRLittleEndian else 12))
-        values = np.fromfile(file, f"<{'i' if header.PixelRepresentation else 'u'}{width}", count)
-    if len(values) != count:
+        return plain_frame_in(file, at, header)
+
+
+def plain_frame_in(file: BinaryIO, at: int, header: Dataset) -> NDArray[Any] | None:
+    """Return the same of an open file in which the element of the pixels begins `at`."""
+    if not _is_plain(header):
+        return None
+    is_implicit = header.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    count, width = int(header.Rows) * int(header.Columns), _WORDS[header.BitsAllocated]
+    file.seek(at)
+    length = _length(file.read(12), is_implicit=is_implicit)
+    if length != count * width + count * width % 2:
+        return None
+    file.seek(at + (8 if is_implicit else 12))
+    values = np.empty(count, f"<{'i' if header.PixelRepresentation else 'u'}{width}")
+    if file.readinto(values.view(np.uint8)) != values.nbytes:  # type: ignore[attr-defined]
         return None
     stored = int(header.BitsStored)
     lift = int(header.get("HighBit", stored - 1)) + 1 - stored
     return lowered(values, header, lift).reshape(header.Rows, header.Columns)
+
+
+def _is_plain(header: Dataset) -> bool:
+    """Return whether an image is of the kind, as far as its header tells."""
+    return (
+        header.file_meta.get("TransferSyntaxUID") in _PLAIN
+        and header.get("BitsAllocated") in _WORDS
+        and header.get("SamplesPerPixel") == 1
+        and header.get("PhotometricInterpretation") in _GREYS
+        and frame_count(header) == 1
+    )
 
 
 def _length(head: bytes, *, is_implicit: bool) -> int | None:
