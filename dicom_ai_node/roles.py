@@ -26,12 +26,14 @@ from dicom_ai_node.infer.usage import SAMPLE_SECONDS
 from dicom_ai_node.pipeline import Work
 from dicom_ai_node.store.bell import Bell
 from dicom_ai_node.store.indexing import AT_ONCE
-from dicom_ai_node.supervise import Heart, Role, Stop, stop_by_signal
+from dicom_ai_node.supervise import HEART_SECONDS, Heart, Role, Stop, stop_by_signal
 
 log = structlog.get_logger()
 
-IDLE_SECONDS = 1.0
-"""How long a loop with nothing to do waits, if nobody rings, before it asks the ledger again."""
+IDLE_SECONDS, QUIET_SECONDS = 1.0, 3.0
+"""How long a loop with nothing to do waits, if nobody rings, before it asks the ledger again; and
+how long when it has asked in vain for a while."""
+QUIET_ROUNDS = 5
 BUSY_SECONDS = 0.25
 """How long it waits where the ledger did not answer."""
 RETENTION_SECONDS = 600
@@ -59,8 +61,8 @@ def tree(config: NodeConfig) -> list[Role]:
 class Loop(threading.Thread):
     """Does `chore` again and again until it is stopped, resting when there was nothing to do.
 
-    It rests until `bell` rings, or for as long as `rest` says, in seconds. When something was done
-    it rings whoever comes `after`.
+    It rests until `bell` rings, or for as long as `rest` says, in seconds, given the longest that
+    it may. When something was done it rings whoever comes `after`.
 
     A busy database is no reason to end. Anything else is a bug: the thread ends, and with it the
     role, which the supervisor starts again.
@@ -72,7 +74,7 @@ class Loop(threading.Thread):
         stop: Stop,
         bell: Bell | None = None,
         after: Sequence[Bell] = (),
-        rest: Callable[[], float] = lambda: IDLE_SECONDS,
+        rest: Callable[[float], float] = lambda longest_seconds: longest_seconds,
     ) -> None:
         super().__init__(daemon=True)
         self._chore = chore
@@ -80,6 +82,7 @@ class Loop(threading.Thread):
         self._bell = bell
         self._after = after
         self._rest = rest
+        self._rounds_in_vain = 0
         self.seen_at = time.monotonic()
 
     def run(self) -> None:
@@ -88,10 +91,13 @@ class Loop(threading.Thread):
             self.seen_at = time.monotonic()
             try:
                 if self._chore():
+                    self._rounds_in_vain = 0
                     for bell in self._after:
                         bell.ring()
                 else:
-                    self._wait(self._rest())
+                    self._rounds_in_vain += 1
+                    is_quiet = self._rounds_in_vain > QUIET_ROUNDS
+                    self._wait(self._rest(QUIET_SECONDS if is_quiet else IDLE_SECONDS))
             except TryAgain:
                 log.exception("ledger_busy")
                 self._stopped.wait(BUSY_SECONDS)
@@ -153,10 +159,10 @@ def work(settings: NodeConfig, heart: Heart) -> int:
         desk.inference.poll(IDLE_SECONDS)
 
     def infer() -> int:
-        return desk.infer() + desk.collect(desk.inference, IDLE_SECONDS)
+        return desk.infer() + desk.collect(desk.inference, QUIET_SECONDS)
 
     def encode() -> int:
-        return desk.encode() + desk.collect(desk.encoding, IDLE_SECONDS)
+        return desk.encode() + desk.collect(desk.encoding, QUIET_SECONDS)
 
     loops = [
         Loop(
@@ -164,7 +170,8 @@ def work(settings: NodeConfig, heart: Heart) -> int:
             stop,
             bells.complete,
             [bells.infer],
-            rest=partial(desk.until_due, IDLE_SECONDS),
+            # A series that nobody has released is due by the clock, perhaps after a second.
+            rest=lambda _: desk.until_due(IDLE_SECONDS),
         ),
         # These two wait in `collect`, for their workers and for their bell.
         Loop(infer, stop, after=[bells.encode], rest=_not_at_all),
@@ -223,7 +230,7 @@ def index(settings: NodeConfig, heart: Heart) -> int:
     return _watch([Loop(lambda: archive.catch_up() == AT_ONCE, stop)], heart, stop)
 
 
-def _not_at_all() -> float:
+def _not_at_all(_longest_seconds: float) -> float:
     return 0.0
 
 
@@ -245,7 +252,7 @@ def _watch(
     """
     for thread in threads:
         thread.start()
-    while not stop.wait(1.0) and all(thread.is_alive() for thread in threads):
+    while not stop.wait(HEART_SECONDS / 2) and all(thread.is_alive() for thread in threads):
         if broken is not None and broken.is_set():
             break
         now = time.monotonic()

@@ -50,7 +50,7 @@ def test_a_loop_is_woken_and_wakes_the_next(tmp_path: Path) -> None:
     """It rests until somebody rings; when it has done something it rings in turn, and rests again."""
     stop, work = Stop(), [0, 3]
     mine, next_one = Bell(tmp_path / "mine"), Bell(tmp_path / "next")
-    loop = roles.Loop(work.pop, stop, mine, [next_one], rest=lambda: 60.0)
+    loop = roles.Loop(work.pop, stop, mine, [next_one], rest=lambda _: 60.0)
     loop.start()
     assert until(lambda: not work, 30, "it has done what there was, and looked again")
     began = time.monotonic()
