@@ -97,11 +97,21 @@ def header_in(
     understood: Understood | None = None,
 ) -> tuple[Dataset, int]:
     """Return the same of an open file, which stands at its beginning; as `read_header`."""
+    quick = quick_header_in(file, name, understood)
+    if quick is not None:
+        return quick
+    file.seek(0)
+    ds = dcmread(file, stop_before_pixels=True, force=force)
+    return ds, file.tell()
+
+
+def quick_header_in(
+    file: BinaryIO, name: str | None = None, understood: Understood | None = None
+) -> tuple[Dataset, int] | None:
+    """Return the same, or `None` for a file that is left to pydicom: of that anything was read."""
     read = _read(file.read(_AT_ONCE_BYTES))
     if read is None:
-        file.seek(0)
-        ds = dcmread(file, stop_before_pixels=True, force=force)
-        return ds, file.tell()
+        return None
     meta, elements, at = read
     if understood is not None:
         understood.share(elements)

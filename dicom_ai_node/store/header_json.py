@@ -28,6 +28,7 @@ from pydicom.uid import (
 )
 
 from dicom_ai_node.domain.part10 import data_set_in
+from dicom_ai_node.domain.quick_header import quick_header_in
 from dicom_ai_node.store.element_json import BINARY, element_json, known_json, listed_vr
 
 LONGEST_BYTES = 1024
@@ -59,11 +60,15 @@ def header_json(path: Path) -> dict[str, Any]:
         Whatever pydicom raises for bytes that are no data set.
     """
     with path.open("rb") as file:
+        if quick := quick_header_in(file):
+            dataset, _ = quick
+            return _header(dataset, file, dataset.file_meta.TransferSyntaxUID, has_pixels=True)
         with closing(mmap(file.fileno(), 0, access=ACCESS_READ)) as data:
             syntax, at = data_set_in(data)
         if syntax == DeflatedExplicitVRLittleEndian:
             # Its pixel data is in a copy that is gone when it has been read.
-            dataset: Dataset = dcmread(file)
+            file.seek(0)
+            dataset = dcmread(file)
             has_pixels = any(tag in dataset for tag in _PIXELS)
         else:
             file.seek(at)
