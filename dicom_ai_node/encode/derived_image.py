@@ -133,7 +133,9 @@ def _image(
     _drop_empty_tables(image)
     if derived.factor > 1:
         _add_finer_grid(image, derived.factor)
-    _add_pixels(image, derived.pixels[list(frames)])
+    first, last = frames[0], frames[-1]
+    is_run = list(frames) == list(range(first, last + 1))  # then they need not be copied twice
+    _add_pixels(image, derived.pixels[first : last + 1] if is_run else derived.pixels[list(frames)])
     return image
 
 
@@ -221,6 +223,6 @@ def _add_pixels(image: Dataset, frames: NDArray[Any]) -> None:
     image.PixelRepresentation = int(frames.dtype.kind == "i")
     if is_multiframe(image):
         image.NumberOfFrames = len(frames)
-    pixels = np.ascontiguousarray(frames).astype(frames.dtype.newbyteorder("<")).tobytes()
-    image.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    pixels = frames.astype(frames.dtype.newbyteorder("<"), copy=False).tobytes()
+    image.PixelData = pixels + b"\0" if len(pixels) % 2 else pixels
     image["PixelData"].VR = "OB" if frames.itemsize == 1 else "OW"
