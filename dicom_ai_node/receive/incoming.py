@@ -17,6 +17,10 @@ LONGEST_IDENTIFIER_BYTES = 1 << 20
 """A list of ten thousand UIDs is shorter."""
 
 
+_HANDED_OVER_BYTES = 1 << 24
+"""The disk begins to write a large file after so many bytes, and not when all of it is there."""
+
+
 class Identifier:
     """The data set of a query, in memory; of one that is too long nothing is kept."""
 
@@ -59,6 +63,7 @@ class Incoming:
         self._path: Path | None = None
         self._file: int | None = None
         self._room_bytes = longest_bytes
+        self._written_bytes = self._handed_over_bytes = 0
 
     @property
     def path(self) -> Path:
@@ -137,5 +142,13 @@ class Incoming:
     def _put(self, data: memoryview) -> None:
         assert self._file is not None  # noqa: S101 - opened in `begin`
         self._file_digest.update(data)
+        self._written_bytes += len(data)
         while data:
             data = data[os.write(self._file, data) :]
+        waiting_bytes = self._written_bytes - self._handed_over_bytes
+        if waiting_bytes >= _HANDED_OVER_BYTES:
+            with suppress(OSError):  # advice: where it is not taken, the fsync takes longer
+                os.posix_fadvise(
+                    self._file, self._handed_over_bytes, waiting_bytes, os.POSIX_FADV_DONTNEED
+                )
+            self._handed_over_bytes = self._written_bytes
