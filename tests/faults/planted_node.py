@@ -174,7 +174,7 @@ class PlantedNode:
         threading.Thread(target=web.run, daemon=True).start()
         proving = replace(compose.proving_desk(self.config), ledger=self.ledger, now=self.now)
         heard_since = self.now()
-        loop = partial(Loop, stop=self.stop, rest=lambda: 0.25)
+        loop = partial(Loop, stop=self.stop, rest=lambda _: 0.25)
         loops = [
             loop(lambda: work.infer() + work.collect(work.inference, 0.1)),
             loop(lambda: work.encode() + work.collect(work.encoding, 0.1)),
