@@ -139,7 +139,7 @@ def _again(name: str, kind: str, *, is_key: bool) -> str:
 class Steps:
     """How many steps the machine of SQLite has made, in thousands: the same however busy ours is.
 
-    Of a statement the last few are not counted.
+    In tens: what a statement has left over counts when it is made the next time.
     """
 
     def __init__(self) -> None:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from bench.contenders import Node
 from bench.growing import PER_STUDY, SECTIONS, SERIES, counted, grow
 from dicom_ai_node import compose
@@ -42,7 +44,7 @@ def test_a_study_is_there_again_and_again(tmp_path: Path) -> None:
 
 
 def test_steps_are_the_same_each_time_and_grow_with_the_work(tmp_path: Path) -> None:
-    """However busy the machine is; outside nothing is counted."""
+    """However busy the machine is, to ten for each of a few statements; outside nothing counts."""
     node = Node.at(tmp_path / "node", sections=SECTIONS)
     grow(node, STUDIES * PER_STUDY)
     overview = SqlOverview(open_database(compose.settings(node.config).store.database_url))
@@ -52,4 +54,5 @@ def test_steps_are_the_same_each_time_and_grow_with_the_work(tmp_path: Path) -> 
             overview.studies(limit)
         overview.studies(100)
         found.append(steps.thousands)
-    assert 0 < found[0] == found[1] < found[2]
+    assert 0 < found[0] < found[2] / 2
+    assert found[0] == pytest.approx(found[1], abs=0.06)

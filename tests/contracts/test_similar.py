@@ -118,6 +118,7 @@ def _without_archive(connection: Connection) -> None:
     for table in reversed([name for name, _ in known if name]):
         if table not in EARLY:
             connection.execute(text(f"DROP TABLE {table}"))
+    connection.execute(text("DROP INDEX ix_jobs_newest"))
     connection.execute(text("ALTER TABLE jobs DROP COLUMN doing"))
     for index in ("transaction_uid", "unproven"):
         connection.execute(text(f"DROP INDEX ix_deliveries_{index}"))

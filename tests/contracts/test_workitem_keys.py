@@ -154,6 +154,7 @@ def test_workitems_of_an_older_version_are_found(database: Database, worklist: S
             "promised_studies",
         ):
             connection.execute(sql(f"DROP TABLE {later}"))
+        connection.execute(sql("DROP INDEX ix_jobs_newest"))
         connection.execute(sql("DROP INDEX ix_deliveries_unproven"))
         for table, columns in (
             ("deliveries", ("transaction_uid", "asked", "lost", "unproven_since")),
