@@ -66,8 +66,7 @@ _ALIKE: Final = (
     "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "ImageType", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation", "PhotometricInterpretation", "ImageOrientationPatient", "PixelSpacing",
-    "SliceThickness", "GantryDetectorTilt", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "PixelPaddingValue", "BurnedInAnnotation", "LossyImageCompression",
+    "SliceThickness", "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelPaddingValue",
 )  # fmt: skip
 """What most slices of a series say in the same words."""
 
