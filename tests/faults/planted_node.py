@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -44,7 +45,7 @@ from dicom_ai_node.serve.access import Role, needs
 from dicom_ai_node.serve.application import application
 from dicom_ai_node.serve.doors import OpenDoor
 from dicom_ai_node.store.engines import open_database
-from dicom_ai_node.supervise import die_with_parent
+from dicom_ai_node.supervise import Stop, die_with_parent
 from tests.faults import planted
 from tests.faults.failing_sync import be_traced
 from tests.faults.planted import DyingBlobs, Fuse, PowerCut
@@ -69,7 +70,7 @@ class PlantedNode:
 
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
-        self.stop = threading.Event()
+        self.stop = Stop()
         self.plant = os.environ.get("DAN_PLANT", "")
         power = PowerCut(config.store.folder)
         lost = power.cut if os.environ.get("DAN_POWER") else lambda: None
@@ -186,6 +187,8 @@ class PlantedNode:
         for each in loops:
             each.start()
         self._misbehave()
+        while not web.started:  # else who sends at once finds nobody there
+            time.sleep(0.01)
         structlog.get_logger().info("node_ready")
         while not self.stop.wait(0.2) and all(each.is_alive() for each in loops):
             pass
