@@ -173,6 +173,8 @@ class PlantedNode:
         listening = listening_socket("127.0.0.1", self.config.receive.port)
         threading.Thread(target=listener.serve, args=([Entrance(listening)],), daemon=True).start()
         threading.Thread(target=web.run, daemon=True).start()
+        while not web.started:  # else who sends at once finds nobody there
+            time.sleep(0.01)
         proving = replace(compose.proving_desk(self.config), ledger=self.ledger, now=self.now)
         heard_since = self.now()
         loop = partial(Loop, stop=self.stop, rest=lambda _: 0.25)
@@ -187,8 +189,6 @@ class PlantedNode:
         for each in loops:
             each.start()
         self._misbehave()
-        while not web.started:  # else who sends at once finds nobody there
-            time.sleep(0.01)
         structlog.get_logger().info("node_ready")
         while not self.stop.wait(0.2) and all(each.is_alive() for each in loops):
             pass
