@@ -22,6 +22,8 @@ from dicom_ai_node.domain.job import Job
 
 OURS = "dicom_ai_node"
 _LEGS = ("job_inferred", "job_encoding", "job_delivering", "delivery_begun", "job_delivered")
+_CALM_SECONDS = 10
+"""Then what was done last is over, and the node asks its ledger as seldom as it does at night."""
 _PHASE_SECONDS = 0.137
 """Between two series, so that they do not arrive in step with what looks for them."""
 
@@ -43,7 +45,7 @@ def run(session: Session) -> None:
                 time.sleep(number % 5 * _PHASE_SECONDS)
             _tell_legs(session, legs)
             if session.size != "tiny":
-                time.sleep(3)  # what was done last is over
+                time.sleep(_CALM_SECONDS)
             part = _idle(ward, idle_seconds)
     except TROUBLE as trouble:
         session.fails(OURS, Kind.OURS, trouble)
