@@ -226,7 +226,7 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     waiting: list[bytes] = []
     waiting_bytes = 0
     for piece in pieces:
-        if waiting_bytes + len(piece) > _CHUNK_BYTES:
+        if waiting and waiting_bytes + len(piece) > _CHUNK_BYTES:
             yield b"".join(waiting)
             waiting, waiting_bytes = [], 0
         waiting.append(piece)

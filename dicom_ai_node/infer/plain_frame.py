@@ -33,7 +33,7 @@ def plain_frame(header: Dataset) -> NDArray[Any] | None:
         As `planes.read_headers` gave it: it knows its file, and where in it the pixels are.
     """
     at = getattr(header, PIXELS_AT, None)
-    if at is None or not _is_plain(header):
+    if at is None:
         return None
     with Path(header.filename).open("rb") as file:
         return plain_frame_in(file, at, header)

@@ -140,12 +140,14 @@ def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
         return _Placed(at, padded, float(here.min()), float(here.max()))
 
     instances = list({id(item.plane.ds): item.plane.ds for item in slices}.values())
-    there: list[_Placed] = []
+    ranges: list[tuple[float, float]] = []
+    padded: NDArray[np.bool_] | None = None
     for frames in used_instances(instances, place):
-        there += [one for one in frames if one is not None]
-        done(len(there) / len(slices))
-    low, high = min(one.low for one in there), max(one.high for one in there)
-    padded = _padded(there, shape)
+        for one in filter(None, frames):
+            padded = _marked(padded, one, shape)
+            ranges.append((one.low, one.high))
+            done(len(ranges) / len(slices))
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if padded is not None:
         _set_padding(array, padded, calibration.fill)
         low, high = float(array.min()), float(array.max())
@@ -158,13 +160,13 @@ def filled(slices: Sequence[Slice], options: Mapping[str, Option]) -> Filled:
     )
 
 
-def _padded(there: Sequence[_Placed], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Return where all slices are padding, or `None` if none is anywhere."""
-    padded: NDArray[np.bool_] | None = None
-    for one in there:
-        if one.padded is not None:
-            padded = np.zeros(shape, np.bool_) if padded is None else padded
-            padded[one.at] = one.padded
+def _marked(
+    padded: NDArray[np.bool_] | None, one: _Placed, shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """Return where all slices are padding, with another one; `None` if none is anywhere."""
+    if one.padded is not None:
+        padded = np.zeros(shape, np.bool_) if padded is None else padded
+        padded[one.at] = one.padded
     return padded
 
 
