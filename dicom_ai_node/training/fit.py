@@ -34,7 +34,8 @@ class Plan:
     `patch` is the shape of what the network sees at once; `oversample` the chance that a patch
     is taken around a labelled pixel. Training ends after `steps`, or sooner when `minutes` of
     processor time are over, so that a busy machine takes longer and not fewer steps: the learning
-    rate follows whichever is further.
+    rate follows whichever is further. `bfloat16` lets the network, but for its weights and its
+    loss, calculate with half the digits: on a processor that does so itself, several times as fast.
     """
 
     steps: int
@@ -48,6 +49,7 @@ class Plan:
     judge_every: int = 200
     oversample: float = 0.5
     ema: float = 0.995
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +128,9 @@ def fit(network: nn.Module, examples: Sequence[Example], judge: Judge, plan: Pla
 
     def loss() -> Tensor:
         images, labels = draw(examples, plan, generator)
-        found = network(images.contiguous(memory_format=layout))
-        return cast("Tensor", loss_of(found, labels[:, None]))
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
+            found = network(images.contiguous(memory_format=layout))
+        return cast("Tensor", loss_of(found.float(), labels[:, None]))
 
     return descend(network, optimizer, loss, judge, plan)
 

@@ -74,7 +74,8 @@ def test_the_same_seed_draws_the_same_batch() -> None:
     assert one[1].equal(other[1])
 
 
-def test_a_network_learns_what_it_is_shown() -> None:
+@pytest.mark.parametrize("bfloat16", [False, True], ids=["all digits", "half of them"])
+def test_a_network_learns_what_it_is_shown(*, bfloat16: bool) -> None:
     """After a minute's work bright squares are found in images that it has not seen."""
     unseen = squares(12)[6:]
 
@@ -85,8 +86,9 @@ def test_a_network_learns_what_it_is_shown() -> None:
             found = network(images).argmax(1) > 0
         return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
-    fitted = fit(small_network(), squares(), judge, PLAN)
+    fitted = fit(small_network(), squares(), judge, replace(PLAN, bfloat16=bfloat16))
     assert fitted.steps == 60
+    assert {each.dtype for each in fitted.network.parameters()} == {torch.float32}
     assert fitted.validation > 0.85
     assert judge(fitted.network) == pytest.approx(fitted.validation)
 
